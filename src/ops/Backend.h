@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops/Arithmetic.h"
+#include "ops/BatchNormalization.h"
+#include "ops/Convolution.h"
+#include "ops/Copy.h"
+#include "ops/Dropout.h"
+#include "ops/Loss.h"
+#include "ops/Neuron.h"
+#include "ops/Optimizer.h"
+#include "ops/Pooling.h"
+#include "ops/SoftMax.h"
+
+/// Every computation of the seam, once. Declarations, stand-ins and listings are made from this list.
+#define PEWTER_OPS(X)                       \
+    X(ConvolutionForward)                   \
+    X(ConvolutionDataGradient)              \
+    X(ConvolutionWeightsGradient)           \
+    X(FullyConnectedForward)                \
+    X(FullyConnectedDataGradient)           \
+    X(FullyConnectedWeightsGradient)        \
+    X(PoolingForward)                       \
+    X(PoolingGradient)                      \
+    X(NeuronForward)                        \
+    X(NeuronGradient)                       \
+    X(SoftMaxForward)                       \
+    X(SoftMaxGradient)                      \
+    X(DropoutForward)                       \
+    X(DropoutGradient)                      \
+    X(BatchNormalizationStatistics)         \
+    X(BatchNormalizationForward)            \
+    X(BatchNormalizationStatisticsGradient) \
+    X(BatchNormalizationGradient)           \
+    X(Arithmetic)                           \
+    X(ArithmeticGradient)                   \
+    X(Loss)                                 \
+    X(OptimizerStep)                        \
+    X(Copy)                                 \
+    X(CopyGradient)                         \
+    X(Fill)                                 \
+    X(ArrayCopy)
+
+namespace pewter::ops {
+
+/// What a backend needs between two calls of one queue: a CUDA stream, or nothing. Made once a queue; used by one
+/// thread at a time.
+class Stream {
+public:
+    virtual ~Stream() = default;
+    /// Returns when everything handed to this stream is done; throws what failed.
+    virtual void synchronize() {}
+};
+
+/// A device's arithmetic and memory. The extents of an operation are checked before it gets here; run() may throw only
+/// for faults of the device. Different streams call in from different threads.
+class Backend {
+public:
+    virtual ~Backend() = default;
+
+    /// Short name, the one users look the device up by: "reference", "cpu".
+    virtual std::string name() const = 0;
+    /// Processor and libraries in one line, for `pewter devices`.
+    virtual std::string description() const = 0;
+    /// Threads that one operation may use; 0 where the question makes no sense.
+    virtual int threads() const = 0;
+
+    /// Memory aligned to at least 64 bytes; throws std::bad_alloc.
+    virtual void* allocate(std::size_t bytes) = 0;
+    virtual void deallocate(void* memory, std::size_t bytes) noexcept = 0;
+    virtual std::unique_ptr<Stream> newStream() { return std::make_unique<Stream>(); }
+
+    /// Element types of images that the backend computes with.
+    virtual bool supports(Type imageType) const = 0;
+
+#define PEWTER_DECLARE(Op) virtual void run(const Op& op, Stream& stream) = 0;
+    PEWTER_OPS(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
+};
+
+/// A backend that this build may or may not contain.
+struct BackendEntry {
+    std::string name;
+    /// Null when the backend is missing; then `reason` says why, in a sentence's end ("built without oneDNN").
+    std::shared_ptr<Backend> backend;
+    std::string reason;
+};
+
+/// Every backend the library knows by name, best first; made once, kept for the life of the process.
+const std::vector<BackendEntry>& backends();
+
+}  // namespace pewter::ops
