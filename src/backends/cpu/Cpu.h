@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backends/cpu/Staging.h"
+#include "ops/Backend.h"
+
+namespace pewter::cpu {
+
+class PrimitiveCache;
+
+/// What one queue keeps between two operations: scratch memory that grows to what the largest operation needs.
+class CpuStream final : public ops::Stream {
+public:
+    Scratch& scratch() { return scratch_; }
+
+private:
+    Scratch scratch_;
+};
+
+/// Scratch memory of a stream that Cpu::newStream made.
+inline Scratch& scratchOf(ops::Stream& stream) { return dynamic_cast<CpuStream&>(stream).scratch(); }
+
+/// The processor: oneDNN for convolutions and matrix products, own vector code for the rest. Images of every element
+/// type but float64; anything that is not dense float32 is converted to it on the way in and back on the way out.
+class Cpu final : public ops::Backend {
+public:
+    Cpu();
+    ~Cpu() override;
+
+    std::string name() const override { return "cpu"; }
+    std::string description() const override;
+    int threads() const override;
+    void* allocate(std::size_t bytes) override;
+    void deallocate(void* memory, std::size_t bytes) noexcept override;
+    std::unique_ptr<ops::Stream> newStream() override;
+    bool supports(ops::Type imageType) const override;
+
+#define PEWTER_DECLARE(Op) void run(const ops::Op& op, ops::Stream& stream) override;
+    PEWTER_OPS(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
+
+private:
+    /// Prepared oneDNN primitives by problem; safe to use from several streams at once.
+    std::unique_ptr<PrimitiveCache> primitives_;
+};
+
+}  // namespace pewter::cpu

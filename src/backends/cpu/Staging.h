@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "ops/Tensor.h"
+
+namespace pewter::cpu {
+
+/// A stack of memory for the length of one operation. Blocks stay for the next operation, so that a repeated step
+/// takes nothing from the system.
+class Scratch {
+public:
+    /// 64-byte aligned; lives until the enclosing Frame ends. Throws std::bad_alloc.
+    void* take(std::size_t bytes);
+
+    /// Bytes held, used or not.
+    std::size_t capacity() const;
+
+    /// Everything taken during its life is given back when it ends. Frames nest.
+    class Frame {
+    public:
+        explicit Frame(Scratch& scratch) : scratch_(scratch), block_(scratch.block_), used_(scratch.used_) {}
+        ~Frame() {
+            scratch_.block_ = block_;
+            scratch_.used_ = used_;
+        }
+        Frame(const Frame&) = delete;
+        Frame& operator=(const Frame&) = delete;
+
+        void* bytes(std::size_t count) { return scratch_.take(count); }
+        float* floats(std::int64_t count) {
+            return static_cast<float*>(scratch_.take(static_cast<std::size_t>(count) * sizeof(float)));
+        }
+
+    private:
+        Scratch& scratch_;
+        std::size_t block_, used_;
+    };
+
+private:
+    struct Free {
+        void operator()(void* memory) const noexcept;
+    };
+    struct Block {
+        std::unique_ptr<std::byte, Free> memory;
+        std::size_t size = 0;
+    };
+    std::vector<Block> blocks_;
+    std::size_t block_ = 0, used_ = 0;
+};
+
+/// dst[i] = src[i] as float32, for `count` elements `stride` apart, any type but float64; runs on the calling thread.
+void loadRun(const void* src, ops::Type type, std::int64_t stride, std::int64_t count, float* dst);
+/// dst[i] = src[i] rounded to nearest even (unorm types: saturated to [0,1], scaled, rounded to nearest).
+void storeRun(const float* src, void* dst, ops::Type type, std::int64_t stride, std::int64_t count);
+
+/// Whole views, on all threads. The dense side is in N,H,W,C order.
+void load(const ops::Tensor& src, float* dst);
+void store(const float* src, const ops::Tensor& dst);
+
+/// Address of element (n, h, w, 0).
+inline void* at(const ops::Tensor& t, std::int64_t n, std::int64_t h, std::int64_t w) {
+    return static_cast<std::byte*>(t.data) +
+           (n * t.strideN + h * t.strideH + w * t.strideW) * static_cast<std::int64_t>(ops::sizeOf(t.type));
+}
+
+/// Whether the view can be used as it lies by code that wants dense float32.
+inline bool isPlain(const ops::Tensor& t) { return t.type == ops::Type::Float32 && t.isDense(); }
+
+/// A dense float32 view of `t`: `t` itself where it is one, else a converted copy in the frame.
+ops::Tensor staged(const ops::Tensor& t, Scratch::Frame& frame);
+
+/// A dense float32 view to write into in place of `t`: `t` itself where it is one, else room in the frame. finish()
+/// converts what was written back to `t`.
+class StagedOutput {
+public:
+    StagedOutput(const ops::Tensor& t, Scratch::Frame& frame);
+    const ops::Tensor& view() const { return view_; }
+    float* data() const { return static_cast<float*>(view_.data); }
+    void finish() const;
+
+private:
+    ops::Tensor target_, view_;
+};
+
+/// Elements of an Array as float32: its own memory when it is float32, else a converted copy in the frame. Null stays
+/// null.
+const float* staged(const ops::Array& a, Scratch::Frame& frame);
+
+}  // namespace pewter::cpu
