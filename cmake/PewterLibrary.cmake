@@ -70,5 +70,6 @@ configure_package_config_file(cmake/PewterConfig.cmake.in "${PROJECT_BINARY_DIR}
                               INSTALL_DESTINATION "${PEWTER_PACKAGE_DIR}")
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/PewterConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/PewterConfig.cmake" "${PROJECT_BINARY_DIR}/PewterConfigVersion.cmake"
+              cmake/FindOneDNN.cmake
         DESTINATION "${PEWTER_PACKAGE_DIR}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
