@@ -46,7 +46,7 @@ public:
     }
 
     double& operator[](std::int64_t i) { return data_[static_cast<std::size_t>(i)]; }
-    double operator[](std::int64_t i) const { return data_[static_cast<std::size_t>(i)]; }
+    const double& operator[](std::int64_t i) const { return data_[static_cast<std::size_t>(i)]; }
     std::int64_t count() const { return static_cast<std::int64_t>(data_.size()); }
     bool isEmpty() const { return data_.empty(); }
 

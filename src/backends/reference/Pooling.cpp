@@ -1,0 +1,111 @@
+#include <algorithm>
+#include <cmath>
+
+#include "backends/reference/Elements.h"
+#include "backends/reference/Reference.h"
+
+namespace pewter::reference {
+
+namespace {
+
+/// The tap that wins a window of max pooling: its value and the source position it read, -1 for the zeros
+/// outside.
+struct Winner {
+    double value = 0;
+    std::int64_t v = -1, u = -1;
+};
+
+Winner winnerOf(const ops::Window& window, const Values& src, std::int64_t n, std::int64_t y, std::int64_t x,
+                std::int64_t c) {
+    Winner best;
+    bool first = true;
+    for (std::int64_t r = 0; r < window.height; ++r)
+        for (std::int64_t q = 0; q < window.width; ++q) {
+            const auto v =
+                edgeIndex(y * window.strideY - window.padTop + r * window.dilationY, src.h, window.edge);
+            const auto u =
+                edgeIndex(x * window.strideX - window.padLeft + q * window.dilationX, src.w, window.edge);
+            const bool outside = v < 0 || u < 0;
+            const double value = outside ? 0 : src.at(n, v, u, c);
+            // The first NaN wins over everything and stays.
+            if (first || value > best.value || (std::isnan(value) && !std::isnan(best.value)))
+                best = {value, outside ? -1 : v, outside ? -1 : u};
+            first = false;
+        }
+    return best;
+}
+
+/// A window of average pooling: the pixels it covers inside the source, [top, bottom) by [left, right), and
+/// its divisor.
+struct Area {
+    std::int64_t top, bottom, left, right;
+    double divisor;
+    bool isEmpty() const { return top >= bottom || left >= right; }
+};
+
+template <class Op>
+Area areaOf(const Op& op, const Values& src, std::int64_t y, std::int64_t x) {
+    const ops::Window& window = op.window;
+    const std::int64_t top = y * window.strideY - window.padTop, bottom = top + window.height;
+    const std::int64_t left = x * window.strideX - window.padLeft, right = left + window.width;
+    auto overlap = [](std::int64_t from, std::int64_t to, std::int64_t extent, std::int64_t border) {
+        return std::min(to, extent + border) - std::max(from, -border);
+    };
+    Area area{std::max<std::int64_t>(top, 0), std::min(bottom, src.h), std::max<std::int64_t>(left, 0),
+              std::min(right, src.w), static_cast<double>(window.height * window.width)};
+    if (window.edge == ops::Edge::Clamp)
+        area.divisor = static_cast<double>(overlap(top, bottom, src.h, op.zeroPadY) *
+                                           overlap(left, right, src.w, op.zeroPadX));
+    return area;
+}
+
+double averageOf(const Area& area, const Values& src, std::int64_t n, std::int64_t c) {
+    if (area.isEmpty()) return 0;
+    double sum = 0;
+    for (std::int64_t v = area.top; v < area.bottom; ++v)
+        for (std::int64_t u = area.left; u < area.right; ++u) sum += src.at(n, v, u, c);
+    return sum / area.divisor;
+}
+
+}  // namespace
+
+void Reference::run(const ops::PoolingForward& op, ops::Stream&) {
+    const Values src(op.src);
+    Values dst = Values::zerosLike(op.dst);
+    for (std::int64_t n = 0; n < dst.n; ++n)
+        for (std::int64_t y = 0; y < dst.h; ++y)
+            for (std::int64_t x = 0; x < dst.w; ++x)
+                for (std::int64_t c = 0; c < dst.c; ++c)
+                    dst.at(n, y, x, c) = op.type == ops::PoolingType::Max
+                                             ? winnerOf(op.window, src, n, y, x, c).value
+                                             : averageOf(areaOf(op, src, y, x), src, n, c);
+    dst.writeTo(op.dst);
+}
+
+void Reference::run(const ops::PoolingGradient& op, ops::Stream&) {
+    const Values diffDst(op.diffDst);
+    Values diffSrc = Values::zerosLike(op.diffSrc);
+    if (op.type == ops::PoolingType::Max) {
+        const Values src(op.src);
+        for (std::int64_t n = 0; n < diffDst.n; ++n)
+            for (std::int64_t y = 0; y < diffDst.h; ++y)
+                for (std::int64_t x = 0; x < diffDst.w; ++x)
+                    for (std::int64_t c = 0; c < diffDst.c; ++c) {
+                        const Winner winner = winnerOf(op.window, src, n, y, x, c);
+                        if (winner.v >= 0) diffSrc.at(n, winner.v, winner.u, c) += diffDst.at(n, y, x, c);
+                    }
+    } else {
+        for (std::int64_t n = 0; n < diffDst.n; ++n)
+            for (std::int64_t y = 0; y < diffDst.h; ++y)
+                for (std::int64_t x = 0; x < diffDst.w; ++x) {
+                    const Area area = areaOf(op, diffSrc, y, x);
+                    for (std::int64_t v = area.top; v < area.bottom; ++v)
+                        for (std::int64_t u = area.left; u < area.right; ++u)
+                            for (std::int64_t c = 0; c < diffDst.c; ++c)
+                                diffSrc.at(n, v, u, c) += diffDst.at(n, y, x, c) / area.divisor;
+                }
+    }
+    diffSrc.writeTo(op.diffSrc);
+}
+
+}  // namespace pewter::reference
