@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
 #include <vector>
 
@@ -106,6 +107,10 @@ public:
         setValues(values);
     }
 
+    OpTensor(ops::Type type, std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c,
+             std::initializer_list<double> values, Layout layout = Layout::dense())
+        : OpTensor(type, n, h, w, c, std::vector<double>(values), layout) {}
+
     /// The view; a null one for a tensor made without arguments. Lives as long as this object.
     ops::Tensor view() const {
         ops::Tensor out = view_;
@@ -188,6 +193,9 @@ public:
         : OpArray(type, static_cast<std::int64_t>(values.size())) {
         setValues(values);
     }
+
+    OpArray(ops::Type type, std::initializer_list<double> values)
+        : OpArray(type, std::vector<double>(values)) {}
 
     /// The view; a null one for an array made without arguments.
     ops::Array view() const {
