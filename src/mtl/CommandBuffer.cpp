@@ -1,0 +1,330 @@
+#include "mtl/CommandBuffer.h"
+
+#include <fmt/format.h>
+
+#include <MTL/Error.hpp>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "mtl/Buffer.h"
+#include "mtl/CommandQueue.h"
+#include "mtl/Device.h"
+#include "mtl/Diagnostics.h"
+
+namespace MTL {
+CommandBuffer::~CommandBuffer() = default;
+BlitCommandEncoder::~BlitCommandEncoder() = default;
+std::function<bool()> CommandBuffer::executionCondition() const { return {}; }
+}  // namespace MTL
+
+namespace pewter::mtl {
+
+namespace {
+
+double hostSeconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string nameOf(const std::string& label) {
+    return label.empty() ? "command buffer" : fmt::format("command buffer '{}'", label);
+}
+
+}  // namespace
+
+class BlitEncoder final : public MTL::BlitCommandEncoder {
+public:
+    explicit BlitEncoder(std::shared_ptr<CommandBuffer> buffer) : buffer_(std::move(buffer)) {}
+
+    void copy(const std::shared_ptr<MTL::Buffer>& source, std::size_t sourceOffset,
+              const std::shared_ptr<MTL::Buffer>& destination, std::size_t destinationOffset,
+              std::size_t size) override {
+        check(source, "sourceBuffer", sourceOffset, size);
+        check(destination, "destinationBuffer", destinationOffset, size);
+        buffer_->append("blit copy", [=](ops::Stream&) {
+            std::memmove(addressOf(*destination) + destinationOffset, addressOf(*source) + sourceOffset, size);
+        });
+    }
+    void fill(const std::shared_ptr<MTL::Buffer>& target, std::size_t location, std::size_t length,
+              std::uint8_t value) override {
+        check(target, "buffer", location, length);
+        buffer_->append("blit fill",
+                        [=](ops::Stream&) { std::memset(addressOf(*target) + location, value, length); });
+    }
+    void synchronize(const std::shared_ptr<MTL::Resource>& resource) override {
+        requireOpen();
+        if (!resource) throw MTL::Error("blit encoder", "resource", "a resource", "null");
+        buffer_->retain(resource);
+    }
+    void endEncoding() override {
+        requireOpen();
+        buffer_->openEncoder_.reset();
+        buffer_.reset();
+    }
+
+private:
+    void requireOpen() const {
+        if (!buffer_) throw MTL::Error("blit encoder", "state", "an open encoder", "one whose encoding has ended");
+    }
+    void check(const std::shared_ptr<MTL::Buffer>& buffer, const char* argument, std::size_t offset,
+               std::size_t size) const {
+        requireOpen();
+        if (!buffer) throw MTL::Error("blit encoder", argument, "a buffer", "null");
+        if (offset > buffer->length() || size > buffer->length() - offset)
+            throw MTL::Error("blit encoder", argument, fmt::format("a range inside {} bytes", buffer->length()),
+                             fmt::format("{} bytes at {}", size, offset));
+    }
+    std::shared_ptr<CommandBuffer> buffer_;
+};
+
+CommandBuffer::CommandBuffer(std::shared_ptr<CommandQueue> queue, const MTL::CommandBufferDescriptor& descriptor)
+    : queue_(std::move(queue)), descriptor_(descriptor) {}
+
+CommandBuffer::~CommandBuffer() {
+    if (status_ <= MTL::CommandBufferStatus::Enqueued)
+        queue_->forget(this, status_ == MTL::CommandBufferStatus::Enqueued);
+}
+
+std::shared_ptr<MTL::Device> CommandBuffer::device() const { return queue_->device(); }
+std::shared_ptr<MTL::CommandQueue> CommandBuffer::commandQueue() const { return queue_; }
+
+std::string CommandBuffer::label() const {
+    std::lock_guard lock(mutex_);
+    return label_;
+}
+
+void CommandBuffer::setLabel(const std::string& label) {
+    std::lock_guard lock(mutex_);
+    label_ = label;
+}
+
+MTL::CommandBufferStatus CommandBuffer::status() const {
+    std::lock_guard lock(mutex_);
+    return status_;
+}
+
+std::optional<MTL::CommandFailure> CommandBuffer::error() const {
+    std::lock_guard lock(mutex_);
+    return failure_;
+}
+
+double CommandBuffer::gpuStartTime() const {
+    std::lock_guard lock(mutex_);
+    return start_;
+}
+
+double CommandBuffer::gpuEndTime() const {
+    std::lock_guard lock(mutex_);
+    return end_;
+}
+
+void CommandBuffer::requireUncommitted(const std::string& who) const {
+    std::lock_guard lock(mutex_);
+    if (status_ > MTL::CommandBufferStatus::Enqueued)
+        throw MTL::Error(who, "commandBuffer", "a command buffer that is not committed yet",
+                         nameOf(label_) + " that is");
+}
+
+void CommandBuffer::requireRecordable(const std::string& who) const {
+    requireUncommitted(who);
+    if (!openEncoder_.expired())
+        throw MTL::Error(who, "commandBuffer", "a command buffer without an open encoder",
+                         nameOf(label()) + " with one");
+}
+
+void CommandBuffer::enqueue() {
+    {
+        std::lock_guard lock(mutex_);
+        if (status_ != MTL::CommandBufferStatus::NotEnqueued) return;
+        status_ = MTL::CommandBufferStatus::Enqueued;
+    }
+    queue_->reserve(this);
+}
+
+void CommandBuffer::commit() {
+    requireRecordable("commit");
+    std::vector<std::string> leftovers;
+    for (const auto& temporary : temporaries_)
+        if (temporary->readCount() > 0)
+            leftovers.push_back(fmt::format("{} (read count {})", temporary->describe(), temporary->readCount()));
+    if (!leftovers.empty() && MTL::strictTemporaries())
+        throw MTL::Error("commit", "temporaries", "every read count at 0",
+                         fmt::format("{}{}", leftovers.front(),
+                                     leftovers.size() > 1 ? fmt::format(" and {} more", leftovers.size() - 1) : ""));
+    submit(std::move(leftovers));
+}
+
+void CommandBuffer::submit(std::vector<std::string> leftovers) {
+    if (heap_) {
+        heap_->materialize();  // may throw: then nothing has changed
+        peak_ = heap_->peak();
+        livePeak_ = heap_->livePeak();
+    }
+    enqueue();
+    for (const auto& temporary : temporaries_) temporary->retire();
+    temporaries_.clear();
+    heap_.reset();
+    {
+        std::lock_guard lock(mutex_);
+        status_ = MTL::CommandBufferStatus::Committed;
+    }
+    for (const auto& leftover : leftovers)
+        diagnose(fmt::format("{} was committed with {} still unread; its memory returns when the buffer completes",
+                             nameOf(label()), leftover));
+    queue_->submit(std::static_pointer_cast<CommandBuffer>(shared_from_this()));
+}
+
+void CommandBuffer::commitAndMoveTo(CommandBuffer& successor) {
+    requireRecordable("commitAndContinue");
+    if (heap_) heap_->materialize();
+    successor.heap_ = heap_;
+    successor.temporaries_ = std::move(temporaries_);
+    temporaries_.clear();
+    heap_.reset();
+    submit({});
+}
+
+void CommandBuffer::waitUntilScheduled() {
+    std::unique_lock lock(mutex_);
+    if (status_ <= MTL::CommandBufferStatus::Enqueued)
+        throw MTL::Error("waitUntilScheduled", "status", "a committed command buffer", nameOf(label_) + " that is not");
+    changed_.wait(lock, [&] { return scheduledDone_; });
+}
+
+void CommandBuffer::waitUntilCompleted() {
+    std::unique_lock lock(mutex_);
+    if (status_ <= MTL::CommandBufferStatus::Enqueued)
+        throw MTL::Error("waitUntilCompleted", "status", "a committed command buffer", nameOf(label_) + " that is not");
+    if (!completedDone_ && queue_->onWorker())
+        throw MTL::Error("waitUntilCompleted", "thread", "a thread other than the queue's worker",
+                         "the worker, which would wait for itself");
+    changed_.wait(lock, [&] { return completedDone_; });
+}
+
+void CommandBuffer::addScheduledHandler(MTL::CommandBufferHandler handler) {
+    requireUncommitted("addScheduledHandler");
+    scheduledHandlers_.push_back(std::move(handler));
+}
+
+void CommandBuffer::addCompletedHandler(MTL::CommandBufferHandler handler) {
+    requireUncommitted("addCompletedHandler");
+    completedHandlers_.push_back(std::move(handler));
+}
+
+void CommandBuffer::pushDebugGroup(const std::string& name) { groups_.push_back(name); }
+
+void CommandBuffer::popDebugGroup() {
+    if (groups_.empty()) throw MTL::Error("popDebugGroup", "debug groups", "at least one pushed", "none");
+    groups_.pop_back();
+}
+
+std::shared_ptr<MTL::BlitCommandEncoder> CommandBuffer::blitCommandEncoder() {
+    requireRecordable("blitCommandEncoder");
+    auto encoder = std::make_shared<BlitEncoder>(std::static_pointer_cast<CommandBuffer>(shared_from_this()));
+    openEncoder_ = encoder;
+    return encoder;
+}
+
+void CommandBuffer::encodeHostFunction(const std::string& label, std::function<void()> function) {
+    requireRecordable("encodeHostFunction");
+    if (!function) throw MTL::Error(label, "function", "a callable", "an empty one");
+    append(label, [function = std::move(function)](ops::Stream& stream) {
+        stream.synchronize();
+        function();
+    });
+}
+
+void CommandBuffer::append(std::string label, std::function<void(ops::Stream&)> run) {
+    for (auto group = groups_.rbegin(); group != groups_.rend(); ++group) label.insert(0, *group + "/");
+    commands_.push_back({std::move(label), std::move(run)});
+}
+
+void CommandBuffer::retain(std::shared_ptr<const void> object) { retained_.push_back(std::move(object)); }
+
+const std::shared_ptr<TemporaryHeap>& CommandBuffer::heap() {
+    if (!heap_) heap_ = std::make_shared<TemporaryHeap>(std::static_pointer_cast<Device>(queue_->device()));
+    return heap_;
+}
+
+void CommandBuffer::runHandlers(std::vector<MTL::CommandBufferHandler>& handlers) {
+    for (auto& handler : std::exchange(handlers, {})) {
+        try {
+            handler(shared_from_this());
+        } catch (const std::exception& e) {
+            diagnose(fmt::format("a handler of {} threw: {}", nameOf(label()), e.what()));
+        }
+    }
+}
+
+void CommandBuffer::execute(ops::Stream& stream) {
+    {
+        std::lock_guard lock(mutex_);
+        status_ = MTL::CommandBufferStatus::Scheduled;
+        start_ = hostSeconds();
+    }
+    runHandlers(scheduledHandlers_);
+    {
+        std::lock_guard lock(mutex_);
+        scheduledDone_ = true;
+    }
+    changed_.notify_all();
+
+    std::optional<MTL::CommandFailure> failure;
+    const std::string* current = nullptr;
+    const auto fail = [&](MTL::CommandBufferError code, const std::string& why) {
+        const std::string command = current ? *current : "commit";
+        failure = {code, fmt::format("{} failed: {}", command.empty() ? "an unnamed command" : command, why), command};
+    };
+    try {
+        for (auto& command : commands_) {
+            current = &command.label;
+            command.run(stream);
+        }
+        stream.synchronize();
+    } catch (const std::bad_alloc&) {
+        fail(MTL::CommandBufferError::OutOfMemory, "out of memory");
+    } catch (const std::exception& e) {
+        fail(MTL::CommandBufferError::Internal, e.what());
+    } catch (...) {
+        fail(MTL::CommandBufferError::Internal, "unknown exception");
+    }
+    commands_.clear();  // returns temporary memory before anybody is told
+    {
+        std::lock_guard lock(mutex_);
+        end_ = hostSeconds();
+        failure_ = failure;
+        status_ = failure ? MTL::CommandBufferStatus::Error : MTL::CommandBufferStatus::Completed;
+    }
+    runHandlers(completedHandlers_);
+    retained_.clear();
+    {
+        // Notified under the lock: the waiter may destroy this object as soon as it has it.
+        std::lock_guard lock(mutex_);
+        completedDone_ = true;
+        changed_.notify_all();
+    }
+}
+
+CommandBuffer& rootOf(MTL::CommandBuffer& commandBuffer) {
+    return static_cast<CommandBuffer&>(*commandBuffer.rootCommandBuffer());
+}
+
+CommandBuffer& recordingBuffer(MTL::CommandBuffer& commandBuffer, const std::string& who) {
+    auto& root = rootOf(commandBuffer);
+    root.requireRecordable(who);
+    return root;
+}
+
+void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run) {
+    auto& root = rootOf(commandBuffer);
+    if (auto condition = commandBuffer.executionCondition())
+        root.append(std::move(label), [condition = std::move(condition), run = std::move(run)](ops::Stream& stream) {
+            stream.synchronize();
+            if (condition()) run(stream);
+        });
+    else
+        root.append(std::move(label), std::move(run));
+}
+
+}  // namespace pewter::mtl

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <MTL/CommandBuffer.hpp>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "mtl/Temporary.h"
+#include "mtl/TemporaryHeap.h"
+#include "ops/Backend.h"
+
+namespace pewter::mtl {
+
+class CommandQueue;
+
+class CommandBuffer final : public MTL::CommandBuffer {
+public:
+    CommandBuffer(std::shared_ptr<CommandQueue> queue, const MTL::CommandBufferDescriptor& descriptor);
+    ~CommandBuffer() override;
+
+    std::shared_ptr<MTL::Device> device() const override;
+    std::shared_ptr<MTL::CommandQueue> commandQueue() const override;
+    std::string label() const override;
+    void setLabel(const std::string& label) override;
+    MTL::CommandBufferStatus status() const override;
+    std::optional<MTL::CommandFailure> error() const override;
+    bool retainedReferences() const override { return descriptor_.retainedReferences; }
+    void enqueue() override;
+    void commit() override;
+    void waitUntilScheduled() override;
+    void waitUntilCompleted() override;
+    void addScheduledHandler(MTL::CommandBufferHandler handler) override;
+    void addCompletedHandler(MTL::CommandBufferHandler handler) override;
+    double gpuStartTime() const override;
+    double gpuEndTime() const override;
+    void pushDebugGroup(const std::string& name) override;
+    void popDebugGroup() override;
+    std::shared_ptr<MTL::BlitCommandEncoder> blitCommandEncoder() override;
+    void encodeHostFunction(const std::string& label, std::function<void()> function) override;
+    std::size_t peakTemporaryMemory() const override { return peak_ ? peak_ : (heap_ ? heap_->peak() : 0); }
+    std::size_t liveTemporaryMemoryPeak() const override {
+        return livePeak_ ? livePeak_ : (heap_ ? heap_->livePeak() : 0);
+    }
+    std::shared_ptr<MTL::CommandBuffer> rootCommandBuffer() override { return shared_from_this(); }
+
+    // --- for encoders ---
+
+    /// Throws once committed.
+    void requireUncommitted(const std::string& who) const;
+    /// Throws unless commands may be appended now.
+    void requireRecordable(const std::string& who) const;
+    void append(std::string label, std::function<void(ops::Stream&)> run);
+    /// Number of commands so far, and the way back to it when an encode fails halfway.
+    std::size_t commandCount() const { return commands_.size(); }
+    void truncate(std::size_t count) { commands_.resize(count); }
+    /// Keeps an object alive until the completed handlers have run.
+    void retain(std::shared_ptr<const void> object);
+    const std::shared_ptr<TemporaryHeap>& heap();
+    void addTemporary(std::shared_ptr<Temporary> temporary) { temporaries_.push_back(std::move(temporary)); }
+    /// commitAndContinue: moves heap and live temporaries to `successor`, then commits this buffer.
+    void commitAndMoveTo(CommandBuffer& successor);
+
+    // --- for the queue ---
+
+    void markScheduled();
+    void execute(ops::Stream& stream);
+
+private:
+    struct Command {
+        std::string label;
+        std::function<void(ops::Stream&)> run;
+    };
+
+    void submit(std::vector<std::string> leftovers);
+    void runHandlers(std::vector<MTL::CommandBufferHandler>& handlers);
+
+    std::shared_ptr<CommandQueue> queue_;
+    MTL::CommandBufferDescriptor descriptor_;
+    std::shared_ptr<TemporaryHeap> heap_;
+    std::vector<Command> commands_;
+    std::vector<std::shared_ptr<const void>> retained_;
+    std::vector<std::shared_ptr<Temporary>> temporaries_;
+    std::vector<std::string> groups_;
+    std::weak_ptr<MTL::BlitCommandEncoder> openEncoder_;
+    std::size_t peak_ = 0, livePeak_ = 0;
+
+    mutable std::mutex mutex_;  // guards everything below
+    std::condition_variable changed_;
+    std::string label_;
+    MTL::CommandBufferStatus status_ = MTL::CommandBufferStatus::NotEnqueued;
+    bool scheduledDone_ = false, completedDone_ = false;
+    std::optional<MTL::CommandFailure> failure_;
+    std::vector<MTL::CommandBufferHandler> scheduledHandlers_, completedHandlers_;
+    double start_ = 0, end_ = 0;
+
+    friend class BlitEncoder;
+};
+
+/// The real command buffer behind a handle; throws when it can record nothing any more. `who` opens the sentence.
+CommandBuffer& recordingBuffer(MTL::CommandBuffer& commandBuffer, const std::string& who);
+/// The same without the check.
+CommandBuffer& rootOf(MTL::CommandBuffer& commandBuffer);
+
+/// Appends a command through a handle, under the handle's predicate.
+void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run);
+
+/// Appends one operation of the seam. make() is called when the command runs and returns the operation's struct; what
+/// it captures lives until then.
+template <class Make>
+void encodeOp(MTL::CommandBuffer& commandBuffer, std::string label, ops::Backend& backend, Make make) {
+    append(commandBuffer, std::move(label),
+           [make = std::move(make), &backend](ops::Stream& stream) { backend.run(make(), stream); });
+}
+
+}  // namespace pewter::mtl

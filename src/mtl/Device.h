@@ -1,0 +1,58 @@
+#pragma once
+
+#include <MTL/Device.hpp>
+#include <memory>
+
+#include "mtl/Memory.h"
+#include "ops/Backend.h"
+
+namespace pewter::mtl {
+
+/// A backend with a memory pool: what every MTL::Device here is.
+class Device final : public MTL::Device {
+public:
+    Device(std::shared_ptr<ops::Backend> backend, std::uint64_t registryID);
+
+    const std::string& name() const override { return name_; }
+    std::string description() const override { return backend_->description(); }
+    std::uint64_t registryID() const override { return registryID_; }
+    bool isLowPower() const override { return false; }
+    bool isHeadless() const override { return true; }
+    bool isRemovable() const override { return false; }
+    bool hasUnifiedMemory() const override { return true; }
+    std::uint64_t recommendedMaxWorkingSetSize() const override;
+    std::uint64_t currentAllocatedSize() const override;
+    std::uint64_t maxBufferLength() const override;
+    std::uint64_t systemAllocationCount() const override { return pool_->systemAllocations(); }
+
+    std::shared_ptr<MTL::CommandQueue> newCommandQueue() override;
+    std::shared_ptr<MTL::CommandQueue> newCommandQueue(std::size_t maxCommandBufferCount) override;
+    std::shared_ptr<MTL::Buffer> newBuffer(std::size_t length, MTL::ResourceOptions options) override;
+    std::shared_ptr<MTL::Buffer> newBuffer(const void* bytes, std::size_t length,
+                                           MTL::ResourceOptions options) override;
+    std::shared_ptr<MTL::Buffer> newBuffer(void* bytes, std::size_t length, MTL::ResourceOptions options,
+                                           std::function<void(void*, std::size_t)> deallocator) override;
+    std::shared_ptr<MTL::Texture> newTexture(const MTL::TextureDescriptor& descriptor) override;
+    std::shared_ptr<MTL::Heap> newHeap(const MTL::HeapDescriptor& descriptor) override;
+    std::shared_ptr<MTL::Fence> newFence() override;
+    MTL::SizeAndAlign heapBufferSizeAndAlign(std::size_t length, MTL::ResourceOptions options) const override;
+    MTL::SizeAndAlign heapTextureSizeAndAlign(const MTL::TextureDescriptor& descriptor) const override;
+
+    ops::Backend& backend() const { return *backend_; }
+    MemoryPool& pool() const { return *pool_; }
+    /// A buffer whose contents are garbage: for images and states that are written before they are read.
+    std::shared_ptr<MTL::Buffer> newUninitializedBuffer(std::size_t length, MTL::ResourceOptions options);
+
+private:
+    void checkLength(std::size_t length) const;
+
+    std::shared_ptr<ops::Backend> backend_;
+    std::string name_;
+    std::uint64_t registryID_;
+    std::shared_ptr<MemoryPool> pool_;
+};
+
+/// The implementation behind a public handle; every device of a process is one of ours.
+Device& deviceOf(MTL::Device& device);
+
+}  // namespace pewter::mtl

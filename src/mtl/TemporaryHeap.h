@@ -1,0 +1,78 @@
+#pragma once
+
+#include <MTL/Resource.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "mtl/Device.h"
+#include "mtl/FreeList.h"
+#include "mtl/Memory.h"
+
+namespace pewter::mtl {
+
+/// Where heaps come from when the user provides them (MPSHeapProvider), and go back to.
+struct HeapSource {
+    std::function<std::shared_ptr<MTL::Heap>(const MTL::HeapDescriptor&)> make;
+    std::function<void(std::shared_ptr<MTL::Heap>, double cacheSeconds)> retire;
+};
+
+/// The temporary memory of one command buffer and of those that continue it.
+///
+/// Ranges are taken and returned while encoding, in an address space without memory behind it; the memory arrives when
+/// the command buffer is committed, in one piece of exactly the extent that was needed. What is encoded after a commit
+/// (commitAndContinue) first reuses what that piece has free.
+class TemporaryHeap : public std::enable_shared_from_this<TemporaryHeap> {
+public:
+    class Range;
+
+    explicit TemporaryHeap(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+
+    /// A range for `bytes` bytes. Its address is valid once materialize() has run.
+    std::shared_ptr<Range> take(std::size_t bytes);
+
+    /// Puts memory behind every range taken so far; called by commit.
+    void materialize();
+
+    /// The next piece of memory will have at least this size.
+    void hint(std::size_t bytes);
+    /// Bytes that can still be taken without new memory.
+    std::size_t available() const;
+    void setCacheSeconds(double seconds) { cacheSeconds_ = seconds; }
+    void setSource(HeapSource source) { source_ = std::move(source); }
+
+    /// Extent of all pieces: what a run reserves.
+    std::size_t peak() const;
+    /// The largest sum of live bytes so far.
+    std::size_t livePeak() const { return livePeak_; }
+    std::size_t live() const { return live_; }
+
+private:
+    class Segment;
+
+    std::shared_ptr<Device> device_;
+    std::vector<std::shared_ptr<Segment>> segments_;
+    HeapSource source_;
+    double cacheSeconds_ = 5.0;
+    std::size_t hint_ = 0, live_ = 0, livePeak_ = 0;
+};
+
+class TemporaryHeap::Range final : public Memory {
+public:
+    Range(std::shared_ptr<TemporaryHeap> heap, std::shared_ptr<Segment> segment, std::size_t offset,
+          std::size_t size);
+    ~Range() override;
+    std::byte* address() const override;
+    std::size_t size() const override { return size_; }
+    std::size_t offset() const { return offset_; }
+    /// Returns the bytes for the next taker. Commands encoded before still find the memory here.
+    void release();
+
+private:
+    std::weak_ptr<TemporaryHeap> heap_;
+    std::shared_ptr<Segment> segment_;
+    std::size_t offset_, size_;
+    bool released_ = false;
+};
+
+}  // namespace pewter::mtl
