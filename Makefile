@@ -23,7 +23,9 @@ configure: bootstrap
 build: configure
 	@cmake --build $(BUILD) --parallel $(JOBS)
 
+# Every public header is compiled on its own too.
 test: build
+	@cmake --build $(BUILD) --parallel $(JOBS) --target all_verify_interface_header_sets
 	@scripts/test $(PRESET)
 
 # The tests are not needed here, so they are not built.

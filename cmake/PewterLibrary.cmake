@@ -14,6 +14,8 @@ file(GLOB_RECURSE PEWTER_HEADERS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/includ
 
 add_library(pewter ${PEWTER_OBJECTS})
 add_library(Pewter::pewter ALIAS pewter)
+# The target all_verify_interface_header_sets compiles every public header on its own.
+set_target_properties(pewter PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
 set_target_properties(pewter PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 target_sources(pewter PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${PEWTER_HEADERS})

@@ -1,0 +1,16 @@
+# Refuses weak symbols in objects compiled for a newer instruction set, unless they lie in that set's namespace: the
+# linker keeps one copy of a weak function for the whole library, and that copy must run on every processor.
+execute_process(COMMAND "${NM}" -C --defined-only ${OBJECTS} OUTPUT_VARIABLE text RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${NM} failed: ${result}")
+endif()
+string(REGEX MATCHALL "[0-9a-f]+ [WVu] [^\n]+" symbols "${text}")
+set(shared "")
+foreach(symbol IN LISTS symbols)
+    if(NOT symbol MATCHES "::${ISA}::")
+        string(APPEND shared "\n  ${symbol}")
+    endif()
+endforeach()
+if(shared)
+    message(FATAL_ERROR "compiled for ${ISA}, and shared with code for every processor:${shared}")
+endif()
