@@ -2,6 +2,6 @@
 
 namespace pewter::ops {
 
-BackendEntry cpuBackend() { return {"cpu", nullptr, "built without oneDNN"}; }
+BackendEntry cpuBackend() { return {"cpu", nullptr, PEWTER_NO_CPU_REASON}; }
 
 }  // namespace pewter::ops
