@@ -22,10 +22,11 @@ target_sources(pewter PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/i
 target_compile_features(pewter PUBLIC cxx_std_20)
 target_link_libraries(pewter PRIVATE ${PEWTER_LINK})
 
-# The same objects, linked whole into a program that uses insides: the command, the benchmarks and the tests.
-add_library(pewter_insides INTERFACE)
-target_sources(pewter_insides INTERFACE ${PEWTER_OBJECTS})
-target_link_libraries(pewter_insides INTERFACE pewter_needs ${PEWTER_LINK})
+# The same objects for programs that use insides: the command, the benchmarks and the tests. An archive, so a program
+# links only what it reaches; nothing may therefore count on registering itself from a static constructor.
+add_library(pewter_insides STATIC EXCLUDE_FROM_ALL ${PEWTER_OBJECTS})
+set_target_properties(pewter_insides PROPERTIES LINKER_LANGUAGE CXX)
+target_link_libraries(pewter_insides PUBLIC pewter_needs ${PEWTER_LINK})
 
 # One executable a file of examples/ and bench/, and the command from tools/.
 function(pewter_programs)
