@@ -141,7 +141,7 @@ std::int64_t storeHalves(const float* src, std::int64_t count, std::uint16_t* ds
 
 }  // namespace
 
-void loadElements(const void* src, ops::Type type, std::int64_t stride, std::int64_t count, float* dst) {
+void loadRun(const void* src, ops::Type type, std::int64_t stride, std::int64_t count, float* dst) {
     switch (type) {
         case ops::Type::Float32:
             return loadAs<Float32>(src, stride, count, dst);
@@ -168,7 +168,7 @@ void loadElements(const void* src, ops::Type type, std::int64_t stride, std::int
     loadAs<Float16>(halves + done * stride, stride, count - done, dst + done);
 }
 
-void storeElements(const float* src, void* dst, ops::Type type, std::int64_t stride, std::int64_t count) {
+void storeRun(const float* src, void* dst, ops::Type type, std::int64_t stride, std::int64_t count) {
     switch (type) {
         case ops::Type::Float32:
             return storeAs<Float32>(src, dst, stride, count);
