@@ -90,4 +90,7 @@ private:
 /// null.
 const float* staged(const ops::Array& a, Scratch::Frame& frame);
 
+/// dst = sums, or dst += sums; as many as dst holds.
+void storeSums(const float* sums, const ops::Array& dst, bool accumulate, Scratch::Frame& frame);
+
 }  // namespace pewter::cpu
