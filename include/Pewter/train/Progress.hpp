@@ -69,7 +69,7 @@ private:
     std::size_t columns() const;
     std::string runningLine() const;
     std::string finalLine() const;
-    void draw(std::string line);
+    void draw(const std::string& line);
 
     mutable std::mutex mutex_;
     const std::uint64_t totalSteps_;
@@ -77,7 +77,7 @@ private:
     const Console console_;
     const double start_;
     double lastStep_;
-    double lastDrawn_;
+    std::optional<double> lastDrawn_;
     double recentImages_ = 0, recentSteps_ = 0, recentSeconds_ = 0;  // older work counts less
     std::uint64_t steps_ = 0, images_ = 0;
     std::optional<double> loss_;
