@@ -1,0 +1,121 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "backends/cpu/Parallel.h"
+#include "backends/cpu/Staging.h"
+#include "ops/Neuron.h"
+#include "ops/Tensor.h"
+
+// Element-wise families walk over runs of elements in N,H,W,C order, short enough that the operands of a run
+// stay in the first-level cache. Dense float32 is used where it lies; any other type or stride is converted a
+// run at a time.
+
+namespace pewter::cpu {
+
+/// Elements in a run.
+constexpr std::int64_t kRun = 2048;
+/// Parts begin at multiples of this, so that no two threads write to one cache line of a dense operand.
+constexpr std::int64_t kRunAlignment = 64;
+
+/// A view read as float32.
+class Source {
+public:
+    Source() = default;
+    explicit Source(const ops::Tensor& view);
+    /// The view with every extent of 1 stretched to those of `extents`.
+    static Source broadcast(ops::Tensor view, const ops::Tensor& extents);
+
+    bool isNull() const { return view_.isNull(); }
+    /// Elements first .. first+count-1: where they lie, or converted into buffer.
+    const float* read(std::int64_t first, std::int64_t count, float* buffer) const;
+
+private:
+    friend class Sink;
+    const std::byte* rowAt(std::int64_t row) const;
+    /// Where float32 elements lie back to back; null where they do not.
+    const float* direct(std::int64_t first, std::int64_t count) const;
+    void readRow(const std::byte* row, std::int64_t first, std::int64_t count, float* buffer) const;
+
+    ops::Tensor view_;
+    std::int64_t rowLength_ = 1;
+    /// Distance of neighbours of a row where it is the same for all; uniform_ says whether it is.
+    std::int64_t stride_ = 1;
+    bool uniform_ = true;
+};
+
+/// A view written as float32.
+class Sink {
+public:
+    Sink() = default;
+    explicit Sink(const ops::Tensor& view) : layout_(view) {}
+
+    bool isNull() const { return layout_.isNull(); }
+    /// Where the caller writes the elements: their own place, or buffer.
+    float* room(std::int64_t first, std::int64_t count, float* buffer) const;
+    /// Converts what was written to room() to its place, if it is not there.
+    void write(std::int64_t first, std::int64_t count, const float* values) const;
+
+private:
+    Source layout_;
+};
+
+/// fn(first, count) for runs that cover `count` elements, on all threads.
+template <typename Fn>
+void forRuns(std::int64_t count, Fn&& fn, std::int64_t grain = kElementGrain) {
+    const std::int64_t units = (count + kRunAlignment - 1) / kRunAlignment;
+    parallelFor(0, units, std::max<std::int64_t>(1, grain / kRunAlignment),
+                [&](std::int64_t from, std::int64_t to) {
+                    const std::int64_t end = std::min(to * kRunAlignment, count);
+                    for (std::int64_t first = from * kRunAlignment; first < end; first += kRun)
+                        fn(first, std::min(kRun, end - first));
+                });
+}
+
+/// Parts to cut a sum over `count` elements into. They depend on the number of threads alone, so sums repeat.
+inline std::int64_t partsOf(std::int64_t count, std::int64_t grain = kElementGrain) {
+    return std::min<std::int64_t>(maxThreads(),
+                                  std::max<std::int64_t>(1, count / std::max<std::int64_t>(1, grain)));
+}
+
+/// fn(part, from, to) for `parts` ranges that cover [0, count), on all threads.
+template <typename Fn>
+void forParts(std::int64_t parts, std::int64_t count, Fn&& fn) {
+    parallelFor(0, parts, 1, [&](std::int64_t from, std::int64_t to) {
+        for (std::int64_t part = from; part < to; ++part)
+            fn(part, count * part / parts, count * (part + 1) / parts);
+    });
+}
+
+/// A value a channel, repeated so that a run that starts at any element finds its channels at of(first).
+class ChannelTile {
+public:
+    ChannelTile() = default;
+    /// Room for runs of up to `run` elements; filled by set().
+    ChannelTile(std::int64_t channels, Scratch::Frame& frame, std::int64_t run = kRun);
+
+    void set(const float* values);
+    /// fn(channel) is the value.
+    template <typename Fn>
+    void fill(Fn&& fn) {
+        for (std::int64_t c = 0; c < channels_; ++c) tile_[c] = fn(c);
+        repeat();
+    }
+    const float* of(std::int64_t first) const { return tile_ ? tile_ + first % channels_ : nullptr; }
+
+private:
+    void repeat();
+
+    float* tile_ = nullptr;
+    std::int64_t channels_ = 1, length_ = 0;
+};
+
+/// PReLU's slopes for runs of up to `run` elements; nothing for other types.
+ChannelTile slopesOf(const ops::Neuron& neuron, std::int64_t channels, Scratch::Frame& frame,
+                     std::int64_t run = kRun);
+
+/// Converts array.size float32 values into the array.
+void storeArray(const float* values, const ops::Array& array);
+
+}  // namespace pewter::cpu

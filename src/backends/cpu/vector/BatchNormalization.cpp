@@ -1,0 +1,144 @@
+#include "backends/cpu/vector/BatchNormalization.h"
+
+#include "backends/cpu/vector/Math.h"
+
+namespace pewter::cpu::PEWTER_ISA {
+namespace {
+
+/// Elements of a row of pixels that are added side by side: whole pixels, enough to fill vectors when c is
+/// small.
+PEWTER_INLINE std::int64_t tileOf(std::int64_t c) { return c >= 256 ? c : 256 / c * c; }
+
+/// Rows of a tile that a lane adds in float32 before it is emptied into a double.
+constexpr std::int64_t kRows = 64;
+
+/// Calls add(offset, lanes, length) for the rows of the block, four at a time where there are as many, and
+/// empties the lanes into sums (one a channel; `step` lanes an element of sums).
+template <class AddFour, class Add>
+PEWTER_INLINE void tiled(std::int64_t count, std::int64_t c, float* lanes, AddFour addFour, Add add,
+                         double* sums) {
+    const std::int64_t tile = tileOf(c);
+    for (std::int64_t at = 0; at < count;) {
+        for (std::int64_t i = 0; i < tile; ++i) lanes[i] = 0.0f;
+        std::int64_t row = 0;
+        for (; row < kRows && count - at >= 4 * tile; row += 4, at += 4 * tile) addFour(at, tile);
+        for (; row < kRows && at < count; ++row, at += tile) add(at, count - at < tile ? count - at : tile);
+        for (std::int64_t i = 0; i < tile; i += c) {
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < c; ++k) sums[k] += static_cast<double>(lanes[i + k]);
+        }
+    }
+}
+
+}  // namespace
+
+void blockStatistics(const float* src, std::int64_t pixels, std::int64_t c, const float* start, double* mean,
+                     double* squares, float* room) {
+    const std::int64_t count = pixels * c, tile = tileOf(c);
+    float* const lanes = room;
+    float* const center = room + tile;
+    for (std::int64_t k = 0; k < c; ++k) mean[k] = squares[k] = 0;
+    tiled(
+        count, c, lanes,
+        [=](std::int64_t at, std::int64_t step) {
+            const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < step; ++i)
+                lanes[i] +=
+                    ((x0[i] - start[i]) + (x1[i] - start[i])) + ((x2[i] - start[i]) + (x3[i] - start[i]));
+        },
+        [=](std::int64_t at, std::int64_t length) {
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < length; ++i) lanes[i] += src[at + i] - start[i];
+        },
+        mean);
+    const double share = 1 / static_cast<double>(pixels);
+    for (std::int64_t k = 0; k < c; ++k) {
+        mean[k] = static_cast<double>(start[k]) + mean[k] * share;
+        center[k] = static_cast<float>(mean[k]);
+    }
+    for (std::int64_t i = c; i < tile; ++i) center[i] = center[i - c];
+    tiled(
+        count, c, lanes,
+        [=](std::int64_t at, std::int64_t step) {
+            const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < step; ++i) {
+                const float m = center[i], d0 = x0[i] - m, d1 = x1[i] - m, d2 = x2[i] - m, d3 = x3[i] - m;
+                lanes[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
+            }
+        },
+        [=](std::int64_t at, std::int64_t length) {
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < length; ++i) {
+                const float d = src[at + i] - center[i];
+                lanes[i] += d * d;
+            }
+        },
+        squares);
+    // The deviations were taken from the mean rounded to float32.
+    for (std::int64_t k = 0; k < c; ++k) {
+        const double off = mean[k] - static_cast<double>(center[k]);
+        const double rest = squares[k] - off * off * static_cast<double>(pixels);
+        squares[k] = rest > 0 ? rest : (squares[k] != squares[k] ? squares[k] : 0);
+    }
+}
+
+void mergeStatistics(const double* mean, const double* squares, double pixels, double* meanBefore,
+                     double* squaresBefore, double pixelsBefore, std::int64_t c) {
+    const double share = pixels / (pixelsBefore + pixels), weight = pixelsBefore * share;
+    PEWTER_VECTORIZE
+    for (std::int64_t k = 0; k < c; ++k) {
+        const double distance = mean[k] - meanBefore[k];
+        meanBefore[k] += distance * share;
+        squaresBefore[k] += squares[k] + distance * distance * weight;
+    }
+}
+
+void normalizeRun(const float* src, const float* mean, const float* scale, const float* beta, float* dst,
+                  std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) dst[i] = (src[i] - mean[i]) * scale[i] + beta[i];
+}
+
+void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::int64_t c, const float* mean,
+                  double* diffBeta, double* diffGamma, float* room) {
+    const std::int64_t count = pixels * c;
+    float* const lanes = room;
+    tiled(
+        count, c, lanes,
+        [=](std::int64_t at, std::int64_t step) {
+            const float *g0 = dz + at, *g1 = g0 + step, *g2 = g1 + step, *g3 = g2 + step;
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < step; ++i) lanes[i] += (g0[i] + g1[i]) + (g2[i] + g3[i]);
+        },
+        [=](std::int64_t at, std::int64_t length) {
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < length; ++i) lanes[i] += dz[at + i];
+        },
+        diffBeta);
+    tiled(
+        count, c, lanes,
+        [=](std::int64_t at, std::int64_t step) {
+            const float *g0 = dz + at, *g1 = g0 + step, *g2 = g1 + step, *g3 = g2 + step;
+            const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < step; ++i)
+                lanes[i] += (g0[i] * (x0[i] - mean[i]) + g1[i] * (x1[i] - mean[i])) +
+                            (g2[i] * (x2[i] - mean[i]) + g3[i] * (x3[i] - mean[i]));
+        },
+        [=](std::int64_t at, std::int64_t length) {
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < length; ++i) lanes[i] += dz[at + i] * (src[at + i] - mean[i]);
+        },
+        diffGamma);
+}
+
+void normalizeGradientRun(const float* src, const float* dz, const float* mean, const float* scale,
+                          const float* a, const float* b, float* diffSrc, std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i)
+        diffSrc[i] = scale[i] * ((dz[i] - a[i]) - (src[i] - mean[i]) * b[i]);
+}
+
+}  // namespace pewter::cpu::PEWTER_ISA
