@@ -40,6 +40,7 @@ public:
     std::size_t available() const;
     void setCacheSeconds(double seconds) { cacheSeconds_ = seconds; }
     void setSource(HeapSource source) { source_ = std::move(source); }
+    const HeapSource& source() const { return source_; }
 
     /// Extent of all pieces: what a run reserves.
     std::size_t peak() const;

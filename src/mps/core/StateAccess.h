@@ -1,0 +1,31 @@
+#pragma once
+
+#include <MPS/State.hpp>
+#include <memory>
+
+#include "mps/core/TensorRef.h"
+#include "mtl/Temporary.h"
+
+namespace pewter::mps {
+
+/// What kernels do with states beyond their public face.
+struct StateAccess {
+    static const std::shared_ptr<mtl::Temporary>& temporary(const MPS::State& state) { return state.temporary_; }
+    static const std::shared_ptr<MTL::Device>& device(const MPS::State& state) { return state.device_; }
+    /// Buffer `index`, allocated now.
+    static std::shared_ptr<MTL::Buffer> buffer(MPS::State& state, std::size_t index);
+    /// The same as a run of elements of `type`, from the start.
+    static ArrayRef array(MPS::State& state, std::size_t index, std::int64_t size,
+                          ops::Type type = ops::Type::Float32);
+    static void setMaker(const MPS::State& state, const std::string& maker) {
+        if (state.temporary_ && state.temporary_->maker.empty()) state.temporary_->maker = maker;
+    }
+};
+
+/// Throws unless the state can be read by `kernel` on this command buffer.
+void requireState(const MPS::State& state, const std::string& kernel, const std::string& argument,
+                  MTL::CommandBuffer& commandBuffer, std::size_t reads);
+/// One read of each distinct temporary state.
+void consumeStates(const MPS::StateBatch& states, const std::string& kernel);
+
+}  // namespace pewter::mps
