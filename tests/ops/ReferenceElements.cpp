@@ -88,8 +88,8 @@ TEST(ReferenceElements, KnownFloat16BitPatterns) {
 
 TEST(ReferenceElements, UnormTypesSaturateAndRoundToNearest) {
     const double nan = std::nan("");
-    const std::vector<double> values = {-1,  0,   0.5 / 255 - 1e-9, 0.5 / 255 + 1e-9, 127.6 / 255, 1,
-                                        1.5, nan, HUGE_VAL};
+    const std::vector<double> values = {-1,          0,   0.5 / 255 - 1e-9, 0.5 / 255 + 1e-9, 127.6 / 255, 1,
+                                        255.7 / 255, nan, HUGE_VAL};
     OpTensor small(ops::Type::Unorm8, 1, 1, 1, 9, values), large(ops::Type::Unorm16, 1, 1, 1, 9, values);
     const auto* bytes = static_cast<const std::uint8_t*>(small.view().data);
     const std::vector<int> expected = {0, 0, 0, 1, 128, 255, 255, 0, 255};

@@ -86,16 +86,15 @@ void Reference::run(const ops::BatchNormalizationGradient& op, ops::Stream&) {
     const Parameters layer(op);
     const Values src(op.src);
     Values diff(op.diffDst);
-    // Stored statistics do not depend on src: nothing flows through them.
-    const double share = op.storedStatistics ? 0 : 1 / static_cast<double>(op.count);
-    const std::vector<double> diffGamma =
-        valuesOf(op.storedStatistics ? ops::Array{} : op.diffGamma, diff.c, 0);
-    const std::vector<double> diffBeta =
-        valuesOf(op.storedStatistics ? ops::Array{} : op.diffBeta, diff.c, 0);
+    const std::vector<double> diffGamma = valuesOf(op.diffGamma, diff.c, 0);
+    const std::vector<double> diffBeta = valuesOf(op.diffBeta, diff.c, 0);
+    const double count = static_cast<double>(op.count);
     for (std::int64_t i = 0; i < diff.count(); ++i) {
         const std::int64_t c = i % diff.c;
         const double dz = diff[i] * neuronDerivative(op.neuron, layer.scaled(src[i], c), c);
-        const double through = (diffBeta[c] + layer.normalised(src[i], c) * diffGamma[c]) * share;
+        // What flows through mean and variance; stored ones do not depend on src.
+        const double means = (diffBeta[c] + layer.normalised(src[i], c) * diffGamma[c]) / count;
+        const double through = op.storedStatistics ? 0 : means;
         diff[i] = layer.gamma[c] * layer.inverseDeviation[c] * (dz - through);
     }
     diff.writeTo(op.diffSrc);
