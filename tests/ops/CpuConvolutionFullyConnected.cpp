@@ -1,0 +1,124 @@
+#include <gtest/gtest.h>
+
+#include "CpuDraw.h"
+#include "RunCpu.h"
+#include "RunReference.h"
+#include "Tolerance.h"
+
+namespace pewter::test {
+namespace {
+
+constexpr int kShapes = 220;
+
+/// A fully connected layer with its operands; every third one exact in small integers.
+struct Case {
+    bool exact;
+    std::int64_t n, h, w, inputs, outputs;
+    OpTensor src, weights, dst, diffDst, diffSrc, diffWeights;
+    OpArray bias, diffBias;
+    std::string name;
+
+    Case(Random& random, int index)
+        : exact(index % 3 == 0),
+          n(random.integer(1, 9)),
+          h(random.integer(1, 5)),
+          w(random.integer(1, 5)),
+          inputs(random.integer(1, 40)),
+          outputs(random.integer(1, 70)) {
+        const auto image = [&](std::int64_t rows, std::int64_t columns, std::int64_t channels, bool positive) {
+            const ops::Type type =
+                exact ? ops::Type::Float32 : positive ? drawImageType(random) : drawSignedType(random);
+            OpTensor t(type, n, rows, columns, channels, drawLayout(random));
+            fill(t, random);
+            return t;
+        };
+        src = image(h, w, inputs, true);
+        dst = image(1, 1, outputs, true);
+        diffDst = image(1, 1, outputs, false);
+        diffSrc = image(h, w, inputs, false);
+        weights = OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, h, w, inputs);
+        diffWeights = OpTensor(ops::Type::Float32, outputs, h, w, inputs);
+        fill(weights, random);
+        fill(diffWeights, random);
+        if (random.coin()) {
+            bias = OpArray(ops::Type::Float32, outputs);
+            diffBias = OpArray(ops::Type::Float32, outputs);
+            fill(bias, random);
+            fill(diffBias, random);
+        }
+        name = "n" + std::to_string(n) + " " + std::to_string(h) + "x" + std::to_string(w) + "x" +
+               std::to_string(inputs) + " to " + std::to_string(outputs) + " " + ops::nameOf(src.type());
+    }
+
+    template <class Operand>
+    void fill(Operand& operand, Random& random) const {
+        if (exact)
+            operand.fillIntegers(random, -3, 3);
+        else
+            operand.fillUniform(random, -1, 1);
+    }
+};
+
+void check(Agreement& agreement, const Case& c, const std::vector<double>& actual, const std::vector<double>& expected,
+           const std::vector<double>& bounds, std::int64_t length, ops::Type type) {
+    if (c.exact)
+        agreement.compareExactly(actual, expected, c.name);
+    else
+        agreement.compare(actual, expected, bounds, length, type, c.name);
+}
+
+TEST(CpuFullyConnected, ForwardAgreesWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    Agreement agreement("fully connected forward");
+    Random random(111);
+    for (int i = 0; i < kShapes; ++i) {
+        Case c(random, i);
+        const ops::Neuron neuron{random.coin() ? ops::NeuronType::ReLU : ops::NeuronType::None, 0.5f, 0, 0, nullptr};
+        OpTensor expected = inDouble(c.dst), bound = expected;
+        runReference(ops::FullyConnectedForward{c.src, c.weights, expected, c.bias, neuron});
+        runReference(
+            ops::FullyConnectedForward{magnitudes(c.src), magnitudes(c.weights), bound, magnitudes(c.bias), {}});
+        runCpu(ops::FullyConnectedForward{c.src, c.weights, c.dst, c.bias, neuron});
+        check(agreement, c, c.dst.values(), expected.values(), bound.values(), c.h * c.w * c.inputs + 1, c.dst.type());
+        EXPECT_TRUE(c.dst.guardsIntact()) << c.name;
+    }
+}
+
+TEST(CpuFullyConnected, DataGradientAgreesWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    Agreement agreement("fully connected data gradient");
+    Random random(112);
+    for (int i = 0; i < kShapes; ++i) {
+        Case c(random, i);
+        OpTensor expected = inDouble(c.diffSrc), bound = expected;
+        runReference(ops::FullyConnectedDataGradient{c.diffDst, c.weights, expected});
+        runReference(ops::FullyConnectedDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound});
+        runCpu(ops::FullyConnectedDataGradient{c.diffDst, c.weights, c.diffSrc});
+        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.outputs, c.diffSrc.type());
+        EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
+    }
+}
+
+TEST(CpuFullyConnected, WeightsGradientAgreesWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    Agreement agreement("fully connected weights gradient"), biases("fully connected bias gradient");
+    Random random(113);
+    for (int i = 0; i < kShapes; ++i) {
+        Case c(random, i);
+        const bool accumulate = random.coin();
+        OpTensor expected = inDouble(c.diffWeights), bound = magnitudes(c.diffWeights);
+        OpArray expectedBias = inDouble(c.diffBias), boundBias = magnitudes(c.diffBias);
+        runReference(ops::FullyConnectedWeightsGradient{c.src, c.diffDst, expected, expectedBias, accumulate});
+        runReference(ops::FullyConnectedWeightsGradient{magnitudes(c.src), magnitudes(c.diffDst), bound, boundBias,
+                                                        accumulate});
+        runCpu(ops::FullyConnectedWeightsGradient{c.src, c.diffDst, c.diffWeights, c.diffBias, accumulate});
+        check(agreement, c, c.diffWeights.values(), expected.values(), bound.values(), c.n + 1, ops::Type::Float32);
+        if (c.bias.size() > 0)
+            check(biases, c, c.diffBias.values(), expectedBias.values(), boundBias.values(), c.n + 1,
+                  ops::Type::Float32);
+        EXPECT_TRUE(c.diffWeights.guardsIntact()) << c.name;
+    }
+}
+
+}  // namespace
+}  // namespace pewter::test
