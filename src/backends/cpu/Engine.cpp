@@ -113,6 +113,8 @@ bool appendNeuron(dnnl::post_ops& operations, const ops::Neuron& neuron) {
             append(algorithm::eltwise_clip, 0, 1);
             return true;
         case NeuronType::TanH:
+            // Two linear operations of one chain share their factors in oneDNN 2.6: the second one's are lost.
+            if (neuron.a != 1 && neuron.b != 1) return false;
             if (neuron.b != 1) append(algorithm::eltwise_linear, neuron.b);
             append(algorithm::eltwise_tanh);
             if (neuron.a != 1) append(algorithm::eltwise_linear, neuron.a);
