@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdlib>
+#include <string_view>
+
 // Files of this folder are compiled once for every instruction set, with PEWTER_ISA naming the namespace of that copy.
 // To keep one copy's code out of another, they define nothing outside namespace PEWTER_ISA and anonymous namespaces
 // within it, and leave templates of the standard library alone.
@@ -11,17 +14,20 @@ namespace pewter::cpu {
 
 enum class Isa { Baseline, Avx2, Avx512 };
 
-/// The best instruction set that this processor has and that the library was compiled for.
+/// The best instruction set that this processor has and that the library was compiled for. The environment variable
+/// PEWTER_MAX_CPU_ISA (baseline, avx2 or avx512; unset: no limit) lowers it, so that one machine can try them all.
 inline Isa isa() {
 #if defined(__x86_64__)
     static const Isa best = [] {
+        const char* const limit = std::getenv("PEWTER_MAX_CPU_ISA");
+        const std::string_view most = limit ? limit : "";
         __builtin_cpu_init();
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-            __builtin_cpu_supports("fma"))
-            return Isa::Avx512;
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::Avx2;
-        return Isa::Baseline;
+        const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                          __builtin_cpu_supports("f16c");
+        const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+        if (most == "baseline" || !avx2) return Isa::Baseline;
+        return most == "avx2" || !avx512 ? Isa::Avx2 : Isa::Avx512;
     }();
     return best;
 #else
