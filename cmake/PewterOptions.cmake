@@ -33,7 +33,7 @@ endif()
 
 # What every room, program and test is compiled with. It never reaches a consumer.
 add_library(pewter_flags INTERFACE)
-target_compile_options(pewter_flags INTERFACE -Wall -Wextra)
+target_compile_options(pewter_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
 if(PEWTER_WERROR)
     target_compile_options(pewter_flags INTERFACE -Werror)
 endif()

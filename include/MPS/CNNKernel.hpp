@@ -140,6 +140,8 @@ protected:
     void setWindow(std::size_t width, std::size_t height, std::size_t strideX, std::size_t strideY,
                    std::size_t dilationX = 1, std::size_t dilationY = 1);
 
+    /// True for kernels whose result has a size of its own: the padding policy then neither sizes nor moves anything.
+    virtual bool ignoresPadding() const { return false; }
     /// Channels of the result when `sourceChannels` are read. Default: the same number.
     virtual std::size_t resultFeatureChannels(std::size_t sourceChannels) const;
     /// The class's own word on the suggested descriptor (step 2 of four). Default: unchanged.
