@@ -1,0 +1,87 @@
+#pragma once
+
+#include <MPS/Image.hpp>
+#include <MPS/Kernel.hpp>
+#include <MPS/State.hpp>
+#include <MTL/CommandBuffer.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace MPS {
+class NNFilterNode;
+class NNStateNode;
+}  // namespace MPS
+
+namespace pewter::mps {
+
+/// Arguments of one step of one encode: one batch a source, in the node's order.
+struct StepArguments {
+    std::shared_ptr<MTL::CommandBuffer> commandBuffer;
+    std::vector<MPS::ImageBatch> images;
+    std::vector<MPS::StateBatch> states;
+    /// What makeStates() returned; empty when nobody wants the state.
+    MPS::StateBatch resultStates;
+    /// Empty when the result is not needed and the step said that it can do without.
+    MPS::ImageBatch destinations;
+    /// False for the single-image form, whose images may hold several pictures.
+    bool batch = true;
+};
+
+/// What a filter node turns into when a graph is compiled: one kernel, sometimes two, and how to run them.
+/// A step keeps no reference to its node; the graph asks it in this order, once an encode:
+///   describe() -> images made -> makeStates() -> encode() -> update().
+class Step {
+public:
+    virtual ~Step() = default;
+
+    /// The kernel that writes the result; handed to allocators, gives the step its name.
+    virtual MPS::Kernel& kernel() = 0;
+
+    /// Size of the result for representative sources (padding policies run here).
+    virtual MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                          const MPS::StateBatch& states) = 0;
+
+    /// One state an image, or one repeated. Temporary when owner.commandBuffer is set. Empty: the step makes none.
+    virtual MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments);
+
+    /// Records the work; lowers the read count of every source by what imageReads() and stateReads() say.
+    virtual void encode(const StepArguments& arguments) = 0;
+
+    /// How many of the step's kernels read source image / source state `index`.
+    virtual std::size_t imageReads(std::size_t) const { return 1; }
+    virtual std::size_t stateReads(std::size_t) const { return 1; }
+    /// How often the step itself reads the state it makes (batch normalisation: once).
+    virtual std::size_t ownStateReads() const { return 0; }
+
+    // --- training ---
+
+    /// Whether the step has something to do besides its result image: weights to update.
+    virtual bool updates() const { return false; }
+    /// Further reads of source state `index` by update().
+    virtual std::size_t updateReads(std::size_t) const { return 0; }
+    /// Whether source state `index` must outlive the command buffer (an update on the host).
+    virtual bool needsPersistentState(std::size_t) const { return false; }
+    /// Weight update of the data source, after encode(); states as in the arguments.
+    virtual void update(const StepArguments&) {}
+    /// Told at compile time that nobody needs the result image. Returns whether the step then runs without destinations.
+    virtual bool dropResult() { return false; }
+
+    /// Re-reads the data source, now. Steps without one do nothing.
+    virtual void reloadFromDataSource() {}
+};
+
+/// What a node may ask while it makes its step.
+class Compilation {
+public:
+    virtual ~Compilation() = default;
+    virtual const std::shared_ptr<MTL::Device>& device() const = 0;
+    /// Whether a filter of this graph consumes the state.
+    virtual bool isConsumed(const MPS::NNStateNode& state) const = 0;
+    /// Whether the state leaves the graph.
+    virtual bool isExported(const MPS::NNStateNode& state) const = 0;
+    /// The step of the filter that makes the state; null when the state is an input. Made before its consumers.
+    virtual Step* producer(const MPS::NNStateNode& state) const = 0;
+};
+
+}  // namespace pewter::mps
