@@ -44,9 +44,11 @@ struct Layer {
     double z(std::size_t k, double x) const {
         return (x - mean.at(static_cast<std::int64_t>(k))) * deviation(k) * scale(k) + shift(k);
     }
-    /// What float32 does to z: the difference, three factors, the sum.
+    /// What float32 does to z: the difference, three factors, the sum. 1/255 and its multiples are rounded
+    /// when they are read.
     double zError(std::size_t k, double x) const {
-        return kEpsilon * (4 * std::fabs(z(k, x) - shift(k)) + std::fabs(z(k, x)));
+        const double read = src.type() == ops::Type::Unorm8 ? std::fabs(x * deviation(k) * scale(k)) : 0;
+        return kEpsilon * (4 * std::fabs(z(k, x) - shift(k)) + std::fabs(z(k, x)) + read);
     }
     std::string text() const {
         return describe(src) + " neuron " + std::to_string(static_cast<int>(neuron.type)) +

@@ -114,7 +114,8 @@ struct Shape {
     }
 };
 
-/// Mostly small odd sizes; now and then many channels or more pixels than a run holds.
+/// Mostly small odd sizes; now and then many channels, more pixels than a run holds, enough for several
+/// threads.
 inline Shape drawShape(Random& random) {
     Shape shape{random.integer(1, 4), random.integer(1, 7), random.integer(1, 9), random.integer(1, 11)};
     switch (random.integer(0, 9)) {
@@ -129,6 +130,9 @@ inline Shape drawShape(Random& random) {
             break;
         case 3:
             shape = {random.integer(1, 2), 1, random.integer(1, 2), random.integer(2040, 2600)};
+            break;
+        case 4:
+            shape = {random.integer(2, 4), 11, random.integer(27, 30), random.integer(22, 27)};
             break;
         default:
             break;

@@ -13,6 +13,9 @@ namespace {
 
 /// Elements of a block of a sum over pixels: read twice, so it should stay in the second-level cache.
 constexpr std::int64_t kBlock = 8192;
+/// Elements of a run: shorter than elsewhere, for the parameters' tiles share the first-level cache with the
+/// operands.
+constexpr std::int64_t kShortRun = 512;
 /// Room that the sums of a block want, in elements a channel row.
 std::int64_t roomOf(std::int64_t c) { return 2 * std::max<std::int64_t>(c, 256); }
 
@@ -26,12 +29,12 @@ class Layer {
 public:
     template <class Op>
     Layer(const Op& op, std::int64_t channels, Scratch::Frame& frame)
-        : mean(channels, frame),
-          scale(channels, frame),
-          beta(channels, frame),
+        : mean(channels, frame, kShortRun),
+          scale(channels, frame, kShortRun),
+          beta(channels, frame, kShortRun),
           inverseDeviation(frame.floats(channels)),
           neuron(op.neuron),
-          slopes(slopesOf(op.neuron, channels, frame)) {
+          slopes(slopesOf(op.neuron, channels, frame, kShortRun)) {
         mean.set(staged(op.mean, frame));
         const float* variance = staged(op.variance, frame);
         const float* gamma = staged(op.gamma, frame);
@@ -51,11 +54,11 @@ public:
         if (hasNeuron()) PEWTER_VECTOR(neuronForward)(neuron, slopes.of(first), y, y, count);
     }
 
-    /// dz = diffDst * f'(z); diffDst itself without a neuron, else in `room`. count <= kRun.
+    /// dz = diffDst * f'(z); diffDst itself without a neuron, else in `room`. count <= kShortRun.
     const float* throughNeuron(const float* x, const float* diffDst, float* room, std::int64_t first,
                                std::int64_t count) const {
         if (!hasNeuron()) return diffDst;
-        alignas(64) float z[kRun];
+        alignas(64) float z[kShortRun];
         PEWTER_VECTOR(normalizeRun)(x, mean.of(first), scale.of(first), beta.of(first), z, count);
         PEWTER_VECTOR(neuronGradient)(neuron, slopes.of(first), z, diffDst, room, count);
         return room;
@@ -135,13 +138,16 @@ void Cpu::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     const Layer layer(op, op.src.c, frame);
     const Source src(op.src);
     const Sink dst(op.dst);
-    forRuns(op.src.count(), [&](std::int64_t first, std::int64_t count) {
-        alignas(64) float in[kRun], out[kRun];
-        const float* x = src.read(first, count, in);
-        float* y = dst.room(first, count, out);
-        layer.forward(x, y, first, count);
-        dst.write(first, count, y);
-    });
+    forRuns(
+        op.src.count(),
+        [&](std::int64_t first, std::int64_t count) {
+            alignas(64) float in[kShortRun], out[kShortRun];
+            const float* x = src.read(first, count, in);
+            float* y = dst.room(first, count, out);
+            layer.forward(x, y, first, count);
+            dst.write(first, count, y);
+        },
+        kShortRun);
 }
 
 void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& stream) {
@@ -167,8 +173,8 @@ void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& 
             const float* dz = diffDst.read(p * c, count, buffer + block);
             if (layer.hasNeuron()) {
                 float* const through = buffer + 2 * block;
-                for (std::int64_t i = 0; i < count; i += kRun)
-                    layer.throughNeuron(x + i, dz + i, through + i, i, std::min(kRun, count - i));
+                for (std::int64_t i = 0; i < count; i += kShortRun)
+                    layer.throughNeuron(x + i, dz + i, through + i, i, std::min(kShortRun, count - i));
                 dz = through;
             }
             PEWTER_VECTOR(gradientSums)
@@ -197,23 +203,26 @@ void Cpu::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     const Source src(op.src), diffDst(op.diffDst);
     const Sink diffSrc(op.diffSrc);
     // What flows through the statistics; nothing when they are stored ones.
-    ChannelTile a(c, frame), b(c, frame);
+    ChannelTile a(c, frame, kShortRun), b(c, frame, kShortRun);
     const float* diffBeta = op.storedStatistics ? nullptr : staged(op.diffBeta, frame);
     const float* diffGamma = op.storedStatistics ? nullptr : staged(op.diffGamma, frame);
     const auto share = static_cast<float>(op.storedStatistics ? 0 : 1 / static_cast<double>(op.count));
     a.fill([&](std::int64_t k) { return diffBeta ? diffBeta[k] * share : 0.0f; });
     b.fill(
         [&](std::int64_t k) { return diffGamma ? diffGamma[k] * share * layer.inverseDeviation[k] : 0.0f; });
-    forRuns(op.src.count(), [&](std::int64_t first, std::int64_t count) {
-        alignas(64) float in[kRun], diff[kRun], through[kRun], out[kRun];
-        const float* x = src.read(first, count, in);
-        const float* g = diffDst.read(first, count, diff);
-        const float* dz = layer.throughNeuron(x, g, through, first, count);
-        float* d = diffSrc.room(first, count, out);
-        PEWTER_VECTOR(normalizeGradientRun)
-        (x, dz, layer.mean.of(first), layer.scale.of(first), a.of(first), b.of(first), d, count);
-        diffSrc.write(first, count, d);
-    });
+    forRuns(
+        op.src.count(),
+        [&](std::int64_t first, std::int64_t count) {
+            alignas(64) float in[kShortRun], diff[kShortRun], through[kShortRun], out[kShortRun];
+            const float* x = src.read(first, count, in);
+            const float* g = diffDst.read(first, count, diff);
+            const float* dz = layer.throughNeuron(x, g, through, first, count);
+            float* d = diffSrc.room(first, count, out);
+            PEWTER_VECTOR(normalizeGradientRun)
+            (x, dz, layer.mean.of(first), layer.scale.of(first), a.of(first), b.of(first), d, count);
+            diffSrc.write(first, count, d);
+        },
+        kShortRun);
 }
 
 }  // namespace pewter::cpu

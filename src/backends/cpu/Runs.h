@@ -61,15 +61,15 @@ private:
     Source layout_;
 };
 
-/// fn(first, count) for runs that cover `count` elements, on all threads.
+/// fn(first, count) for runs of up to `run` elements that cover `count`, on all threads.
 template <typename Fn>
-void forRuns(std::int64_t count, Fn&& fn, std::int64_t grain = kElementGrain) {
+void forRuns(std::int64_t count, Fn&& fn, std::int64_t run = kRun) {
     const std::int64_t units = (count + kRunAlignment - 1) / kRunAlignment;
-    parallelFor(0, units, std::max<std::int64_t>(1, grain / kRunAlignment),
+    parallelFor(0, units, std::max<std::int64_t>(1, kElementGrain / kRunAlignment),
                 [&](std::int64_t from, std::int64_t to) {
                     const std::int64_t end = std::min(to * kRunAlignment, count);
-                    for (std::int64_t first = from * kRunAlignment; first < end; first += kRun)
-                        fn(first, std::min(kRun, end - first));
+                    for (std::int64_t first = from * kRunAlignment; first < end; first += run)
+                        fn(first, std::min(run, end - first));
                 });
 }
 

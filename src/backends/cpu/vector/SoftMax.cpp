@@ -14,28 +14,50 @@ void shift(const float* src, float* dst, std::int64_t pixels, std::int64_t c) {
     }
 }
 
+PEWTER_INLINE void subtract(float amount, float* values, std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t k = 0; k < count; ++k) values[k] -= amount;
+}
+
+/// values = e^values / sum.
+PEWTER_INLINE void exponentials(float sum, float* values, std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t k = 0; k < count; ++k) values[k] = exponential(values[k]) / sum;
+}
+
 }  // namespace
 
 void softMaxPixels(const float* src, float* dst, std::int64_t pixels, std::int64_t c, bool logarithmic) {
     shift(src, dst, pixels, c);
-    if (logarithmic) {
+    constexpr std::int64_t kRoom = 2048;
+    float e[kRoom];
+    if (c > kRoom) {
         for (std::int64_t p = 0; p < pixels; ++p, dst += c) {
             const float* const x = dst;
-            const double sum = sumOf(c, [=](std::int64_t k) { return exponential(x[k]); });
-            const float ln = logarithm(static_cast<float>(sum));
-            PEWTER_VECTORIZE
-            for (std::int64_t k = 0; k < c; ++k) dst[k] -= ln;
+            const auto sum = static_cast<float>(sumOf(c, [=](std::int64_t k) { return exponential(x[k]); }));
+            if (logarithmic)
+                subtract(logarithm(sum), dst, c);
+            else
+                exponentials(sum, dst, c);
         }
         return;
     }
-    // One loop over all pixels: few channels would leave most of a vector idle.
-    PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < pixels * c; ++i) dst[i] = exponential(dst[i]);
-    for (std::int64_t p = 0; p < pixels; ++p, dst += c) {
-        const float* const e = dst;
-        const auto sum = static_cast<float>(sumOf(c, [=](std::int64_t k) { return e[k]; }));
+    // Exponentials in one loop over as many pixels as fit: few channels would leave most of a vector idle.
+    for (const std::int64_t some = kRoom / c; pixels > 0; pixels -= some) {
+        const std::int64_t here = pixels < some ? pixels : some;
         PEWTER_VECTORIZE
-        for (std::int64_t k = 0; k < c; ++k) dst[k] /= sum;
+        for (std::int64_t i = 0; i < here * c; ++i) e[i] = exponential(dst[i]);
+        const float* of = e;
+        for (std::int64_t p = 0; p < here; ++p, dst += c, of += c) {
+            const float* const x = of;
+            const auto sum = static_cast<float>(sumOf(c, [=](std::int64_t k) { return x[k]; }));
+            if (logarithmic) {
+                subtract(logarithm(sum), dst, c);
+                continue;
+            }
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < c; ++k) dst[k] = x[k] / sum;
+        }
     }
 }
 
