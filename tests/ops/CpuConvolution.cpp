@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kShapes = 260;
 
-/// A convolution with its operands. Every third one holds small integers in float32, where nothing rounds and the
-/// comparison is exact.
+/// A convolution with its operands. Every third one holds small integers in float32, where nothing rounds and
+/// the comparison is exact.
 struct Case {
     bool exact;
     std::int64_t n, inputs, outputs, groups;
@@ -26,7 +26,8 @@ struct Case {
     Case(Random& random, int index)
         : exact(index % 3 == 0), n(random.integer(1, 4)), y(random, 13, 5, 3), x(random, 13, 5, 3) {
         // Odd counts of channels, one, and enough of them for a whole vector.
-        const std::int64_t perGroupIn[] = {1, 2, 3, 5, 8, 16, 17, 32}, perGroupOut[] = {1, 2, 3, 7, 16, 20, 32};
+        const std::int64_t perGroupIn[] = {1, 2, 3, 5, 8, 16, 17, 32},
+                           perGroupOut[] = {1, 2, 3, 7, 16, 20, 32};
         groups = random.integer(0, 2) ? 1 : random.integer(2, 5);
         inputs = perGroupIn[random.integer(0, 7)] * groups;
         outputs = perGroupOut[random.integer(0, 6)] * groups;
@@ -36,7 +37,9 @@ struct Case {
         }
         window = windowOf(y, x, random.coin() ? ops::Edge::Zero : ops::Edge::Clamp);
         const auto image = [&](std::int64_t h, std::int64_t w, std::int64_t c, bool positive) {
-            const ops::Type type = exact ? ops::Type::Float32 : positive ? drawImageType(random) : drawSignedType(random);
+            const ops::Type type = exact      ? ops::Type::Float32
+                                   : positive ? drawImageType(random)
+                                              : drawSignedType(random);
             OpTensor t(type, n, h, w, c, drawLayout(random));
             fill(t, random);
             return t;
@@ -45,8 +48,8 @@ struct Case {
         dst = image(y.outputs, x.outputs, outputs, true);
         diffDst = image(y.outputs, x.outputs, outputs, false);
         diffSrc = image(y.source, x.source, inputs, false);
-        weights = OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, y.taps, x.taps,
-                           inputs / groups);
+        weights = OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, y.taps,
+                           x.taps, inputs / groups);
         diffWeights = OpTensor(ops::Type::Float32, outputs, y.taps, x.taps, inputs / groups);
         fill(weights, random);
         fill(diffWeights, random);
@@ -56,8 +59,8 @@ struct Case {
             fill(bias, random);
             fill(diffBias, random);
         }
-        name = describe(window, n, y, x) + " channels " + std::to_string(inputs) + " to " + std::to_string(outputs) +
-               " groups " + std::to_string(groups) + " " + ops::nameOf(src.type());
+        name = describe(window, n, y, x) + " channels " + std::to_string(inputs) + " to " +
+               std::to_string(outputs) + " groups " + std::to_string(groups) + " " + ops::nameOf(src.type());
     }
 
     template <class Operand>
@@ -71,8 +74,9 @@ struct Case {
     std::int64_t pixels() const { return n * y.outputs * x.outputs; }
 };
 
-void check(Agreement& agreement, const Case& c, const std::vector<double>& actual, const std::vector<double>& expected,
-           const std::vector<double>& bounds, std::int64_t length, ops::Type type) {
+void check(Agreement& agreement, const Case& c, const std::vector<double>& actual,
+           const std::vector<double>& expected, const std::vector<double>& bounds, std::int64_t length,
+           ops::Type type) {
     if (c.exact)
         agreement.compareExactly(actual, expected, c.name);
     else
@@ -87,11 +91,11 @@ TEST(CpuConvolution, ForwardAgreesWithTheOracle) {
         Case c(random, i);
         OpTensor expected = inDouble(c.dst), bound = expected;
         runReference(ops::ConvolutionForward{c.src, c.weights, expected, c.bias, c.window, c.groups, {}});
-        runReference(ops::ConvolutionForward{magnitudes(c.src), magnitudes(c.weights), bound, magnitudes(c.bias),
-                                             c.window, c.groups, {}});
+        runReference(ops::ConvolutionForward{
+            magnitudes(c.src), magnitudes(c.weights), bound, magnitudes(c.bias), c.window, c.groups, {}});
         runCpu(ops::ConvolutionForward{c.src, c.weights, c.dst, c.bias, c.window, c.groups, {}});
-        check(agreement, c, c.dst.values(), expected.values(), bound.values(), c.taps() * c.inputs / c.groups + 1,
-              c.dst.type());
+        check(agreement, c, c.dst.values(), expected.values(), bound.values(),
+              c.taps() * c.inputs / c.groups + 1, c.dst.type());
         EXPECT_TRUE(c.dst.guardsIntact()) << c.name;
     }
 }
@@ -104,14 +108,14 @@ TEST(CpuConvolution, DataGradientAgreesWithTheOracle) {
         Case c(random, i);
         OpTensor expected = inDouble(c.diffSrc), bound = expected;
         runReference(ops::ConvolutionDataGradient{c.diffDst, c.weights, expected, c.window, c.groups});
-        runReference(
-            ops::ConvolutionDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound, c.window, c.groups});
+        runReference(ops::ConvolutionDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound,
+                                                  c.window, c.groups});
         runCpu(ops::ConvolutionDataGradient{c.diffDst, c.weights, c.diffSrc, c.window, c.groups});
         // Under Clamp an edge pixel may collect every tap of every window.
         const std::int64_t reads =
             c.window.edge == ops::Edge::Clamp ? c.taps() * c.y.outputs * c.x.outputs : c.taps();
-        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), reads * c.outputs / c.groups,
-              c.diffSrc.type());
+        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(),
+              reads * c.outputs / c.groups, c.diffSrc.type());
         EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
     }
 }
@@ -125,12 +129,12 @@ TEST(CpuConvolution, WeightsGradientAgreesWithTheOracle) {
         const bool accumulate = random.coin();
         OpTensor expected = inDouble(c.diffWeights), bound = magnitudes(c.diffWeights);
         OpArray expectedBias = inDouble(c.diffBias), boundBias = magnitudes(c.diffBias);
-        runReference(ops::ConvolutionWeightsGradient{c.src, c.diffDst, expected, expectedBias, c.window, c.groups,
-                                                     accumulate});
-        runReference(ops::ConvolutionWeightsGradient{magnitudes(c.src), magnitudes(c.diffDst), bound, boundBias,
-                                                     c.window, c.groups, accumulate});
-        runCpu(ops::ConvolutionWeightsGradient{c.src, c.diffDst, c.diffWeights, c.diffBias, c.window, c.groups,
-                                               accumulate});
+        runReference(ops::ConvolutionWeightsGradient{c.src, c.diffDst, expected, expectedBias, c.window,
+                                                     c.groups, accumulate});
+        runReference(ops::ConvolutionWeightsGradient{magnitudes(c.src), magnitudes(c.diffDst), bound,
+                                                     boundBias, c.window, c.groups, accumulate});
+        runCpu(ops::ConvolutionWeightsGradient{c.src, c.diffDst, c.diffWeights, c.diffBias, c.window,
+                                               c.groups, accumulate});
         check(agreement, c, c.diffWeights.values(), expected.values(), bound.values(), c.pixels() + 1,
               ops::Type::Float32);
         if (c.bias.size() > 0)
@@ -154,17 +158,19 @@ TEST(CpuConvolution, EveryNeuronIsAppliedAfterTheBias) {
             const double low = neuron.type == ops::NeuronType::Logarithm ? 0.1 : -1;
             const std::int64_t size = 3 + 2 * repeat, inputs = 1 + 3 * repeat, outputs = 8;
             OpTensor src(repeat == 3 ? ops::Type::Float16 : ops::Type::Float32, 2, size, size, inputs);
-            OpTensor weights(ops::Type::Float32, outputs, 3, 3, inputs), dst(src.type(), 2, size, size, outputs);
+            OpTensor weights(ops::Type::Float32, outputs, 3, 3, inputs),
+                dst(src.type(), 2, size, size, outputs);
             OpArray bias(ops::Type::Float32, outputs);
-            src.fillUniform(random, low, 1), weights.fillUniform(random, low, 1), bias.fillUniform(random, low, 1);
+            src.fillUniform(random, low, 1), weights.fillUniform(random, low, 1),
+                bias.fillUniform(random, low, 1);
             const ops::Window window{3, 3, 1, 1, 1, 1, 1, 1, ops::Edge::Zero};
             OpTensor expected = inDouble(dst), bound = expected;
             runReference(ops::ConvolutionForward{src, weights, expected, bias, window, 1, neuron});
-            runReference(
-                ops::ConvolutionForward{magnitudes(src), magnitudes(weights), bound, magnitudes(bias), window, 1, {}});
+            runReference(ops::ConvolutionForward{
+                magnitudes(src), magnitudes(weights), bound, magnitudes(bias), window, 1, {}});
             runCpu(ops::ConvolutionForward{src, weights, dst, bias, window, 1, neuron});
-            // Exponential and Power grow with the sum; the rest has a slope of at most 2 and an error of a few units
-            // of 1 besides.
+            // Exponential and Power grow with the sum; the rest has a slope of at most 2 and an error of a
+            // few units of 1 besides.
             std::vector<double> bounds = bound.values();
             const std::vector<double> values = expected.values();
             for (std::size_t i = 0; i < bounds.size(); ++i)

@@ -25,9 +25,11 @@ struct Case {
           w(random.integer(1, 5)),
           inputs(random.integer(1, 40)),
           outputs(random.integer(1, 70)) {
-        const auto image = [&](std::int64_t rows, std::int64_t columns, std::int64_t channels, bool positive) {
-            const ops::Type type =
-                exact ? ops::Type::Float32 : positive ? drawImageType(random) : drawSignedType(random);
+        const auto image = [&](std::int64_t rows, std::int64_t columns, std::int64_t channels,
+                               bool positive) {
+            const ops::Type type = exact      ? ops::Type::Float32
+                                   : positive ? drawImageType(random)
+                                              : drawSignedType(random);
             OpTensor t(type, n, rows, columns, channels, drawLayout(random));
             fill(t, random);
             return t;
@@ -36,7 +38,8 @@ struct Case {
         dst = image(1, 1, outputs, true);
         diffDst = image(1, 1, outputs, false);
         diffSrc = image(h, w, inputs, false);
-        weights = OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, h, w, inputs);
+        weights =
+            OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, h, w, inputs);
         diffWeights = OpTensor(ops::Type::Float32, outputs, h, w, inputs);
         fill(weights, random);
         fill(diffWeights, random);
@@ -59,8 +62,9 @@ struct Case {
     }
 };
 
-void check(Agreement& agreement, const Case& c, const std::vector<double>& actual, const std::vector<double>& expected,
-           const std::vector<double>& bounds, std::int64_t length, ops::Type type) {
+void check(Agreement& agreement, const Case& c, const std::vector<double>& actual,
+           const std::vector<double>& expected, const std::vector<double>& bounds, std::int64_t length,
+           ops::Type type) {
     if (c.exact)
         agreement.compareExactly(actual, expected, c.name);
     else
@@ -73,13 +77,15 @@ TEST(CpuFullyConnected, ForwardAgreesWithTheOracle) {
     Random random(111);
     for (int i = 0; i < kShapes; ++i) {
         Case c(random, i);
-        const ops::Neuron neuron{random.coin() ? ops::NeuronType::ReLU : ops::NeuronType::None, 0.5f, 0, 0, nullptr};
+        const ops::Neuron neuron{random.coin() ? ops::NeuronType::ReLU : ops::NeuronType::None, 0.5f, 0, 0,
+                                 nullptr};
         OpTensor expected = inDouble(c.dst), bound = expected;
         runReference(ops::FullyConnectedForward{c.src, c.weights, expected, c.bias, neuron});
-        runReference(
-            ops::FullyConnectedForward{magnitudes(c.src), magnitudes(c.weights), bound, magnitudes(c.bias), {}});
+        runReference(ops::FullyConnectedForward{
+            magnitudes(c.src), magnitudes(c.weights), bound, magnitudes(c.bias), {}});
         runCpu(ops::FullyConnectedForward{c.src, c.weights, c.dst, c.bias, neuron});
-        check(agreement, c, c.dst.values(), expected.values(), bound.values(), c.h * c.w * c.inputs + 1, c.dst.type());
+        check(agreement, c, c.dst.values(), expected.values(), bound.values(), c.h * c.w * c.inputs + 1,
+              c.dst.type());
         EXPECT_TRUE(c.dst.guardsIntact()) << c.name;
     }
 }
@@ -94,7 +100,8 @@ TEST(CpuFullyConnected, DataGradientAgreesWithTheOracle) {
         runReference(ops::FullyConnectedDataGradient{c.diffDst, c.weights, expected});
         runReference(ops::FullyConnectedDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound});
         runCpu(ops::FullyConnectedDataGradient{c.diffDst, c.weights, c.diffSrc});
-        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.outputs, c.diffSrc.type());
+        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.outputs,
+              c.diffSrc.type());
         EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
     }
 }
@@ -108,11 +115,13 @@ TEST(CpuFullyConnected, WeightsGradientAgreesWithTheOracle) {
         const bool accumulate = random.coin();
         OpTensor expected = inDouble(c.diffWeights), bound = magnitudes(c.diffWeights);
         OpArray expectedBias = inDouble(c.diffBias), boundBias = magnitudes(c.diffBias);
-        runReference(ops::FullyConnectedWeightsGradient{c.src, c.diffDst, expected, expectedBias, accumulate});
-        runReference(ops::FullyConnectedWeightsGradient{magnitudes(c.src), magnitudes(c.diffDst), bound, boundBias,
-                                                        accumulate});
+        runReference(
+            ops::FullyConnectedWeightsGradient{c.src, c.diffDst, expected, expectedBias, accumulate});
+        runReference(ops::FullyConnectedWeightsGradient{magnitudes(c.src), magnitudes(c.diffDst), bound,
+                                                        boundBias, accumulate});
         runCpu(ops::FullyConnectedWeightsGradient{c.src, c.diffDst, c.diffWeights, c.diffBias, accumulate});
-        check(agreement, c, c.diffWeights.values(), expected.values(), bound.values(), c.n + 1, ops::Type::Float32);
+        check(agreement, c, c.diffWeights.values(), expected.values(), bound.values(), c.n + 1,
+              ops::Type::Float32);
         if (c.bias.size() > 0)
             check(biases, c, c.diffBias.values(), expectedBias.values(), boundBias.values(), c.n + 1,
                   ops::Type::Float32);

@@ -26,13 +26,17 @@ inline ops::Type drawSignedType(Random& random) {
 
 inline Layout drawLayout(Random& random) {
     switch (random.integer(0, 3)) {
-        case 0: return Layout::gaps();
-        case 1: return Layout::scattered();
-        default: return Layout::dense();
+        case 0:
+            return Layout::gaps();
+        case 1:
+            return Layout::scattered();
+        default:
+            return Layout::dense();
     }
 }
 
-/// One axis of a window: taps, stride, dilation, pad before, and as many outputs as an arbitrary pad behind gives.
+/// One axis of a window: taps, stride, dilation, pad before, and as many outputs as an arbitrary pad behind
+/// gives.
 struct DrawnAxis {
     std::int64_t source, taps, stride, dilation, pad, outputs;
 
@@ -53,9 +57,9 @@ struct DrawnAxis {
 
 inline std::string describe(const ops::Window& w, std::int64_t n, const DrawnAxis& y, const DrawnAxis& x) {
     std::ostringstream text;
-    text << "n" << n << " " << y.source << "x" << x.source << " to " << y.outputs << "x" << x.outputs << " window "
-         << w.height << "x" << w.width << " stride " << w.strideY << "," << w.strideX << " dilation " << w.dilationY
-         << "," << w.dilationX << " pad " << w.padTop << "," << w.padLeft
+    text << "n" << n << " " << y.source << "x" << x.source << " to " << y.outputs << "x" << x.outputs
+         << " window " << w.height << "x" << w.width << " stride " << w.strideY << "," << w.strideX
+         << " dilation " << w.dilationY << "," << w.dilationX << " pad " << w.padTop << "," << w.padLeft
          << (w.edge == ops::Edge::Clamp ? " clamp" : " zero");
     return text.str();
 }

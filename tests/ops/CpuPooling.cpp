@@ -12,7 +12,8 @@ namespace {
 
 constexpr int kShapes = 300;
 
-/// A pooling with its operands. Small integers make many ties, so that the tie rule is seen; sums of them are exact.
+/// A pooling with its operands. Small integers make many ties, so that the tie rule is seen; sums of them are
+/// exact.
 struct Case {
     ops::PoolingType type;
     std::int64_t n, channels, zeroPadX, zeroPadY;
@@ -47,14 +48,16 @@ struct Case {
             src.fillIntegers(random, -2, 1);
         diffDst.fillUniform(random, -1, 1);
         diffSrc.fillUniform(random, -1, 1);
-        name = describe(window, n, y, x) + " channels " + std::to_string(channels) + " " + ops::nameOf(src.type());
+        name = describe(window, n, y, x) + " channels " + std::to_string(channels) + " " +
+               ops::nameOf(src.type());
     }
 };
 
 /// The sum of magnitudes behind each value of a gradient.
 std::vector<double> bounds(const Case& c, const OpTensor& like) {
     OpTensor out = inDouble(like);
-    runReference(ops::PoolingGradient{c.type, c.src, magnitudes(c.diffDst), out, c.window, c.zeroPadX, c.zeroPadY});
+    runReference(
+        ops::PoolingGradient{c.type, c.src, magnitudes(c.diffDst), out, c.window, c.zeroPadX, c.zeroPadY});
     return out.values();
 }
 
@@ -70,8 +73,8 @@ void forward(ops::PoolingType type, const char* family, std::uint64_t seed) {
         if (type == ops::PoolingType::Max)
             agreement.compareExactly(c.dst.values(), expected.values(), c.name);
         else
-            agreement.compare(c.dst.values(), expected.values(), bound.values(), c.window.width * c.window.height,
-                              c.dst.type(), c.name);
+            agreement.compare(c.dst.values(), expected.values(), bound.values(),
+                              c.window.width * c.window.height, c.dst.type(), c.name);
         EXPECT_TRUE(c.dst.guardsIntact()) << c.name;
     }
 }
@@ -82,10 +85,11 @@ void gradient(ops::PoolingType type, const char* family, std::uint64_t seed) {
     for (int i = 0; i < kShapes; ++i) {
         Case c(random, type);
         OpTensor expected = inDouble(c.diffSrc);
-        runReference(ops::PoolingGradient{type, c.src, c.diffDst, expected, c.window, c.zeroPadX, c.zeroPadY});
+        runReference(
+            ops::PoolingGradient{type, c.src, c.diffDst, expected, c.window, c.zeroPadX, c.zeroPadY});
         runCpu(ops::PoolingGradient{type, c.src, c.diffDst, c.diffSrc, c.window, c.zeroPadX, c.zeroPadY});
-        agreement.compare(c.diffSrc.values(), expected.values(), bounds(c, c.diffSrc), c.y.outputs * c.x.outputs,
-                          c.diffSrc.type(), c.name);
+        agreement.compare(c.diffSrc.values(), expected.values(), bounds(c, c.diffSrc),
+                          c.y.outputs * c.x.outputs, c.diffSrc.type(), c.name);
         EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
     }
 }
@@ -123,7 +127,8 @@ TEST(CpuPooling, TheFirstNaNOfAWindowWinsAndTakesTheGradient) {
             diffDst.fill(3);
             for (std::int64_t later = place; later < taps * taps; ++later)
                 for (std::int64_t c = 0; c < 17; ++c) src.set(0, later / taps, later % taps, c, nan);
-            const ops::Window window{taps, taps, taps - (taps == 3), taps - (taps == 3), 1, 1, 0, 0, ops::Edge::Zero};
+            const ops::Window window{taps, taps, taps - (taps == 3), taps - (taps == 3), 1, 1,
+                                     0,    0,    ops::Edge::Zero};
             runCpu(ops::PoolingForward{ops::PoolingType::Max, src, dst, window, 0, 0});
             runCpu(ops::PoolingGradient{ops::PoolingType::Max, src, diffDst, diffSrc, window, 0, 0});
             OpTensor expected(ops::Type::Float32, 1, size, size, 17);

@@ -20,14 +20,21 @@ inline double storageError(ops::Type type, double value) {
     constexpr double kSmallestHalf = 0x1p-24;  // distance between subnormal float16 numbers
     const double size = std::fabs(value);
     switch (type) {
-        case ops::Type::Float32: return size * std::numeric_limits<float>::epsilon() / 2;
-        case ops::Type::Float16: return std::max(size * 0x1p-10, kSmallestHalf) / 2;
-        case ops::Type::BFloat16: return size * 0x1p-7 / 2;
-        case ops::Type::Unorm8: return 0.5 / 255;
-        case ops::Type::Unorm16: return 0.5 / 65535;
+        case ops::Type::Float32:
+            return size * std::numeric_limits<float>::epsilon() / 2;
+        case ops::Type::Float16:
+            return std::max(size * 0x1p-10, kSmallestHalf) / 2;
+        case ops::Type::BFloat16:
+            return size * 0x1p-7 / 2;
+        case ops::Type::Unorm8:
+            return 0.5 / 255;
+        case ops::Type::Unorm16:
+            return 0.5 / 65535;
         case ops::Type::UInt8:
-        case ops::Type::UInt32: return 0.5;
-        case ops::Type::Float64: return size * std::numeric_limits<double>::epsilon() / 2;
+        case ops::Type::UInt32:
+            return 0.5;
+        case ops::Type::Float64:
+            return size * std::numeric_limits<double>::epsilon() / 2;
     }
     return 0;
 }
@@ -39,8 +46,8 @@ inline double inRange(ops::Type type, double value) {
 }
 
 /// Error bound of a float32 sum of `length` terms in any order (Higham, Accuracy and Stability of Numerical
-/// Algorithms, section 4.2): (length - 1) roundings, one more for each product, each relative to the sum of the terms'
-/// magnitudes. `steps` counts further roundings of the result.
+/// Algorithms, section 4.2): (length - 1) roundings, one more for each product, each relative to the sum of
+/// the terms' magnitudes. `steps` counts further roundings of the result.
 inline double sumError(std::int64_t length, double magnitude, double steps = 4) {
     return (static_cast<double>(length) + steps) * std::numeric_limits<float>::epsilon() / 2 * magnitude;
 }
@@ -50,18 +57,19 @@ class Agreement {
 public:
     explicit Agreement(std::string family) : family_(std::move(family)) {}
     ~Agreement() {
-        std::printf("%s: %lld values in %lld comparisons, worst error %.3f of its allowance (%s)\n", family_.c_str(),
-                    static_cast<long long>(values_), static_cast<long long>(comparisons_), worst_, where_.c_str());
+        std::printf("%s: %lld values in %lld comparisons, worst error %.3f of its allowance (%s)\n",
+                    family_.c_str(), static_cast<long long>(values_), static_cast<long long>(comparisons_),
+                    worst_, where_.c_str());
     }
     Agreement(const Agreement&) = delete;
     Agreement& operator=(const Agreement&) = delete;
 
-    /// |actual - expected| <= sumError(length, magnitude) * slope + storageError. `expected` in double and not yet
-    /// rounded to `type`; `magnitudes` are the sums of the terms' magnitudes; `slope` bounds the derivative of what was
-    /// applied to the sum.
+    /// |actual - expected| <= sumError(length, magnitude) * slope + storageError. `expected` in double and
+    /// not yet rounded to `type`; `magnitudes` are the sums of the terms' magnitudes; `slope` bounds the
+    /// derivative of what was applied to the sum.
     void compare(const std::vector<double>& actual, const std::vector<double>& expected,
-                 const std::vector<double>& magnitudes, std::int64_t length, ops::Type type, const std::string& what,
-                 double slope = 1) {
+                 const std::vector<double>& magnitudes, std::int64_t length, ops::Type type,
+                 const std::string& what, double slope = 1) {
         ASSERT_EQ(actual.size(), expected.size()) << what;
         ++comparisons_;
         double worst = 0;
@@ -77,8 +85,8 @@ public:
             if (share > worst) worst = share, at = i;
         }
         if (worst > worst_) worst_ = worst, where_ = what;
-        EXPECT_LE(worst, 1) << family_ << ", " << what << ": element " << at << " of " << actual.size() << " is "
-                            << actual[at] << ", expected " << expected[at];
+        EXPECT_LE(worst, 1) << family_ << ", " << what << ": element " << at << " of " << actual.size()
+                            << " is " << actual[at] << ", expected " << expected[at];
     }
 
     void compareExactly(const std::vector<double>& actual, const std::vector<double>& expected,

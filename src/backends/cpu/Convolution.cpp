@@ -6,8 +6,9 @@
 #include "backends/cpu/Engine.h"
 #include "backends/cpu/Parallel.h"
 
-// Images stay in N,H,W,C order, for which oneDNN has fast kernels of every direction. Weights are small next to images:
-// the primitive chooses their layout, and a reorder from or to [O][kH][kW][I] runs with every call.
+// Images stay in N,H,W,C order, for which oneDNN has fast kernels of every direction. Weights are small next
+// to images: the primitive chooses their layout, and a reorder from or to [O][kH][kW][I] runs with every
+// call.
 
 namespace pewter::cpu {
 
@@ -28,7 +29,8 @@ struct Axis {
     /// Padding on the far side; negative where the source goes on.
     std::int64_t after() const { return needed() - before - source; }
     bool reachesOutside() const { return before > 0 || after() > 0; }
-    /// What oneDNN's kernels are made for: no crop that could hide a whole step, no window wholly in the padding.
+    /// What oneDNN's kernels are made for: no crop that could hide a whole step, no window wholly in the
+    /// padding.
     bool isUsual() const {
         return before >= 0 && before < windowExtent() && after() < windowExtent() && after() > -stride;
     }
@@ -64,12 +66,34 @@ struct Problem {
     }
 
     ProblemKey key(Direction direction, bool bias, bool accumulate, const ops::Neuron& neuron) const {
-        const auto bits = [](float value) { return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value)); };
+        const auto bits = [](float value) {
+            return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value));
+        };
         const bool fused = neuron.type != ops::NeuronType::None;
-        return {direction,  n,        inputs,     outputs,    groups,   y.source, x.source,   y.outputs,
-                x.outputs,  y.taps,   x.taps,     y.stride,   x.stride, y.before, x.before,   y.dilation,
-                x.dilation, bias,     accumulate, fused ? static_cast<std::int64_t>(neuron.type) : 0,
-                fused ? bits(neuron.a) : 0, fused ? bits(neuron.b) : 0, fused ? bits(neuron.c) : 0, maxThreads()};
+        return {direction,
+                n,
+                inputs,
+                outputs,
+                groups,
+                y.source,
+                x.source,
+                y.outputs,
+                x.outputs,
+                y.taps,
+                x.taps,
+                y.stride,
+                x.stride,
+                y.before,
+                x.before,
+                y.dilation,
+                x.dilation,
+                bias,
+                accumulate,
+                fused ? static_cast<std::int64_t>(neuron.type) : 0,
+                fused ? bits(neuron.a) : 0,
+                fused ? bits(neuron.b) : 0,
+                fused ? bits(neuron.c) : 0,
+                maxThreads()};
     }
 
     ConvolutionDescriptors descriptors(bool bias, bool freeImages) const {
@@ -170,7 +194,8 @@ Prepared prepareWeightsGradient(const Problem& problem, bool bias) {
     return prepared;
 }
 
-/// Adds the way between the seam's weights and the primitive's: there before it runs, back after a weights gradient.
+/// Adds the way between the seam's weights and the primitive's: there before it runs, back after a weights
+/// gradient.
 void addReorder(Prepared& prepared, const Problem& problem, bool back, bool accumulate) {
     prepared.plainWeights = problem.plainWeights();
     if (prepared.weights == prepared.plainWeights && !accumulate) return;
@@ -187,12 +212,11 @@ void addReorder(Prepared& prepared, const Problem& problem, bool back, bool accu
     prepared.reorderScratchpad = descriptor.scratchpad_desc();
 }
 
-memory wrap(const memory::desc& desc, const void* data) {
-    return {desc, engine(), const_cast<void*>(data)};
-}
+memory wrap(const memory::desc& desc, const void* data) { return {desc, engine(), const_cast<void*>(data)}; }
 
 void runReorder(const Prepared& prepared, const memory& from, const memory& to, Scratch::Frame& frame) {
-    const memory scratchpad = wrap(prepared.reorderScratchpad, frame.bytes(prepared.reorderScratchpad.get_size()));
+    const memory scratchpad =
+        wrap(prepared.reorderScratchpad, frame.bytes(prepared.reorderScratchpad.get_size()));
     prepared.reorder.execute(threadStream(),
                              {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratchpad}});
 }
@@ -208,8 +232,8 @@ memory weightsFor(const Prepared& prepared, const float* plain, Scratch::Frame& 
 /// A dense float32 image with room for the border of `problem`.
 Tensor borderedImage(const Problem& problem, Scratch::Frame& frame) {
     const std::int64_t h = problem.y.needed(), w = problem.x.needed();
-    return Tensor::dense(frame.floats(problem.n * h * w * problem.inputs), ops::Type::Float32, problem.n, h, w,
-                         problem.inputs);
+    return Tensor::dense(frame.floats(problem.n * h * w * problem.inputs), ops::Type::Float32, problem.n, h,
+                         w, problem.inputs);
 }
 
 }  // namespace
@@ -265,7 +289,8 @@ void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
          {DNNL_ARG_DIFF_SRC, wrap(prepared->src, diffSrc.data())},
          {DNNL_ARG_SCRATCHPAD, wrap(prepared->scratchpad, frame.bytes(prepared->scratchpad.get_size()))}});
     if (border)
-        run(ops::CopyGradient{diffSrc.view(), op.diffSrc, -op.window.padLeft, -op.window.padTop, op.window.edge},
+        run(ops::CopyGradient{diffSrc.view(), op.diffSrc, -op.window.padLeft, -op.window.padTop,
+                              op.window.edge},
             stream);
     else
         diffSrc.finish();
@@ -277,7 +302,9 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
     if (problem.isEmpty()) {
         if (op.accumulate) return;
         run(ops::Fill{op.diffWeights, 0}, stream);
-        if (bias) run(ops::Fill{Tensor::dense(op.diffBias.data, op.diffBias.type, 1, 1, 1, op.diffBias.size), 0}, stream);
+        if (bias)
+            run(ops::Fill{Tensor::dense(op.diffBias.data, op.diffBias.type, 1, 1, 1, op.diffBias.size), 0},
+                stream);
         return;
     }
     Scratch::Frame frame(scratchOf(stream));

@@ -57,8 +57,10 @@ bool Cpu::supports(ops::Type imageType) const {
         case ops::Type::Float16:
         case ops::Type::BFloat16:
         case ops::Type::Unorm8:
-        case ops::Type::Unorm16: return true;
-        default: return false;
+        case ops::Type::Unorm16:
+            return true;
+        default:
+            return false;
     }
 }
 

@@ -10,7 +10,8 @@ namespace pewter::cpu {
 
 class PrimitiveCache;
 
-/// What one queue keeps between two operations: scratch memory that grows to what the largest operation needs.
+/// What one queue keeps between two operations: scratch memory that grows to what the largest operation
+/// needs.
 class CpuStream final : public ops::Stream {
 public:
     Scratch& scratch() { return scratch_; }
@@ -22,8 +23,9 @@ private:
 /// Scratch memory of a stream that Cpu::newStream made.
 inline Scratch& scratchOf(ops::Stream& stream) { return dynamic_cast<CpuStream&>(stream).scratch(); }
 
-/// The processor: oneDNN for convolutions and matrix products, own vector code for the rest. Images of every element
-/// type but float64; anything that is not dense float32 is converted to it on the way in and back on the way out.
+/// The processor: oneDNN for convolutions and matrix products, own vector code for the rest. Images of every
+/// element type but float64; anything that is not dense float32 is converted to it on the way in and back on
+/// the way out.
 class Cpu final : public ops::Backend {
 public:
     Cpu();

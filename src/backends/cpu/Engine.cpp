@@ -18,7 +18,8 @@ dnnl::stream& threadStream() {
 
 std::string libraryVersion() {
     const dnnl_version_t* v = dnnl_version();
-    return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+    return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
+           std::to_string(v->patch);
 }
 
 namespace {
@@ -39,13 +40,14 @@ void appendEltwise(dnnl::post_ops& operations, algorithm kind, float alpha, floa
 
 #if DNNL_VERSION_MAJOR < 3
 
-dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDescriptors& d, dnnl::prop_kind kind,
+dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDescriptors& d,
+                                                            dnnl::prop_kind kind,
                                                             const dnnl::primitive_attr& attributes) {
     using Desc = dnnl::convolution_forward::desc;
     const Desc desc = d.hasBias ? Desc(kind, kDirect, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations,
                                        d.padBefore, d.padAfter)
-                                : Desc(kind, kDirect, d.src, d.weights, d.dst, d.strides, d.dilations, d.padBefore,
-                                       d.padAfter);
+                                : Desc(kind, kDirect, d.src, d.weights, d.dst, d.strides, d.dilations,
+                                       d.padBefore, d.padAfter);
     return {desc, attributes, engine()};
 }
 
@@ -61,29 +63,30 @@ dnnl::convolution_backward_weights::primitive_desc weightsGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
     const dnnl::primitive_attr& attributes) {
     using Desc = dnnl::convolution_backward_weights::desc;
-    const Desc desc = d.hasBias ? Desc(kDirect, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations, d.padBefore,
-                                       d.padAfter)
-                                : Desc(kDirect, d.src, d.weights, d.dst, d.strides, d.dilations, d.padBefore,
-                                       d.padAfter);
+    const Desc desc =
+        d.hasBias
+            ? Desc(kDirect, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations, d.padBefore, d.padAfter)
+            : Desc(kDirect, d.src, d.weights, d.dst, d.strides, d.dilations, d.padBefore, d.padAfter);
     return {desc, attributes, engine(), hint};
 }
 
 #else
 
-dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDescriptors& d, dnnl::prop_kind kind,
+dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDescriptors& d,
+                                                            dnnl::prop_kind kind,
                                                             const dnnl::primitive_attr& attributes) {
     if (d.hasBias)
-        return {engine(), kind,        kDirect,     d.src,       d.weights,  d.bias,
-                d.dst,    d.strides,   d.dilations, d.padBefore, d.padAfter, attributes};
-    return {engine(), kind,        kDirect,     d.src,      d.weights, d.dst,
+        return {engine(), kind,      kDirect,     d.src,       d.weights,  d.bias,
+                d.dst,    d.strides, d.dilations, d.padBefore, d.padAfter, attributes};
+    return {engine(),  kind,        kDirect,     d.src,      d.weights, d.dst,
             d.strides, d.dilations, d.padBefore, d.padAfter, attributes};
 }
 
 dnnl::convolution_backward_data::primitive_desc dataGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
     const dnnl::primitive_attr& attributes) {
-    return {engine(), kDirect,     d.src,       d.weights,  d.dst, d.strides,
-            d.dilations, d.padBefore, d.padAfter, hint, attributes};
+    return {engine(),    kDirect,     d.src,      d.weights, d.dst,     d.strides,
+            d.dilations, d.padBefore, d.padAfter, hint,      attributes};
 }
 
 dnnl::convolution_backward_weights::primitive_desc weightsGradientDescriptor(
@@ -104,28 +107,41 @@ bool appendNeuron(dnnl::post_ops& operations, const ops::Neuron& neuron) {
         appendEltwise(operations, kind, alpha, beta);
     };
     switch (neuron.type) {
-        case NeuronType::None: return true;
-        case NeuronType::ReLU: append(algorithm::eltwise_relu, neuron.a); return true;
-        case NeuronType::Linear: append(algorithm::eltwise_linear, neuron.a, neuron.b); return true;
-        case NeuronType::Sigmoid: append(algorithm::eltwise_logistic); return true;
+        case NeuronType::None:
+            return true;
+        case NeuronType::ReLU:
+            append(algorithm::eltwise_relu, neuron.a);
+            return true;
+        case NeuronType::Linear:
+            append(algorithm::eltwise_linear, neuron.a, neuron.b);
+            return true;
+        case NeuronType::Sigmoid:
+            append(algorithm::eltwise_logistic);
+            return true;
         case NeuronType::HardSigmoid:
             append(algorithm::eltwise_linear, neuron.a, neuron.b);
             append(algorithm::eltwise_clip, 0, 1);
             return true;
         case NeuronType::TanH:
-            // Two linear operations of one chain share their factors in oneDNN 2.6: the second one's are lost.
+            // Two linear operations of one chain share their factors in oneDNN 2.6: the second one's are
+            // lost.
             if (neuron.a != 1 && neuron.b != 1) return false;
             if (neuron.b != 1) append(algorithm::eltwise_linear, neuron.b);
             append(algorithm::eltwise_tanh);
             if (neuron.a != 1) append(algorithm::eltwise_linear, neuron.a);
             return true;
-        case NeuronType::Absolute: append(algorithm::eltwise_abs); return true;
-        case NeuronType::ELU: append(algorithm::eltwise_elu, neuron.a); return true;
+        case NeuronType::Absolute:
+            append(algorithm::eltwise_abs);
+            return true;
+        case NeuronType::ELU:
+            append(algorithm::eltwise_elu, neuron.a);
+            return true;
         case NeuronType::ReLUN:
             append(algorithm::eltwise_relu, neuron.a);
             append(algorithm::eltwise_clip, std::numeric_limits<float>::lowest(), neuron.b);
             return true;
-        default: return false;
+        default:
+            return false;
     }
 }
 
@@ -139,7 +155,8 @@ std::size_t PrimitiveCache::Hash::operator()(const ProblemKey& key) const noexce
     return static_cast<std::size_t>(hash);
 }
 
-std::shared_ptr<const Prepared> PrimitiveCache::get(const ProblemKey& key, const std::function<Prepared()>& make) {
+std::shared_ptr<const Prepared> PrimitiveCache::get(const ProblemKey& key,
+                                                    const std::function<Prepared()>& make) {
     const std::lock_guard lock(mutex_);
     if (const auto found = entries_.find(key); found != entries_.end()) {
         order_.splice(order_.begin(), order_, found->second.place);

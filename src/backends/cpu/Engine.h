@@ -12,7 +12,8 @@
 
 #include "ops/Neuron.h"
 
-// oneDNN 2.6 describes an operation in two steps, 3.x in one. The functions of this header hide the difference.
+// oneDNN 2.6 describes an operation in two steps, 3.x in one. The functions of this header hide the
+// difference.
 
 namespace pewter::cpu {
 
@@ -30,7 +31,8 @@ struct ConvolutionDescriptors {
     dnnl::memory::dims strides, dilations, padBefore, padAfter;
 };
 
-dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDescriptors& d, dnnl::prop_kind kind,
+dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDescriptors& d,
+                                                            dnnl::prop_kind kind,
                                                             const dnnl::primitive_attr& attributes);
 dnnl::convolution_backward_data::primitive_desc dataGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
@@ -39,14 +41,16 @@ dnnl::convolution_backward_weights::primitive_desc weightsGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
     const dnnl::primitive_attr& attributes);
 
-/// Appends the neuron as post-operations where oneDNN computes the same function; false (nothing appended) where not.
+/// Appends the neuron as post-operations where oneDNN computes the same function; false (nothing appended)
+/// where not.
 bool appendNeuron(dnnl::post_ops& operations, const ops::Neuron& neuron);
 
 /// A primitive with the memory layouts that it chose.
 struct Prepared {
     dnnl::primitive primitive;
     dnnl::memory::desc src, weights, bias, dst, scratchpad;
-    /// Weights as the library's users hold them, and the way there or back; empty when the layouts are the same.
+    /// Weights as the library's users hold them, and the way there or back; empty when the layouts are the
+    /// same.
     dnnl::memory::desc plainWeights;
     dnnl::reorder reorder;
     dnnl::memory::desc reorderScratchpad;
@@ -57,8 +61,8 @@ struct Prepared {
 /// What makes two problems the same, as plain numbers; unused places are 0.
 using ProblemKey = std::array<std::int64_t, 24>;
 
-/// Primitives by problem. Creating one takes milliseconds (code is generated), so that each is made once, and the
-/// least recently used go when there are more than kCapacity.
+/// Primitives by problem. Creating one takes milliseconds (code is generated), so that each is made once, and
+/// the least recently used go when there are more than kCapacity.
 class PrimitiveCache {
 public:
     static constexpr std::size_t kCapacity = 1024;

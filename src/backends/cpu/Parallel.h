@@ -18,18 +18,18 @@ inline int maxThreads() {
 #endif
 }
 
-/// Calls fn(from, to) on disjoint ranges that cover [begin, end), one range a thread, none shorter than `grain` unless
-/// it is the only one. The cut depends on the number of threads alone, so that results repeat bit for bit. fn must not
-/// throw.
+/// Calls fn(from, to) on disjoint ranges that cover [begin, end), one range a thread, none shorter than
+/// `grain` unless it is the only one. The cut depends on the number of threads alone, so that results repeat
+/// bit for bit. fn must not throw.
 template <typename Fn>
 void parallelFor(std::int64_t begin, std::int64_t end, std::int64_t grain, Fn&& fn) {
     const std::int64_t count = end - begin;
     if (count <= 0) return;
 #ifdef _OPENMP
-    const std::int64_t parts =
-        std::min<std::int64_t>(maxThreads(), std::max<std::int64_t>(1, count / std::max<std::int64_t>(1, grain)));
+    const std::int64_t parts = std::min<std::int64_t>(
+        maxThreads(), std::max<std::int64_t>(1, count / std::max<std::int64_t>(1, grain)));
     if (parts > 1 && !omp_in_parallel()) {
-#pragma omp parallel num_threads(static_cast<int>(parts))
+#pragma omp parallel num_threads(static_cast <int>(parts))
         {
             // The runtime may give fewer threads than asked for: walk over the parts.
             for (std::int64_t part = omp_get_thread_num(); part < parts; part += omp_get_num_threads())

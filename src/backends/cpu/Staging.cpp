@@ -26,9 +26,11 @@ void* Scratch::take(std::size_t bytes) {
     }
     if (block_ == blocks_.size()) {
         // Twice of what is there: a few operations of growing size end with one block that serves them all.
-        const std::size_t size = std::max({rounded, kSmallestBlock, blocks_.empty() ? 0 : 2 * blocks_.back().size});
-        Block block{std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size))),
-                    size};
+        const std::size_t size =
+            std::max({rounded, kSmallestBlock, blocks_.empty() ? 0 : 2 * blocks_.back().size});
+        Block block{
+            std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size))),
+            size};
         if (!block.memory) throw std::bad_alloc();
         blocks_.push_back(std::move(block));
     }
@@ -58,14 +60,15 @@ template <typename Fn>
 void forEachRun(const ops::Tensor& t, Fn&& fn) {
     if (t.isDense()) {
         parallelFor(0, t.count(), kElementGrain, [&](std::int64_t from, std::int64_t to) {
-            fn(static_cast<std::byte*>(t.data) + from * static_cast<std::int64_t>(ops::sizeOf(t.type)), from, 1,
-               to - from);
+            fn(static_cast<std::byte*>(t.data) + from * static_cast<std::int64_t>(ops::sizeOf(t.type)), from,
+               1, to - from);
         });
         return;
     }
     // Whole rows where pixels lie back to back (or a pixel is one channel), else pixel by pixel.
     const bool wholeRows = t.c == 1 || (t.strideC == 1 && t.strideW == t.c);
-    const std::int64_t rowGrain = std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(1, t.w * t.c));
+    const std::int64_t rowGrain =
+        std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(1, t.w * t.c));
     parallelFor(0, t.n * t.h, rowGrain, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t row = from; row < to; ++row) {
             const std::int64_t n = row / t.h, y = row % t.h;
@@ -100,7 +103,8 @@ ops::Tensor staged(const ops::Tensor& t, Scratch::Frame& frame) {
 }
 
 StagedOutput::StagedOutput(const ops::Tensor& t, Scratch::Frame& frame) : target_(t), view_(t) {
-    if (!isPlain(t)) view_ = ops::Tensor::dense(frame.floats(t.count()), ops::Type::Float32, t.n, t.h, t.w, t.c);
+    if (!isPlain(t))
+        view_ = ops::Tensor::dense(frame.floats(t.count()), ops::Type::Float32, t.n, t.h, t.w, t.c);
 }
 
 void StagedOutput::finish() const {

@@ -9,8 +9,8 @@
 
 namespace pewter::cpu {
 
-/// A stack of memory for the length of one operation. Blocks stay for the next operation, so that a repeated step
-/// takes nothing from the system.
+/// A stack of memory for the length of one operation. Blocks stay for the next operation, so that a repeated
+/// step takes nothing from the system.
 class Scratch {
 public:
     /// 64-byte aligned; lives until the enclosing Frame ends. Throws std::bad_alloc.
@@ -52,7 +52,8 @@ private:
     std::size_t block_ = 0, used_ = 0;
 };
 
-/// dst[i] = src[i] as float32, for `count` elements `stride` apart, any type but float64; runs on the calling thread.
+/// dst[i] = src[i] as float32, for `count` elements `stride` apart, any type but float64; runs on the calling
+/// thread.
 void loadRun(const void* src, ops::Type type, std::int64_t stride, std::int64_t count, float* dst);
 /// dst[i] = src[i] rounded to nearest even (unorm types: saturated to [0,1], scaled, rounded to nearest).
 void storeRun(const float* src, void* dst, ops::Type type, std::int64_t stride, std::int64_t count);
@@ -73,8 +74,8 @@ inline bool isPlain(const ops::Tensor& t) { return t.type == ops::Type::Float32 
 /// A dense float32 view of `t`: `t` itself where it is one, else a converted copy in the frame.
 ops::Tensor staged(const ops::Tensor& t, Scratch::Frame& frame);
 
-/// A dense float32 view to write into in place of `t`: `t` itself where it is one, else room in the frame. finish()
-/// converts what was written back to `t`.
+/// A dense float32 view to write into in place of `t`: `t` itself where it is one, else room in the frame.
+/// finish() converts what was written back to `t`.
 class StagedOutput {
 public:
     StagedOutput(const ops::Tensor& t, Scratch::Frame& frame);
@@ -86,8 +87,8 @@ private:
     ops::Tensor target_, view_;
 };
 
-/// Elements of an Array as float32: its own memory when it is float32, else a converted copy in the frame. Null stays
-/// null.
+/// Elements of an Array as float32: its own memory when it is float32, else a converted copy in the frame.
+/// Null stays null.
 const float* staged(const ops::Array& a, Scratch::Frame& frame);
 
 /// dst = sums, or dst += sums; as many as dst holds.

@@ -2,90 +2,132 @@
 
 #include <cstring>
 
-// Channels lie back to back, so that every loop over them is a vector loop. Channels are taken in chunks whose running
-// maximum stays in the first-level cache.
+// Channels lie back to back: a register of them is taken at a time, and the running maximum of a window stays
+// there. The compiler's own vector types are used because it does not see through the comparisons that keep
+// NaN.
 
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
-constexpr std::int64_t kChunk = 64;
-constexpr float kZeros[kChunk] = {};
+#if defined(__AVX512F__)
+constexpr int kRegister = 64;
+#elif defined(__AVX2__)
+constexpr int kRegister = 32;
+#else
+constexpr int kRegister = 16;
+#endif
+using Vector = float __attribute__((vector_size(kRegister)));
+using Number = std::int32_t __attribute__((vector_size(kRegister)));
+constexpr std::int64_t kLanes = kRegister / sizeof(float);
 
 std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 
-/// The source position that a tap reads, -1 for the zeros outside.
-std::int64_t readAt(std::int64_t position, std::int64_t extent, ops::Edge edge) {
-    if (position >= 0 && position < extent) return position;
-    if (edge == ops::Edge::Zero || extent == 0) return -1;
-    return position < 0 ? 0 : extent - 1;
+template <class V>
+V loadFrom(const float* from) {
+    V value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
 }
 
-/// Offset of the pixel that tap (r, q) of window (y, x) reads within its image; -1 outside.
-std::int64_t tapOffset(const PoolingPlan& p, std::int64_t y, std::int64_t x, std::int64_t r, std::int64_t q) {
-    const ops::Window& k = p.window;
-    const std::int64_t v = readAt(y * k.strideY - k.padTop + r * k.dilationY, p.h, k.edge);
-    const std::int64_t u = readAt(x * k.strideX - k.padLeft + q * k.dilationX, p.w, k.edge);
-    return v < 0 || u < 0 ? -1 : (v * p.w + u) * p.c;
+template <class V>
+void storeTo(float* to, V value) {
+    std::memcpy(to, &value, sizeof value);
 }
 
-/// Whether `value` takes the place of `best`: it is larger, or the first NaN.
-bool wins(float value, float best) { return (!(value <= best)) & (best == best); }
-
-bool isTwoByTwo(const PoolingPlan& p) { return p.disjoint && p.window.width == 2 && p.window.height == 2; }
-
-void maxOfFour(const float* a, const float* b, const float* c, const float* d, std::int64_t count,
-               float* __restrict dst) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        float best = a[i];
-        best = wins(b[i], best) ? b[i] : best;
-        best = wins(c[i], best) ? c[i] : best;
-        best = wins(d[i], best) ? d[i] : best;
-        dst[i] = best;
-    }
+/// Taps of a window side; a side of 2 or 3 is known to the compiler.
+template <int Side>
+std::int64_t sideOf(std::int64_t side) {
+    return Side > 0 ? Side : side;
 }
 
-/// The gradient goes to the first largest of four pixels, zeros to the others.
-void gradientOfFour(const float* a, const float* b, const float* c, const float* d, const float* gradient,
-                    std::int64_t count, float* __restrict da, float* __restrict db, float* __restrict dc,
-                    float* __restrict dd) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        const float g = gradient[i];
-        float best = a[i];
-        std::int32_t winner = 0;
-        winner = wins(b[i], best) ? 1 : winner;
-        best = wins(b[i], best) ? b[i] : best;
-        winner = wins(c[i], best) ? 2 : winner;
-        best = wins(c[i], best) ? c[i] : best;
-        winner = wins(d[i], best) ? 3 : winner;
-        da[i] = winner == 0 ? g : 0.0f;
-        db[i] = winner == 1 ? g : 0.0f;
-        dc[i] = winner == 2 ? g : 0.0f;
-        dd[i] = winner == 3 ? g : 0.0f;
-    }
-}
-
-/// The maximum of window (y, x) over `count` channels from `channel`, and with `winner` the number of the tap.
-void scanWindow(const PoolingPlan& p, const float* image, std::int64_t y, std::int64_t x, std::int64_t channel,
-                std::int64_t count, float* __restrict best, std::int32_t* __restrict winner) {
-    std::int32_t tap = 0;
-    for (std::int64_t r = 0; r < p.window.height; ++r)
-        for (std::int64_t q = 0; q < p.window.width; ++q, ++tap) {
-            const std::int64_t offset = tapOffset(p, y, x, r, q);
-            const float* value = offset < 0 ? kZeros : image + offset + channel;
-            if (tap == 0) {
-                std::memcpy(best, value, static_cast<std::size_t>(count) * sizeof(float));
-                if (winner) std::memset(winner, 0, static_cast<std::size_t>(count) * sizeof(std::int32_t));
-            } else if (winner) {
-                for (std::int64_t i = 0; i < count; ++i) {
-                    const bool take = wins(value[i], best[i]);
-                    best[i] = take ? value[i] : best[i];
-                    winner[i] = take ? tap : winner[i];
-                }
-            } else {
-                for (std::int64_t i = 0; i < count; ++i) best[i] = wins(value[i], best[i]) ? value[i] : best[i];
-            }
+/// The maximum of a window; `image` points at the first channel of the V in pixel (0,0).
+template <class V, int Side>
+V maximum(const PoolingPlan& p, const float* image, const std::int64_t* rows, const std::int64_t* columns) {
+    const std::int64_t height = sideOf<Side>(p.window.height), width = sideOf<Side>(p.window.width);
+    V best = {};
+    for (std::int64_t r = 0; r < height; ++r)
+        for (std::int64_t q = 0; q < width; ++q) {
+            V value = {};
+            if ((rows[r] | columns[q]) >= 0) value = loadFrom<V>(image + rows[r] + columns[q]);
+            if (r + q == 0)
+                best = value;
+            else
+                best = ((value > best) | (value != value)) ? value : best;  // a NaN stays: nothing is larger
         }
+    return best;
+}
+
+template <class V, int Side>
+void maximaOfPixel(const PoolingPlan& p, const float* image, const std::int64_t* rows,
+                   const std::int64_t* columns, float* dst, std::int64_t from, std::int64_t to) {
+    constexpr auto lanes = static_cast<std::int64_t>(sizeof(V) / sizeof(float));
+    for (std::int64_t i = from; i + lanes <= to; i += lanes)
+        storeTo(dst + i, maximum<V, Side>(p, image + i, rows, columns));
+}
+
+template <int Side>
+void maxForwardOf(const PoolingPlan& p, std::int64_t from, std::int64_t to) {
+    const std::int64_t whole = p.c / kLanes * kLanes;
+    for (std::int64_t row = from; row < to; ++row) {
+        const std::int64_t* rows = p.rows + row % p.outH * p.window.height;
+        const float* image = p.src + row / p.outH * p.h * p.w * p.c;
+        float* dst = p.dst + row * p.outW * p.c;
+        for (std::int64_t x = 0; x < p.outW; ++x, dst += p.c) {
+            const std::int64_t* columns = p.columns + x * p.window.width;
+            maximaOfPixel<Vector, Side>(p, image, rows, columns, dst, 0, whole);
+            maximaOfPixel<float, Side>(p, image, rows, columns, dst, whole, p.c);
+        }
+    }
+}
+
+/// Gives the gradient of a window to the tap that wins it: the first largest, or the first NaN.
+template <class V, class N, int Side>
+void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_t* rows,
+                     const std::int64_t* columns, const float* gradient, float* diff, std::int64_t from,
+                     std::int64_t to) {
+    constexpr auto lanes = static_cast<std::int64_t>(sizeof(V) / sizeof(float));
+    const std::int64_t height = sideOf<Side>(p.window.height), width = sideOf<Side>(p.window.width);
+    for (std::int64_t i = from; i + lanes <= to; i += lanes) {
+        V best = {};
+        N winner = {};
+        std::int32_t tap = 0;
+        for (std::int64_t r = 0; r < height; ++r)
+            for (std::int64_t q = 0; q < width; ++q, ++tap) {
+                V value = {};
+                if ((rows[r] | columns[q]) >= 0) value = loadFrom<V>(image + rows[r] + columns[q] + i);
+                if (tap == 0) {
+                    best = value;
+                } else {
+                    const auto take = ((value > best) | (value != value)) & (best == best);
+                    best = take ? value : best;
+                    winner = take ? N{} + tap : winner;
+                }
+            }
+        const V g = loadFrom<V>(gradient + i);
+        tap = 0;
+        for (std::int64_t r = 0; r < height; ++r)
+            for (std::int64_t q = 0; q < width; ++q, ++tap) {
+                if ((rows[r] | columns[q]) < 0) continue;
+                float* pixel = diff + rows[r] + columns[q] + i;
+                const V share = winner == tap ? g : V{};
+                storeTo(pixel, p.disjoint ? share : loadFrom<V>(pixel) + share);
+            }
+    }
+}
+
+template <int Side>
+void maxGradientOf(const PoolingPlan& p, const float* image, const float* gradient, float* diff,
+                   std::int64_t from, std::int64_t to) {
+    const std::int64_t whole = from + (to - from) / kLanes * kLanes;
+    for (std::int64_t y = 0; y < p.outH; ++y) {
+        const std::int64_t* rows = p.rows + y * p.window.height;
+        for (std::int64_t x = 0; x < p.outW; ++x, gradient += p.c) {
+            const std::int64_t* columns = p.columns + x * p.window.width;
+            gradientOfPixel<Vector, Number, Side>(p, image, rows, columns, gradient, diff, from, whole);
+            gradientOfPixel<float, std::int32_t, Side>(p, image, rows, columns, gradient, diff, whole, to);
+        }
+    }
 }
 
 /// A window of average pooling: what of it lies inside the source, and its divisor.
@@ -115,25 +157,37 @@ void zeroChannels(const PoolingPlan& p, float* image, std::int64_t from, std::in
         std::memset(image + pixel * p.c + from, 0, static_cast<std::size_t>(to - from) * sizeof(float));
 }
 
+/// The side that both sides of the window have, if it is one that the kernels are compiled for; else 0.
+int squareSide(const PoolingPlan& p) {
+    const std::int64_t side = p.window.width;
+    return side == p.window.height && (side == 2 || side == 3) ? static_cast<int>(side) : 0;
+}
+
 }  // namespace
 
 void maxForward(const PoolingPlan& p, std::int64_t from, std::int64_t to) {
-    const bool four = isTwoByTwo(p);
-    for (std::int64_t row = from; row < to; ++row) {
-        const std::int64_t y = row % p.outH;
-        const float* image = p.src + row / p.outH * p.h * p.w * p.c;
-        float* dst = p.dst + row * p.outW * p.c;
-        for (std::int64_t x = 0; x < p.outW; ++x, dst += p.c) {
-            if (four) {
-                const float* a = image + tapOffset(p, y, x, 0, 0);
-                const float* c = image + tapOffset(p, y, x, 1, 0);
-                const std::int64_t across = p.window.dilationX * p.c;
-                maxOfFour(a, a + across, c, c + across, p.c, dst);
-                continue;
-            }
-            for (std::int64_t channel = 0; channel < p.c; channel += kChunk)
-                scanWindow(p, image, y, x, channel, smaller(kChunk, p.c - channel), dst + channel, nullptr);
-        }
+    switch (squareSide(p)) {
+        case 2:
+            return maxForwardOf<2>(p, from, to);
+        case 3:
+            return maxForwardOf<3>(p, from, to);
+        default:
+            return maxForwardOf<0>(p, from, to);
+    }
+}
+
+void maxGradient(const PoolingPlan& p, std::int64_t n, std::int64_t from, std::int64_t to) {
+    const float* image = p.src + n * p.h * p.w * p.c;
+    const float* gradient = p.dst + n * p.outH * p.outW * p.c;
+    float* diff = p.diffSrc + n * p.h * p.w * p.c;
+    if (!p.disjoint || !p.covering) zeroChannels(p, diff, from, to);
+    switch (squareSide(p)) {
+        case 2:
+            return maxGradientOf<2>(p, image, gradient, diff, from, to);
+        case 3:
+            return maxGradientOf<3>(p, image, gradient, diff, from, to);
+        default:
+            return maxGradientOf<0>(p, image, gradient, diff, from, to);
     }
 }
 
@@ -154,39 +208,6 @@ void averageForward(const PoolingPlan& p, std::int64_t from, std::int64_t to) {
             for (std::int64_t i = 0; i < p.c; ++i) dst[i] /= area.divisor;
         }
     }
-}
-
-void maxGradient(const PoolingPlan& p, std::int64_t n, std::int64_t from, std::int64_t to) {
-    const float* image = p.src + n * p.h * p.w * p.c;
-    const float* gradient = p.dst + n * p.outH * p.outW * p.c;
-    float* diff = p.diffSrc + n * p.h * p.w * p.c;
-    if (!p.disjoint || !p.covering) zeroChannels(p, diff, from, to);
-    const bool four = isTwoByTwo(p);
-    float best[kChunk];
-    std::int32_t winner[kChunk];
-    for (std::int64_t y = 0; y < p.outH; ++y)
-        for (std::int64_t x = 0; x < p.outW; ++x) {
-            const float* g = gradient + (y * p.outW + x) * p.c;
-            if (four) {
-                const std::int64_t a = tapOffset(p, y, x, 0, 0) + from, c = tapOffset(p, y, x, 1, 0) + from;
-                const std::int64_t b = a + p.window.dilationX * p.c, d = c + p.window.dilationX * p.c;
-                gradientOfFour(image + a, image + b, image + c, image + d, g + from, to - from, diff + a, diff + b,
-                               diff + c, diff + d);
-                continue;
-            }
-            for (std::int64_t channel = from; channel < to; channel += kChunk) {
-                const std::int64_t count = smaller(kChunk, to - channel);
-                scanWindow(p, image, y, x, channel, count, best, winner);
-                std::int32_t tap = 0;
-                for (std::int64_t r = 0; r < p.window.height; ++r)
-                    for (std::int64_t q = 0; q < p.window.width; ++q, ++tap) {
-                        const std::int64_t offset = tapOffset(p, y, x, r, q);
-                        if (offset < 0) continue;
-                        float* __restrict d = diff + offset + channel;
-                        for (std::int64_t i = 0; i < count; ++i) d[i] += winner[i] == tap ? g[channel + i] : 0.0f;
-                    }
-            }
-        }
 }
 
 void averageGradient(const PoolingPlan& p, std::int64_t n, std::int64_t from, std::int64_t to) {
