@@ -67,6 +67,9 @@ public:
     /// Told at compile time that nobody needs the result image. Returns whether the step then runs without destinations.
     virtual bool dropResult() { return false; }
 
+    /// Takes back what the last encode() changed on the host (a dropout's count of encodes): the encode was only planned.
+    virtual void rewind() {}
+
     /// Re-reads the data source, now. Steps without one do nothing.
     virtual void reloadFromDataSource() {}
 };

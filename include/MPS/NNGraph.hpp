@@ -1,0 +1,167 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <MPS/Image.hpp>
+#include <MPS/Kernel.hpp>
+#include <MPS/State.hpp>
+
+namespace MTL {
+class CommandQueue;
+}
+
+namespace pewter::mps {
+class GraphProgram;
+}
+
+namespace MPS {
+
+class Handle;
+class NNImageNode;
+
+/// What one encode of a graph does, step by step, and the memory it takes (extension).
+struct PEWTER_API NNGraphReport {
+    /// One kernel, in the order of execution.
+    struct Step {
+        std::string label;      ///< name of the kernel: class and label
+        std::string className;  ///< class of the kernel that writes the result
+        std::vector<std::size_t> sourceImages, sourceStates;  ///< indices into images and states
+        std::size_t resultImage = npos, resultState = npos;
+        bool updatesWeights = false;
+        std::size_t liveBytes = 0;  ///< temporary bytes alive right after the step
+    };
+    /// One image or state slot; bytes are those of the whole batch.
+    struct Image {
+        std::string label, format;
+        std::size_t width = 0, height = 0, featureChannels = 0, count = 0, bytes = 0;
+        std::size_t firstWriter = npos, lastReader = npos;  ///< steps; npos: an input, nobody
+        std::size_t readCount = 0;
+        bool temporary = false, source = false, result = false, exported = false;
+    };
+    struct State {
+        std::string label, className;
+        std::string forwardKernel;                 ///< the kernel that made it
+        std::vector<std::string> consumers;        ///< the kernels that read it
+        std::size_t count = 0, bytes = 0, readCount = 0;
+        std::size_t firstWriter = npos, lastReader = npos;
+        bool temporary = false, source = false, exported = false;
+        std::string description;
+    };
+    static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
+    std::vector<Step> steps;
+    std::vector<Image> images;
+    std::vector<State> states;
+    /// Temporary memory that the encode reserves.
+    std::size_t peakBytes = 0;
+    /// The largest sum of live bytes at any step: no placement can need less.
+    std::size_t lowerBoundBytes = 0;
+};
+
+/// MPSNNGraph: filter nodes compiled to kernels, encoded together.
+///
+/// Built backwards from result images: filters that nothing needed reaches are left out; filters that update weights and
+/// loss filters stay. Data sources are loaded and purged one at a time. Image sizes are not fixed: each encode derives
+/// them from the images it gets. One thread at a time; any number of encodes may be in flight on one queue.
+/// Source: MPSNNGraph.h.
+class PEWTER_API NNGraph : public Kernel {
+public:
+    /// Throws MPS::Error for null arguments, a result that no filter makes, a data source that does not load.
+    /// Objective-C: -initWithDevice:resultImage:resultImageIsNeeded:
+    NNGraph(const std::shared_ptr<MTL::Device>& device, const std::shared_ptr<NNImageNode>& resultImage,
+            bool resultImageIsNeeded = true);
+    /// Image 0 is what encodes return, the others are appended to intermediateImages. Flags: one an image, or none for
+    /// all needed.   Objective-C: -initWithDevice:resultImages:resultsAreNeeded:
+    NNGraph(const std::shared_ptr<MTL::Device>& device, const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
+            const std::vector<bool>& resultsAreNeeded = {});
+    ~NNGraph() override;
+
+    /// Objective-C: +graphWithDevice:resultImage:resultImageIsNeeded:, +graphWithDevice:resultImages:resultsAreNeeded:
+    static std::shared_ptr<NNGraph> graph(const std::shared_ptr<MTL::Device>& device,
+                                          const std::shared_ptr<NNImageNode>& resultImage,
+                                          bool resultImageIsNeeded = true);
+    static std::shared_ptr<NNGraph> graph(const std::shared_ptr<MTL::Device>& device,
+                                          const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
+                                          const std::vector<bool>& resultsAreNeeded = {});
+
+    /// Handles of the inputs in the order that encodes expect; null where a node has none. The order is that of a walk
+    /// from the results backwards, depth first, image sources before state sources.
+    const std::vector<std::shared_ptr<Handle>>& sourceImageHandles() const;
+    const std::vector<std::shared_ptr<Handle>>& sourceStateHandles() const;
+    /// Exported images, parallel to the front of intermediateImages.
+    const std::vector<std::shared_ptr<Handle>>& intermediateImageHandles() const;
+    /// States that leave the graph, parallel to destinationStates.
+    const std::vector<std::shared_ptr<Handle>>& resultStateHandles() const;
+    const std::shared_ptr<Handle>& resultHandle() const;
+
+    /// Whether states that leave the graph are temporary. Default: no.
+    bool outputStateIsTemporary() const { return outputStateIsTemporary_; }
+    void setOutputStateIsTemporary(bool temporary) { outputStateIsTemporary_ = temporary; }
+    /// Makes result image 0. Default: Image::defaultAllocator(), so that the result outlives the command buffer.
+    const std::shared_ptr<ImageAllocator>& destinationImageAllocator() const { return allocator_; }
+    void setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator);
+    /// Channel format of images whose node names none; read by each encode. Default: Float16.
+    ImageFeatureChannelFormat format() const { return format_; }
+    void setFormat(ImageFeatureChannelFormat format) { format_ = format; }
+    /// As given at construction; of image 0 when there are several.
+    bool resultImageIsNeeded() const;
+
+    /// One image an input; it may hold several pictures. Returns result 0, or null when it is not needed. Temporary
+    /// sources lose one read. Throws MPS::Error for wrong numbers of inputs, unequal batches, spent temporaries; nothing is
+    /// encoded then.   Objective-C: -encodeToCommandBuffer:sourceImages:
+    std::shared_ptr<Image> encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                  const std::vector<std::shared_ptr<Image>>& sourceImages);
+    /// Null vectors: exported images and states are dropped.
+    /// Objective-C: -encodeToCommandBuffer:sourceImages:sourceStates:intermediateImages:destinationStates:
+    std::shared_ptr<Image> encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                  const std::vector<std::shared_ptr<Image>>& sourceImages,
+                                  const std::vector<std::shared_ptr<State>>& sourceStates,
+                                  std::vector<std::shared_ptr<Image>>* intermediateImages = nullptr,
+                                  std::vector<std::shared_ptr<State>>* destinationStates = nullptr);
+    /// One batch an input, all of the same length; state batches have one state a sample.
+    /// Objective-C: -encodeBatchToCommandBuffer:sourceImages:sourceStates:
+    ImageBatch encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                           const std::vector<ImageBatch>& sourceImages,
+                           const std::vector<StateBatch>& sourceStates = {});
+    /// Objective-C: -encodeBatchToCommandBuffer:sourceImages:sourceStates:intermediateImages:destinationStates:
+    ImageBatch encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                           const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates,
+                           std::vector<ImageBatch>* intermediateImages, std::vector<StateBatch>* destinationStates);
+
+    using CompletionHandler = std::function<void(const std::shared_ptr<Image>& result, const Error* error)>;
+    /// Encodes and commits on a queue of the graph's own; returns at once with the result, whose contents are valid when
+    /// the handler is called. Mistakes reach the handler, on this thread, and null is returned: also for a graph with
+    /// source states or whose result is not needed.
+    /// Objective-C: -executeAsyncWithSourceImages:completionHandler:
+    std::shared_ptr<Image> executeAsync(const std::vector<std::shared_ptr<Image>>& sourceImages,
+                                        CompletionHandler handler);
+
+    /// By how much an encode lowers the read count of a temporary source: 1, or 0 for one that no kernel reads.
+    /// Objective-C: -readCountForSourceImageAtIndex:, -readCountForSourceStateAtIndex:
+    std::size_t readCountForSourceImage(std::size_t index) const;
+    std::size_t readCountForSourceState(std::size_t index) const;
+
+    /// Every kernel with a data source loads it again, now, on this thread. No work of the graph may be pending.
+    void reloadFromDataSources();
+
+    /// What an encode of such sources does and needs; nothing is executed and no weight is updated (extension).
+    NNGraphReport report(const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates = {});
+    /// One line a step: kernel, sources, result, state.
+    std::string debugDescription() const;
+
+    const char* className() const override { return "NNGraph"; }
+
+private:
+    void build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed);
+
+    std::unique_ptr<pewter::mps::GraphProgram> program_;
+    std::shared_ptr<ImageAllocator> allocator_;
+    ImageFeatureChannelFormat format_ = ImageFeatureChannelFormat::Float16;
+    bool outputStateIsTemporary_ = false, encoding_ = false;
+    std::shared_ptr<MTL::CommandQueue> queue_;
+};
+
+}  // namespace MPS

@@ -1,0 +1,284 @@
+#include "mps/graph/Execution.h"
+
+#include <fmt/format.h>
+
+#include <MPS/Handle.hpp>
+#include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
+#include <unordered_set>
+
+#include "mps/core/Checks.h"
+#include "mps/core/ImageAccess.h"
+#include "mps/core/ResultStates.h"
+#include "mps/core/StateAccess.h"
+
+namespace pewter::mps {
+
+using MPS::ImageBatch;
+using MPS::StateBatch;
+using MTL::Error;
+
+namespace {
+
+std::string labelOf(const std::shared_ptr<MPS::Handle>& handle) { return handle ? handle->label() : std::string(); }
+
+template <class Batch>
+void forDistinct(const Batch& batch, const auto& fn) {
+    std::unordered_set<const void*> seen;
+    for (const auto& object : batch)
+        if (object && seen.insert(object.get()).second) fn(object);
+}
+
+/// Sets the count of every distinct temporary of a batch.
+void setReads(const ImageBatch& batch, std::size_t reads) {
+    forDistinct(batch, [&](const auto& image) {
+        if (const auto& temporary = ImageAccess::temporary(*image); temporary && temporary->readCount() != reads)
+            temporary->setReadCount(reads);
+    });
+}
+
+void setReads(const StateBatch& batch, std::size_t reads) {
+    forDistinct(batch, [&](const auto& state) {
+        if (state->isTemporary() && state->readCount() != reads) state->setReadCount(reads);
+    });
+}
+
+}  // namespace
+
+Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer, Settings settings)
+    : program_(program),
+      commandBuffer_(std::move(commandBuffer)),
+      root_(mtl::recordingBuffer(*commandBuffer_, settings.name)),
+      settings_(std::move(settings)),
+      mark_(root_.commandCount()),
+      images_(program.images.size()),
+      states_(program.states.size()) {}
+
+Execution::~Execution() {
+    if (done_) return;
+    // A failed encode leaves the command buffer and the caller's temporaries as they were.
+    root_.truncate(mark_);
+    discard(madeImages_, madeStates_);
+    for (const auto& held : held_)
+        if (held.temporary->readCount() > 0) held.temporary->setReadCount(held.before);
+}
+
+void Execution::bindSources(const std::vector<ImageBatch>& images, const std::vector<StateBatch>& states) {
+    const auto count = [&](const char* argument, std::size_t expected, std::size_t found, const auto& handles) {
+        if (expected == found) return;
+        std::string names;
+        for (const auto& handle : handles) names += (names.empty() ? " (" : ", ") + labelOf(handle);
+        throw Error(settings_.name, argument, fmt::format("{} inputs{}", expected, names.empty() ? "" : names + ")"),
+                    fmt::format("{}", found));
+    };
+    count("sourceImages", program_.sourceImages.size(), images.size(), program_.sourceImageHandles);
+    count("sourceStates", program_.sourceStates.size(), states.size(), program_.sourceStateHandles);
+    const std::size_t length = images.empty() ? 0 : images[0].size();
+    if (length == 0) throw Error(settings_.name, "sourceImages", "at least one image an input", "an empty batch");
+    const auto equal = [&](const char* argument, std::size_t index, std::size_t found) {
+        if (found != length)
+            throw Error(settings_.name, fmt::format("{}[{}]", argument, index),
+                        fmt::format("{} entries, as in the first batch of images", length),
+                        found == 0 ? "none" : fmt::format("{}", found));
+    };
+    const auto hold = [&](const std::shared_ptr<mtl::Temporary>& temporary, const char* argument, std::size_t reads) {
+        if (!temporary) return;
+        temporary->require(settings_.name, argument, *root_.heap(), reads ? 1 : 0);
+        if (reads == 0) return;
+        held_.push_back({temporary, temporary->readCount()});
+        // One read is the graph's own and is given back at the end: the encode lowers the count by exactly one.
+        temporary->setReadCount(temporary->readCount() + reads);
+    };
+    const auto& backend = mtl::deviceOf(*root_.device()).backend();
+    for (std::size_t i = 0; i < images.size(); ++i) {
+        equal("sourceImages", i, images[i].size());
+        for (std::size_t j = 0; j < images[i].size(); ++j) {
+            const auto& image = images[i][j];
+            const auto where = [&] { return fmt::format("sourceImages[{}][{}]", i, j); };
+            if (!image) throw Error(settings_.name, where(), "an image", "null");
+            if (image->device() != root_.device())
+                throw Error(settings_.name, where(), "an image of device " + root_.device()->name(),
+                            "one of device " + image->device()->name());
+            if (!backend.supports(typeOf(image->featureChannelFormat(), settings_.name)))
+                throw Error(settings_.name, where(),
+                            fmt::format("a channel format that device {} computes", root_.device()->name()),
+                            nameOf(image->featureChannelFormat()));
+            if (settings_.batch && image->numberOfImages() != 1)
+                throw Error(settings_.name, where(), "an image that holds one picture in a batch",
+                            image->description());
+            const auto& first = *images[i][0];
+            if (image->width() != first.width() || image->height() != first.height() ||
+                image->featureChannels() != first.featureChannels() ||
+                image->featureChannelFormat() != first.featureChannelFormat())
+                throw Error(settings_.name, where(), "the size and format of the batch's first image, " +
+                                                         first.description(),
+                            image->description());
+        }
+    }
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        equal("sourceStates", i, states[i].size());
+        for (std::size_t j = 0; j < states[i].size(); ++j)
+            if (!states[i][j])
+                throw Error(settings_.name, fmt::format("sourceStates[{}][{}]", i, j), "a state", "null");
+    }
+    for (std::size_t i = 0; i < images.size(); ++i) {
+        const std::size_t slot = program_.sourceImages[i];
+        images_[slot] = images[i];
+        forDistinct(images[i], [&](const auto& image) {
+            hold(ImageAccess::temporary(*image), "sourceImages", program_.images[slot].reads);
+        });
+    }
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        const std::size_t slot = program_.sourceStates[i];
+        states_[slot] = states[i];
+        forDistinct(states[i], [&](const auto& state) {
+            hold(StateAccess::temporary(*state), "sourceStates", program_.states[slot].reads);
+        });
+    }
+}
+
+void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
+    const ImageSlot& slot = program_.images[step.result];
+    if (!slot.isMade) return;
+    std::vector<std::shared_ptr<MPS::Image>> representatives;
+    for (const auto& batch : arguments.images) representatives.push_back(batch.front());
+    StateBatch states;
+    for (const auto& batch : arguments.states) states.push_back(batch.front());
+    auto descriptor = step.step->describe(representatives, states);
+    descriptor.channelFormat = slot.format == MPS::ImageFeatureChannelFormat::None ? settings_.format : slot.format;
+    const bool isResult0 = !program_.results.empty() && program_.results[0] == step.result && slot.results > 0;
+    auto& allocator = isResult0 ? *settings_.resultAllocator : *slot.allocator;
+    arguments.destinations = allocateDestinations(step.step->kernel(), allocator, commandBuffer_, descriptor,
+                                                  arguments.images.empty() ? 1 : arguments.images[0].size());
+    for (const auto& image : arguments.destinations) {
+        if (slot.handle && image->label().empty()) image->setLabel(slot.handle->label());
+        if (image->isTemporary()) madeImages_.push_back(image);
+    }
+    // What leaves the graph leaves with a read for each way out.
+    setReads(arguments.destinations, std::max<std::size_t>(slot.reads + slot.results + (slot.exported ? 1 : 0), 1));
+    images_[step.result] = arguments.destinations;
+}
+
+void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
+    if (step.state == kNone) return;
+    const StateSlot& slot = program_.states[step.state];
+    const bool temporary = !slot.persistent && (!slot.exported || settings_.outputStateIsTemporary);
+    const auto owner = temporary ? MPS::StateOwner::of(commandBuffer_) : MPS::StateOwner::of(root_.device());
+    arguments.resultStates = step.step->makeStates(owner, arguments);
+    forDistinct(arguments.resultStates, [&](const auto& state) {
+        if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
+        if (state->isTemporary()) madeStates_.push_back(state);
+    });
+    setReads(arguments.resultStates, std::max<std::size_t>(slot.reads + (slot.exported ? 1 : 0), 1));
+    states_[step.state] = arguments.resultStates;
+}
+
+void Execution::runStep(std::size_t index) {
+    auto& step = program_.steps[index];
+    StepArguments arguments;
+    arguments.commandBuffer = commandBuffer_;
+    arguments.batch = settings_.batch;
+    for (const std::size_t slot : step.images) arguments.images.push_back(images_[slot]);
+    for (const std::size_t slot : step.states) arguments.states.push_back(states_[slot]);
+    makeImages(step, arguments);
+    makeStates(step, arguments);
+    step.step->encode(arguments);
+    if (step.step->updates()) {
+        if (settings_.dry) {
+            for (std::size_t i = 0; i < arguments.states.size(); ++i)
+                for (std::size_t n = step.step->updateReads(i); n > 0; --n)
+                    consumeStates(arguments.states[i], step.step->kernel().name());
+        } else {
+            step.step->update(arguments);
+        }
+    }
+    // An image that only its own step needed (a forward image whose state alone is read).
+    const ImageSlot& slot = program_.images[step.result];
+    if (slot.isMade && slot.reads == 0 && slot.results == 0 && !slot.exported) setReads(arguments.destinations, 0);
+    if (slot.isMade && slot.synchronize) MPS::ImageBatchSynchronize(arguments.destinations, commandBuffer_);
+}
+
+void Execution::releaseAfter(std::size_t index) {
+    const auto& step = program_.steps[index];
+    const auto keep = [](const auto& slot) { return slot.exported || slot.producer == kNone; };
+    for (const std::size_t i : step.images)
+        if (program_.images[i].lastReader == index && !keep(program_.images[i]) && program_.images[i].results == 0)
+            images_[i].clear();
+    for (const std::size_t i : step.states)
+        if (program_.states[i].lastReader == index && !keep(program_.states[i])) states_[i].clear();
+}
+
+void Execution::noteStep(std::size_t index, const ProgramStep& step) {
+    auto& note = report->steps[index];
+    note.liveBytes = root_.heap()->live();
+    const auto& images = images_[step.result];
+    if (!images.empty()) {
+        auto& out = report->images[step.result];
+        const auto& first = *images.front();
+        out.width = first.width();
+        out.height = first.height();
+        out.featureChannels = first.featureChannels();
+        out.format = nameOf(first.featureChannelFormat());
+        out.count = images.size();
+        out.temporary = first.isTemporary();
+        out.bytes = first.resourceSize() * images.size();
+        out.readCount = first.isTemporary() ? program_.images[step.result].reads + program_.images[step.result].results +
+                                                  (program_.images[step.result].exported ? 1 : 0)
+                                            : 0;
+    }
+    if (step.state != kNone && !states_[step.state].empty()) {
+        auto& out = report->states[step.state];
+        const auto& states = states_[step.state];
+        out.className = states.front()->className();
+        out.description = states.front()->description();
+        out.temporary = states.front()->isTemporary();
+        out.bytes = MPS::StateBatchResourceSize(states);
+        out.count = 0;
+        forDistinct(states, [&](const auto&) { ++out.count; });
+        out.readCount = out.temporary ? program_.states[step.state].reads + (program_.states[step.state].exported ? 1 : 0)
+                                      : 0;
+    }
+}
+
+void Execution::run() {
+    for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+        runStep(i);
+        if (report) noteStep(i, program_.steps[i]);
+        releaseAfter(i);
+    }
+    for (const std::size_t slot : program_.exportedStates)
+        if (program_.states[slot].synchronize) MPS::StateBatchSynchronize(states_[slot], commandBuffer_);
+    // The graph's own read of each temporary source: the kernels have taken all but the first.
+    for (const auto& held : held_)
+        if (held.temporary->readCount() > 0) held.temporary->setReadCount(held.before - 1);
+    held_.clear();
+    if (settings_.dry)
+        for (auto& step : program_.steps) step.step->rewind();
+    done_ = true;
+}
+
+ImageBatch Execution::result() {
+    return program_.resultNeeded[0] ? images_[program_.results[0]] : ImageBatch{};
+}
+
+void Execution::deliver(std::vector<ImageBatch>* images, std::vector<StateBatch>* states) {
+    // What the caller does not take must not stay behind with a read count.
+    const auto hand = [](auto* to, const auto& batch) {
+        if (to)
+            to->push_back(batch);
+        else
+            forDistinct(batch, [](const auto& object) {
+                if constexpr (requires { object->setReadCount(0); }) {
+                    if (object->isTemporary() && object->readCount() > 0) object->setReadCount(object->readCount() - 1);
+                } else if (const auto& temporary = ImageAccess::temporary(*object)) {
+                    if (temporary->readCount() > 0) temporary->setReadCount(temporary->readCount() - 1);
+                }
+            });
+    };
+    for (const std::size_t slot : program_.exportedImages) hand(images, images_[slot]);
+    for (std::size_t i = 1; i < program_.results.size(); ++i)
+        if (program_.resultNeeded[i]) hand(images, images_[program_.results[i]]);
+    for (const std::size_t slot : program_.exportedStates) hand(states, states_[slot]);
+}
+
+}  // namespace pewter::mps

@@ -1,0 +1,239 @@
+#include <fmt/format.h>
+
+#include <MPS/Handle.hpp>
+#include <MPS/NNGraph.hpp>
+#include <MPS/NNImageNode.hpp>
+#include <MTL/CommandBuffer.hpp>
+#include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
+
+#include "mps/core/ImageAccess.h"
+#include "mps/graph/Execution.h"
+#include "mps/graph/Program.h"
+#include "mps/graph/Report.h"
+
+namespace MPS {
+
+using namespace pewter::mps;
+
+NNGraph::NNGraph(const std::shared_ptr<MTL::Device>& device, const std::shared_ptr<NNImageNode>& resultImage,
+                 bool resultImageIsNeeded)
+    : Kernel(device), allocator_(Image::defaultAllocator()) {
+    build({resultImage}, {resultImageIsNeeded});
+}
+
+NNGraph::NNGraph(const std::shared_ptr<MTL::Device>& device,
+                 const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
+                 const std::vector<bool>& resultsAreNeeded)
+    : Kernel(device), allocator_(Image::defaultAllocator()) {
+    build(resultImages, resultsAreNeeded.empty() ? std::vector<bool>(resultImages.size(), true) : resultsAreNeeded);
+}
+
+NNGraph::~NNGraph() = default;
+
+void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed) {
+    if (resultImages.empty()) throw Error(name(), "resultImages", "at least one image node", "none");
+    if (needed.size() != resultImages.size())
+        throw Error(name(), "resultsAreNeeded", fmt::format("{} flags, one an image", resultImages.size()),
+                    fmt::format("{}", needed.size()));
+    for (std::size_t i = 0; i < resultImages.size(); ++i) {
+        if (!resultImages[i]) throw Error(name(), fmt::format("resultImages[{}]", i), "an image node", "null");
+        if (!resultImages[i]->producer())
+            throw Error(name(), fmt::format("resultImages[{}]", i), "the result image of a filter",
+                        "an image that no filter makes");
+    }
+    program_ = std::make_unique<GraphProgram>(device(), resultImages, needed);
+}
+
+std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& device,
+                                        const std::shared_ptr<NNImageNode>& resultImage, bool resultImageIsNeeded) {
+    return std::make_shared<NNGraph>(device, resultImage, resultImageIsNeeded);
+}
+
+std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& device,
+                                        const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
+                                        const std::vector<bool>& resultsAreNeeded) {
+    return std::make_shared<NNGraph>(device, resultImages, resultsAreNeeded);
+}
+
+const std::vector<std::shared_ptr<Handle>>& NNGraph::sourceImageHandles() const {
+    return program_->sourceImageHandles;
+}
+const std::vector<std::shared_ptr<Handle>>& NNGraph::sourceStateHandles() const {
+    return program_->sourceStateHandles;
+}
+const std::vector<std::shared_ptr<Handle>>& NNGraph::intermediateImageHandles() const {
+    return program_->exportedImageHandles;
+}
+const std::vector<std::shared_ptr<Handle>>& NNGraph::resultStateHandles() const {
+    return program_->exportedStateHandles;
+}
+const std::shared_ptr<Handle>& NNGraph::resultHandle() const { return program_->resultHandle; }
+bool NNGraph::resultImageIsNeeded() const { return program_->resultNeeded[0]; }
+
+void NNGraph::setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator) {
+    if (!allocator) throw Error(name(), "destinationImageAllocator", "an allocator", "null");
+    allocator_ = std::move(allocator);
+}
+
+namespace {
+
+/// Refuses an encode of the same graph from inside one of its callbacks.
+class EncodingFlag {
+public:
+    EncodingFlag(bool& flag, const std::string& who) : flag_(flag) {
+        if (flag_)
+            throw Error(who, "encode", "one encode at a time", "an encode from inside a callback of the same graph");
+        flag_ = true;
+    }
+    ~EncodingFlag() { flag_ = false; }
+
+private:
+    bool& flag_;
+};
+
+void checkBuffer(const Kernel& graph, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
+    if (!commandBuffer) throw Error(graph.name(), "commandBuffer", "a command buffer", "null");
+    if (commandBuffer->device() != graph.device())
+        throw Error(graph.name(), "commandBuffer", "one of device " + graph.device()->name() + ", the graph's",
+                    "one of device " + commandBuffer->device()->name());
+}
+
+}  // namespace
+
+ImageBatch NNGraph::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                const std::vector<ImageBatch>& sourceImages,
+                                const std::vector<StateBatch>& sourceStates) {
+    return encodeBatch(commandBuffer, sourceImages, sourceStates, nullptr, nullptr);
+}
+
+ImageBatch NNGraph::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                const std::vector<ImageBatch>& sourceImages,
+                                const std::vector<StateBatch>& sourceStates,
+                                std::vector<ImageBatch>* intermediateImages,
+                                std::vector<StateBatch>* destinationStates) {
+    checkBuffer(*this, commandBuffer);
+    EncodingFlag flag(encoding_, name());
+    Execution execution(*program_, commandBuffer,
+                        {.name = name(),
+                         .format = format_,
+                         .resultAllocator = allocator_,
+                         .outputStateIsTemporary = outputStateIsTemporary_,
+                         .batch = true});
+    execution.bindSources(sourceImages, sourceStates);
+    execution.run();
+    execution.deliver(intermediateImages, destinationStates);
+    return execution.result();
+}
+
+std::shared_ptr<Image> NNGraph::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                       const std::vector<std::shared_ptr<Image>>& sourceImages) {
+    return encode(commandBuffer, sourceImages, {}, nullptr, nullptr);
+}
+
+std::shared_ptr<Image> NNGraph::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                       const std::vector<std::shared_ptr<Image>>& sourceImages,
+                                       const std::vector<std::shared_ptr<State>>& sourceStates,
+                                       std::vector<std::shared_ptr<Image>>* intermediateImages,
+                                       std::vector<std::shared_ptr<State>>* destinationStates) {
+    checkBuffer(*this, commandBuffer);
+    EncodingFlag flag(encoding_, name());
+    Execution execution(*program_, commandBuffer,
+                        {.name = name(),
+                         .format = format_,
+                         .resultAllocator = allocator_,
+                         .outputStateIsTemporary = outputStateIsTemporary_,
+                         .batch = false});
+    std::vector<ImageBatch> images;
+    for (const auto& image : sourceImages) images.push_back({image});
+    std::vector<StateBatch> states;
+    for (const auto& state : sourceStates) states.push_back({state});
+    execution.bindSources(images, states);
+    execution.run();
+    std::vector<ImageBatch> imagesOut;
+    std::vector<StateBatch> statesOut;
+    execution.deliver(intermediateImages ? &imagesOut : nullptr, destinationStates ? &statesOut : nullptr);
+    for (const auto& batch : imagesOut) intermediateImages->push_back(batch.front());
+    for (const auto& batch : statesOut) destinationStates->push_back(batch.front());
+    const auto result = execution.result();
+    return result.empty() ? nullptr : result.front();
+}
+
+std::shared_ptr<Image> NNGraph::executeAsync(const std::vector<std::shared_ptr<Image>>& sourceImages,
+                                             CompletionHandler handler) {
+    try {
+        if (!handler) throw Error(name(), "completionHandler", "a handler", "an empty one");
+        if (!program_->sourceStates.empty())
+            throw Error(name(), "executeAsync", "a graph without source states",
+                        fmt::format("one with {}", program_->sourceStates.size()));
+        if (!program_->resultNeeded[0])
+            throw Error(name(), "executeAsync", "a graph whose result image is needed", "one whose result is not");
+        if (!queue_) queue_ = device()->newCommandQueue();
+        const auto commandBuffer = queue_->commandBuffer();
+        commandBuffer->setLabel(name());
+        const auto result = encode(commandBuffer, sourceImages);
+        commandBuffer->addCompletedHandler([handler, result](const std::shared_ptr<MTL::CommandBuffer>& done) {
+            if (const auto failure = done->error()) {
+                const Error error(failure->localizedDescription);
+                handler(nullptr, &error);
+            } else {
+                handler(result, nullptr);
+            }
+        });
+        commandBuffer->commit();
+        return result;
+    } catch (const Error& error) {
+        if (!handler) throw;
+        handler(nullptr, &error);
+        return nullptr;
+    }
+}
+
+std::size_t NNGraph::readCountForSourceImage(std::size_t index) const {
+    if (index >= program_->sourceImages.size())
+        throw Error(name(), "index", fmt::format("less than {}, the number of source images",
+                                                 program_->sourceImages.size()),
+                    fmt::format("{}", index));
+    return program_->images[program_->sourceImages[index]].reads > 0 ? 1 : 0;
+}
+
+std::size_t NNGraph::readCountForSourceState(std::size_t index) const {
+    if (index >= program_->sourceStates.size())
+        throw Error(name(), "index", fmt::format("less than {}, the number of source states",
+                                                 program_->sourceStates.size()),
+                    fmt::format("{}", index));
+    return program_->states[program_->sourceStates[index]].reads > 0 ? 1 : 0;
+}
+
+void NNGraph::reloadFromDataSources() {
+    for (auto& step : program_->steps) step.step->reloadFromDataSource();
+}
+
+NNGraphReport NNGraph::report(const std::vector<ImageBatch>& sourceImages,
+                              const std::vector<StateBatch>& sourceStates) {
+    EncodingFlag flag(encoding_, name());
+    auto report = outlineReport(*program_);
+    // Recorded like any encode, on a buffer that is never committed: memory is placed, nothing is allocated or run.
+    const auto commandBuffer = device()->newCommandQueue()->commandBuffer();
+    {
+        Execution execution(*program_, commandBuffer,
+                            {.name = name(),
+                             .format = format_,
+                             .resultAllocator = allocator_,
+                             .outputStateIsTemporary = outputStateIsTemporary_,
+                             .batch = true,
+                             .dry = true});
+        execution.report = &report;
+        execution.bindSources(sourceImages, sourceStates);
+        noteSources(report, *program_, sourceImages, sourceStates);
+        execution.run();
+        execution.deliver(nullptr, nullptr);
+    }
+    report.peakBytes = commandBuffer->peakTemporaryMemory();
+    report.lowerBoundBytes = commandBuffer->liveTemporaryMemoryPeak();
+    return report;
+}
+
+std::string NNGraph::debugDescription() const { return describeProgram(*program_, name()); }
+
+}  // namespace MPS

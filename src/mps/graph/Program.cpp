@@ -1,0 +1,198 @@
+#include "mps/graph/Program.h"
+
+#include <fmt/format.h>
+
+#include <MPS/NNFilterNode.hpp>
+#include <MPS/NNImageNode.hpp>
+#include <MPS/NNStateNode.hpp>
+#include <MTL/Error.hpp>
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "mps/graph/NodeAccess.h"
+
+namespace pewter::mps {
+
+namespace {
+
+using Filter = MPS::NNFilterNode;
+
+/// Whether running the filter matters beyond its result image: it updates weights, or it writes into a state the caller
+/// handed in (a loss).
+bool hasEffects(const Filter& filter) {
+    const auto* trainable = dynamic_cast<const MPS::NNTrainableNode*>(&filter);
+    if (trainable && dynamic_cast<const MPS::NNGradientFilterNode*>(&filter) &&
+        trainable->trainingStyle() != MPS::NNTrainingStyle::UpdateDeviceNone)
+        return true;
+    const auto& states = NodeAccess::sourceStates(filter);
+    return std::any_of(states.begin(), states.end(),
+                       [](const auto& state) { return dynamic_cast<const MPS::NNLabelsNode*>(state.get()) != nullptr; });
+}
+
+/// Discovery order of inputs and exports (before the sources of a filter), schedule (after them).
+class Walk {
+public:
+    std::vector<const Filter*> order;
+    std::vector<const MPS::NNImageNode*> sourceImages, exportedImages;
+    std::vector<const MPS::NNStateNode*> sourceStates;
+
+    void image(const MPS::NNImageNode& node) {
+        if (const Filter* producer = node.producer())
+            filter(*producer);
+        else if (seenImages_.insert(&node).second)
+            sourceImages.push_back(&node);
+    }
+
+private:
+    void filter(const Filter& f) {
+        if (!seenFilters_.insert(&f).second) return;
+        const auto& result = NodeAccess::result(f);
+        if (result.exportFromGraph()) exportedImages.push_back(&result);
+        for (const auto& source : NodeAccess::sources(f)) image(*source);
+        for (const auto& state : NodeAccess::sourceStates(f)) {
+            if (const Filter* producer = state->producer())
+                filter(*producer);
+            else if (seenStates_.insert(state.get()).second)
+                sourceStates.push_back(state.get());
+        }
+        order.push_back(&f);
+    }
+
+    std::unordered_set<const Filter*> seenFilters_;
+    std::unordered_set<const MPS::NNImageNode*> seenImages_;
+    std::unordered_set<const MPS::NNStateNode*> seenStates_;
+};
+
+/// Which filters run, and whose result image somebody reads.
+class Need {
+public:
+    std::unordered_set<const Filter*> filters;
+    std::unordered_set<const MPS::NNImageNode*> images;
+
+    void require(const MPS::NNImageNode& image) {
+        images.insert(&image);
+        if (const Filter* producer = image.producer()) require(*producer);
+    }
+    void require(const Filter& filter) {
+        if (!filters.insert(&filter).second) return;
+        for (const auto& source : NodeAccess::sources(filter)) require(*source);
+        for (const auto& state : NodeAccess::sourceStates(filter))
+            if (const Filter* producer = state->producer()) require(*producer);
+    }
+};
+
+class ProgramCompilation final : public Compilation {
+public:
+    ProgramCompilation(std::shared_ptr<MTL::Device> device, const std::vector<const Filter*>& order)
+        : device_(std::move(device)) {
+        for (const Filter* filter : order)
+            for (const auto& state : NodeAccess::sourceStates(*filter)) consumed_.insert(state.get());
+    }
+    const std::shared_ptr<MTL::Device>& device() const override { return device_; }
+    bool isConsumed(const MPS::NNStateNode& state) const override { return consumed_.contains(&state); }
+    bool isExported(const MPS::NNStateNode& state) const override { return state.exportFromGraph(); }
+    Step* producer(const MPS::NNStateNode& state) const override {
+        const auto found = steps_.find(state.producer());
+        return found == steps_.end() ? nullptr : found->second;
+    }
+    void add(const Filter& filter, Step& step) { steps_[&filter] = &step; }
+
+private:
+    std::shared_ptr<MTL::Device> device_;
+    std::unordered_set<const MPS::NNStateNode*> consumed_;
+    std::unordered_map<const Filter*, Step*> steps_;
+};
+
+}  // namespace
+
+GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
+                           const std::vector<std::shared_ptr<MPS::NNImageNode>>& resultNodes,
+                           const std::vector<bool>& needed)
+    : resultNeeded(needed) {
+    Walk walk;
+    for (const auto& node : resultNodes) walk.image(*node);
+
+    Need need;
+    for (std::size_t i = 0; i < resultNodes.size(); ++i)
+        if (needed[i]) need.require(*resultNodes[i]);
+    for (const Filter* filter : walk.order) {
+        if (NodeAccess::result(*filter).exportFromGraph()) need.require(NodeAccess::result(*filter));
+        if (hasEffects(*filter)) need.require(*filter);
+        for (const auto& state : NodeAccess::states(*filter))
+            if (state->exportFromGraph()) need.require(*filter);
+    }
+    std::erase_if(walk.order, [&](const Filter* filter) { return !need.filters.contains(filter); });
+
+    // Slots of inputs, in the order of their discovery; an input that only dropped filters read stays an input.
+    std::unordered_map<const MPS::NNImageNode*, std::size_t> imageSlots;
+    std::unordered_map<const MPS::NNStateNode*, std::size_t> stateSlots;
+    const auto addImage = [&](const MPS::NNImageNode& node, std::size_t producer) {
+        imageSlots[&node] = images.size();
+        images.push_back({node.handle(), node.format(), node.imageAllocator(), node.exportFromGraph(),
+                          node.synchronizeResource(), producer});
+        return images.size() - 1;
+    };
+    for (const auto* node : walk.sourceImages) {
+        sourceImages.push_back(addImage(*node, kNone));
+        sourceImageHandles.push_back(node->handle());
+    }
+    for (const auto* node : walk.sourceStates) {
+        stateSlots[node] = states.size();
+        sourceStates.push_back(states.size());
+        sourceStateHandles.push_back(node->handle());
+        states.push_back({node->handle(), node->exportFromGraph(), node->synchronizeResource()});
+    }
+
+    ProgramCompilation compilation(device, walk.order);
+    for (const Filter* filter : walk.order) {
+        const std::size_t index = steps.size();
+        ProgramStep step;
+        step.step = NodeAccess::compile(*filter, compilation);
+        compilation.add(*filter, *step.step);
+        for (const auto& source : NodeAccess::sources(*filter)) {
+            const std::size_t slot = imageSlots.at(source.get());
+            images[slot].reads += step.step->imageReads(step.images.size());
+            images[slot].lastReader = index;
+            step.images.push_back(slot);
+        }
+        for (const auto& source : NodeAccess::sourceStates(*filter)) {
+            const std::size_t slot = stateSlots.at(source.get()), position = step.states.size();
+            states[slot].reads += step.step->stateReads(position) + step.step->updateReads(position);
+            states[slot].lastReader = index;
+            states[slot].persistent |= step.step->needsPersistentState(position);
+            step.states.push_back(slot);
+        }
+        const auto& result = NodeAccess::result(*filter);
+        step.result = addImage(result, index);
+        if (!need.images.contains(&result)) images[step.result].isMade = !step.step->dropResult();
+        // Made only for somebody: a filter of the program, or the caller.
+        for (const auto& node : NodeAccess::states(*filter)) {
+            if (!compilation.isConsumed(*node) && !node->exportFromGraph()) continue;
+            stateSlots[node.get()] = step.state = states.size();
+            states.push_back({node->handle(), node->exportFromGraph(), node->synchronizeResource()});
+            states.back().producer = index;
+            states.back().readsOfProducer = step.step->ownStateReads();
+            states.back().reads = states.back().readsOfProducer;
+        }
+        steps.push_back(std::move(step));
+    }
+
+    resultHandle = resultNodes[0]->handle();
+    for (std::size_t i = 0; i < resultNodes.size(); ++i) {
+        const auto found = imageSlots.find(resultNodes[i].get());
+        results.push_back(found == imageSlots.end() ? kNone : found->second);
+        if (needed[i]) ++images[results[i]].results;
+    }
+    for (const auto* node : walk.exportedImages) {
+        exportedImages.push_back(imageSlots.at(node));
+        exportedImageHandles.push_back(node->handle());
+    }
+    for (std::size_t slot = 0; slot < states.size(); ++slot)
+        if (states[slot].exported && states[slot].producer != kNone) {
+            exportedStates.push_back(slot);
+            exportedStateHandles.push_back(states[slot].handle);
+        }
+}
+
+}  // namespace pewter::mps
