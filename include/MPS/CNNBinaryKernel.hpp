@@ -154,6 +154,8 @@ protected:
     virtual const char* primaryName() const { return "primaryImage"; }
     virtual const char* secondaryName() const { return "secondaryImage"; }
     virtual std::size_t resultFeatureChannels(std::size_t primaryChannels, std::size_t secondaryChannels) const;
+    /// Channels that an encode writes, where states have a say. Default: resultFeatureChannels().
+    virtual std::size_t resultChannelsOf(const pewter::mps::BinaryEncoding& encoding) const;
     /// Whether plain binary encodes make sense; gradient kernels say no.
     virtual bool acceptsPlainEncodes() const { return true; }
     virtual ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,

@@ -34,6 +34,10 @@ std::size_t CNNBinaryKernel::resultFeatureChannels(std::size_t primaryChannels, 
     return primaryChannels;
 }
 
+std::size_t CNNBinaryKernel::resultChannelsOf(const BinaryEncoding& encoding) const {
+    return resultFeatureChannels(encoding.primaryChannels.count, encoding.secondaryChannels.count);
+}
+
 ImageDescriptor CNNBinaryKernel::adjustDescriptor(const std::vector<std::shared_ptr<Image>>&, const StateBatch&,
                                                   const ImageDescriptor& suggested) {
     return suggested;
@@ -169,8 +173,7 @@ void CNNBinaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& co
     encoding.secondaryHeight = secondary.height();
     encoding.primaryChannels = channelsOf(*this, primary_, primary, "primarySourceFeatureChannelOffset");
     encoding.secondaryChannels = channelsOf(*this, secondary_, secondary, "secondarySourceFeatureChannelOffset");
-    encoding.resultChannels =
-        resultFeatureChannels(encoding.primaryChannels.count, encoding.secondaryChannels.count);
+    encoding.resultChannels = resultChannelsOf(encoding);
     encoding.images = batch ? primaries.size() : primary.numberOfImages();
     std::size_t firstPrimary = 0, firstSecondary = 0, firstDestination = 0;
     if (!destinations.empty()) {
