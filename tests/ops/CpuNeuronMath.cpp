@@ -43,14 +43,24 @@ constexpr float kAll = std::numeric_limits<float>::infinity();
 double cumulative(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
 TEST(CpuNeuronMath, FunctionsKeepTheBoundsTheyState) {
-    expectWithin("exponential", 2, -kAll, kAll, exponential, [](double x) { return std::exp(x); });
-    expectWithin("exponentialMinus1", 3, -kAll, kAll, exponentialMinus1,
-                 [](double x) { return std::expm1(x); });
-    expectWithin("logarithm", 2, -kAll, kAll, logarithm, [](double x) { return std::log(x); });
-    expectWithin("logarithmOnePlus", 2, 0, 1, logarithmOnePlus, [](double x) { return std::log1p(x); });
-    expectWithin("sigmoid", 3, -kAll, kAll, sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); });
-    expectWithin("hyperbolicTangent", 4, -kAll, kAll, hyperbolicTangent,
-                 [](double x) { return std::tanh(x); });
+    expectWithin(
+        "exponential", 2, -kAll, kAll, [](float x) { return exponential(x); },
+        [](double x) { return std::exp(x); });
+    expectWithin(
+        "exponentialMinus1", 3, -kAll, kAll, [](float x) { return exponentialMinus1(x); },
+        [](double x) { return std::expm1(x); });
+    expectWithin(
+        "logarithm", 2, -kAll, kAll, [](float x) { return logarithm(x); },
+        [](double x) { return std::log(x); });
+    expectWithin(
+        "logarithmOnePlus", 2, 0, 1, [](float x) { return logarithmOnePlus(x); },
+        [](double x) { return std::log1p(x); });
+    expectWithin(
+        "sigmoid", 3, -kAll, kAll, [](float x) { return sigmoid(x); },
+        [](double x) { return 1 / (1 + std::exp(-x)); });
+    expectWithin(
+        "hyperbolicTangent", 4, -kAll, kAll, [](float x) { return hyperbolicTangent(x); },
+        [](double x) { return std::tanh(x); });
     const auto phi = [](float x) { return normal(x).cumulative; };
     expectWithin("normal, right", 5, -1, kAll, phi, cumulative);
     expectWithin("normal, tail to -4", 5 + 8, -4, -1, phi, cumulative);
