@@ -1,0 +1,33 @@
+#pragma once
+
+#include <MPS/CNNConvolution.hpp>
+#include <memory>
+
+#include "mps/core/TensorRef.h"
+
+namespace pewter::mps {
+
+/// What the rest of the library does with convolutions beyond their public face.
+struct ConvolutionAccess {
+    /// Makes the gradient kernel compute with the forward kernel's own parameters, now and after every
+    /// reload: one copy of the weights instead of two, and one reload. For graphs, which always update both
+    /// kernels together.
+    static void shareParameters(MPS::CNNConvolutionGradient& gradient, const MPS::CNNConvolution& forward);
+
+    /// A temporary state (read count 1) that shows the kernel's own parameters instead of a copy. An
+    /// optimizer that writes its result into it updates the kernel in place, and reloading from it then
+    /// copies nothing. For graphs, which reload right after the update: nobody may keep it. Falls back to a
+    /// copy when a batch normalisation is folded.
+    static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exportForUpdate(
+        MPS::CNNConvolution& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
+
+    static void setHasGradients(MPS::CNNConvolutionGradientState& state) { state.hasGradients_ = true; }
+
+    static ArrayRef weights(MPS::CNNConvolutionWeightsAndBiasesState& state);
+    /// Null without biases.
+    static ArrayRef biases(MPS::CNNConvolutionWeightsAndBiasesState& state);
+    static ArrayRef gradientForWeights(MPS::CNNConvolutionGradientState& state);
+    static ArrayRef gradientForBiases(MPS::CNNConvolutionGradientState& state);
+};
+
+}  // namespace pewter::mps
