@@ -112,6 +112,7 @@ TEST_F(CpuCopy, ArraysConvertLikeReference) {
     }
 }
 
+#if defined(PEWTER_HAVE_CPU)
 /// Arrays of float32 holding all interesting neighbourhoods: zeros, subnormal numbers, halves between two
 /// steps, the greatest values, infinities, NaN.
 std::vector<float> interesting() {
@@ -183,6 +184,7 @@ TEST(CpuInstructionSets, EveryCopyOfTheConversionsIsExact) {
         expectExactConversions("avx512", cpu::avx512::loadRun, cpu::avx512::storeRun);
 #endif
 }
+#endif
 
 }  // namespace
 }  // namespace pewter::test

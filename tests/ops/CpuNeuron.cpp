@@ -193,7 +193,7 @@ TEST_F(CpuNeuron, ReLUIsExact) {
 
 /// The copies for older processors are compiled from the same lines, but not by the same instructions.
 TEST(CpuInstructionSets, EveryCopyOfTheNeuronsAgrees) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(PEWTER_HAVE_CPU)
     Random random(104);
     std::vector<float> x(333), g(333), slopes(333);
     for (std::size_t i = 0; i < x.size(); ++i) {

@@ -13,6 +13,7 @@
 #include "ops/Backends.h"
 #include "support/OpTensors.h"
 #include "support/RunReference.h"
+#include "support/Tolerance.h"
 
 /// What the tests of the element-wise families of `cpu` share: drawn shapes, and a comparison with
 /// `reference` whose allowance is the rounding of float32 arithmetic, given by each test, plus that of the
@@ -45,29 +46,8 @@ private:
     std::unique_ptr<ops::Stream> stream_;
 };
 
-/// Half the distance of neighbours of a type near a value, twice: what two roundings of nearly equal numbers
-/// differ by.
-inline double stepOf(ops::Type type, double value) {
-    const double size = std::fabs(value);
-    switch (type) {
-        case ops::Type::Float32:
-            return size * kEpsilon + 0x1p-149;
-        case ops::Type::Float16:
-            return size * 0x1p-10 + 0x1p-24;
-        case ops::Type::BFloat16:
-            return size * 0x1p-7 + 0x1p-133;
-        case ops::Type::Unorm8:
-            return 1.0 / 255;
-        case ops::Type::Unorm16:
-            return 1.0 / 65535;
-        case ops::Type::UInt8:
-        case ops::Type::UInt32:
-            return 1;
-        case ops::Type::Float64:
-            return 0;
-    }
-    return 0;
-}
+/// Two numbers that are nearly equal may be stored a step of the type apart: both are rounded.
+inline double stepOf(ops::Type type, double value) { return 2 * storageError(type, value) + 0x1p-149; }
 
 /// Collects the worst error of a family, as share of its allowance, and prints it at the end.
 class Comparison {
