@@ -1,0 +1,156 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <MPS/CNNBatchNormalization.hpp>
+#include <MPS/CNNConvolutionDataSource.hpp>
+#include <MPS/CNNConvolutionState.hpp>
+#include <MPS/NNOptimizer.hpp>
+
+namespace pewter::train {
+
+/// Values that weights start with.
+struct PEWTER_API Initializer {
+    enum class Kind { Constant, Uniform, Xavier, HeNormal };
+    Kind kind = Kind::Xavier;
+    /// Constant: the value. Uniform: the bound a of [-a, a].
+    float value = 0;
+
+    static Initializer constant(float value) { return {Kind::Constant, value}; }
+    static Initializer uniform(float bound) { return {Kind::Uniform, bound}; }
+    /// Uniform in +-sqrt(3 / (fanIn/2 + fanOut/2))  (Glorot, Bengio 2010).
+    static Initializer xavier() { return {Kind::Xavier, 0}; }
+    /// Normal with variance 2 / fanIn  (He, Zhang, Ren, Sun 2015).
+    static Initializer heNormal() { return {Kind::HeNormal, 0}; }
+
+    /// Fills `values`; seed and stream give the same numbers on every machine.
+    void fill(std::span<float> values, double fanIn, double fanOut, std::uint64_t seed, std::uint64_t stream) const;
+};
+
+/// The optimizer that a data source has built in.
+struct OptimizerSettings {
+    enum class Kind { StochasticGradientDescent, RMSProp, Adam };
+    Kind kind = Kind::Adam;
+    /// Learning rate, rescale, clipping, regularisation.
+    MPS::NNOptimizerDescriptor descriptor;
+    float momentum = 0;  ///< of StochasticGradientDescent
+    bool nesterov = false;
+    double decay = 0.9;                     ///< of RMSProp
+    double beta1 = 0.9, beta2 = 0.999;      ///< of Adam
+    float epsilon = 1e-8f;
+};
+
+class OptimizerDriver;
+
+/// What every data source here is besides its MPS protocol: parameters that learn.
+class PEWTER_API DataSource {
+public:
+    virtual ~DataSource();
+    virtual std::string sourceLabel() const = 0;
+    /// Takes effect with the next update.
+    virtual void setLearningRate(float rate) = 0;
+    virtual std::size_t parameterCount() const = 0;
+    /// Updates encoded so far.
+    virtual std::uint64_t updateCount() const = 0;
+};
+
+/// Geometry of a convolution layer.
+struct ConvolutionShape {
+    std::size_t kernelWidth = 3, kernelHeight = 3, inputs = 1, outputs = 1;
+    std::size_t strideX = 1, strideY = 1, groups = 1;
+};
+
+/// Weights, biases and optimizer moments of a convolution or fully connected layer, in buffers of the device. The update on
+/// the device is an update of these buffers; the host sees it once the command buffer has completed.
+class PEWTER_API ConvolutionDataSource final : public MPS::CNNConvolutionDataSource, public DataSource {
+public:
+    /// Weights by `weights` from seed and stream, every bias `bias`.
+    ConvolutionDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
+                          const ConvolutionShape& shape, const Initializer& weights, float bias,
+                          const OptimizerSettings& optimizer, std::uint64_t seed, std::uint64_t stream);
+    ~ConvolutionDataSource() override;
+
+    bool load() override { return true; }
+    void purge() override {}
+    std::shared_ptr<MPS::CNNConvolutionDescriptor> descriptor() const override { return descriptor_; }
+    MPS::DataType dataType() const override { return MPS::DataType::Float32; }
+    const void* weights() const override;
+    const float* biasTerms() const override;
+    std::string label() const override { return label_; }
+    MPS::DataType kernelWeightsDataType() const override { return MPS::DataType::Float32; }
+
+    /// Encodes one optimizer step into the own buffers and returns them as a state.
+    std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> update(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+        const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
+        const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) override;
+    /// The same on the calling thread, when the gradients are complete.
+    bool update(const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
+                const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) override;
+
+    std::string sourceLabel() const override { return label_; }
+    void setLearningRate(float rate) override;
+    std::size_t parameterCount() const override;
+    std::uint64_t updateCount() const override;
+    const ConvolutionShape& shape() const { return shape_; }
+
+private:
+    std::string label_;
+    ConvolutionShape shape_;
+    std::shared_ptr<MPS::CNNConvolutionDescriptor> descriptor_;
+    std::shared_ptr<MTL::Device> device_;
+    std::shared_ptr<MTL::Buffer> weights_, biases_;
+    std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> state_;
+    std::unique_ptr<OptimizerDriver> optimizer_;
+};
+
+/// Scale, bias, moving statistics and optimizer moments of a batch normalisation. Stored statistics follow
+/// stored = momentum * stored + (1 - momentum) * batch, with the batch variance divided by the number of pixels.
+class PEWTER_API BatchNormalizationDataSource final : public MPS::CNNBatchNormalizationDataSource, public DataSource {
+public:
+    BatchNormalizationDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
+                                 std::size_t channels, const OptimizerSettings& optimizer, float epsilon = 1e-5f,
+                                 float momentum = 0.9f);
+    ~BatchNormalizationDataSource() override;
+
+    std::size_t numberOfFeatureChannels() const override { return channels_; }
+    const float* gamma() override;
+    const float* beta() override;
+    const float* mean() override;
+    const float* variance() override;
+    bool load() override { return true; }
+    void purge() override {}
+    std::string label() const override { return label_; }
+    float epsilon() const override { return epsilon_; }
+
+    std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> updateGammaAndBeta(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+        const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
+    std::shared_ptr<MPS::CNNNormalizationMeanAndVarianceState> updateMeanAndVariance(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+        const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
+    bool updateGammaAndBeta(const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
+    bool updateMeanAndVariance(const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
+
+    std::string sourceLabel() const override { return label_; }
+    void setLearningRate(float rate) override;
+    std::size_t parameterCount() const override { return 2 * channels_; }
+    std::uint64_t updateCount() const override;
+
+private:
+    std::string label_;
+    std::size_t channels_;
+    float epsilon_, momentum_;
+    std::shared_ptr<MTL::Device> device_;
+    std::shared_ptr<MTL::Buffer> gamma_, beta_, mean_, variance_;
+    std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> parameters_;
+    std::shared_ptr<MPS::CNNNormalizationMeanAndVarianceState> statistics_;
+    std::unique_ptr<OptimizerDriver> optimizer_;
+    std::shared_ptr<MPS::NNOptimizerStochasticGradientDescent> average_;
+};
+
+}  // namespace pewter::train

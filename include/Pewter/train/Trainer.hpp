@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <Pewter/train/BatchSampler.hpp>
+#include <Pewter/train/Dataset.hpp>
+#include <Pewter/train/Network.hpp>
+
+namespace pewter::train {
+
+class Progress;
+
+/// What a training run did.
+struct TrainingLog {
+    std::uint64_t steps = 0;
+    double seconds = 0;  ///< of the training steps, without evaluation
+    double imagesPerSecond = 0;
+    std::vector<double> losses;  ///< mean loss of the batch, one a step
+    std::size_t peakTemporaryBytes = 0;
+};
+
+/// The loop of Apple's sample: two batches in flight, the next encoded while the last runs; losses are read in the completion
+/// handler; nothing on the host waits for a result inside an iteration.
+class PEWTER_API Trainer {
+public:
+    /// Throws MPS::Error when the data does not fit the network.
+    Trainer(Classifier& classifier, const Dataset& data, SamplingMode mode = SamplingMode::ShuffledEpochs);
+    ~Trainer();
+
+    std::size_t stepsPerEpoch() const;
+    /// Trains for that many steps and waits for them; adds to the log of earlier calls. Throws MPS::Error that carries the
+    /// failure of a command buffer.
+    const TrainingLog& train(std::uint64_t steps, Progress* progress = nullptr);
+    const TrainingLog& log() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Share of pictures whose largest probability is at their label; reloads the inference graph first.
+PEWTER_API double evaluate(Classifier& classifier, const Dataset& data, std::size_t batchSize = 0);
+
+}  // namespace pewter::train

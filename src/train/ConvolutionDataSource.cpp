@@ -1,0 +1,84 @@
+#include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
+#include <Pewter/train/DataSources.hpp>
+#include <Pewter/train/Random.hpp>
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include "train/OptimizerDriver.h"
+
+namespace pewter::train {
+
+DataSource::~DataSource() = default;
+
+void Initializer::fill(std::span<float> values, double fanIn, double fanOut, std::uint64_t seed,
+                       std::uint64_t stream) const {
+    Random random(seed, stream);
+    const auto uniform = [&](double bound) {
+        for (float& v : values) v = static_cast<float>((2 * random.uniform() - 1) * bound);
+    };
+    switch (kind) {
+        case Kind::Constant: std::fill(values.begin(), values.end(), value); break;
+        case Kind::Uniform: uniform(value); break;
+        case Kind::Xavier: uniform(std::sqrt(3.0 / (fanIn / 2 + fanOut / 2))); break;
+        case Kind::HeNormal:
+            // Box and Muller, 1958.
+            for (float& v : values) {
+                const double u = 1 - random.uniform(), w = random.uniform();
+                v = static_cast<float>(std::sqrt(2 / fanIn) * std::sqrt(-2 * std::log(u)) *
+                                       std::cos(2 * 3.14159265358979323846 * w));
+            }
+            break;
+    }
+}
+
+ConvolutionDataSource::ConvolutionDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
+                                             const ConvolutionShape& shape, const Initializer& weights, float bias,
+                                             const OptimizerSettings& optimizer, std::uint64_t seed,
+                                             std::uint64_t stream)
+    : label_(label), shape_(shape), device_(device) {
+    if (!device) throw MPS::Error("data source " + label, "device", "a device", "null");
+    descriptor_ = MPS::CNNConvolutionDescriptor::cnnConvolutionDescriptor(shape.kernelWidth, shape.kernelHeight,
+                                                                          shape.inputs, shape.outputs);
+    descriptor_->setStrideInPixelsX(shape.strideX);
+    descriptor_->setStrideInPixelsY(shape.strideY);
+    descriptor_->setGroups(shape.groups);
+    const std::size_t count = descriptor_->weightCount();
+    weights_ = device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
+    biases_ = device->newBuffer(shape.outputs * sizeof(float), MTL::ResourceStorageModeManaged);
+    const double taps = static_cast<double>(shape.kernelWidth * shape.kernelHeight);
+    weights.fill({static_cast<float*>(weights_->contents()), count},
+                 taps * static_cast<double>(shape.inputs / shape.groups), taps * static_cast<double>(shape.outputs),
+                 seed, stream);
+    std::fill_n(static_cast<float*>(biases_->contents()), shape.outputs, bias);
+    state_ = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(weights_, biases_);
+    optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, count, shape.outputs);
+}
+
+ConvolutionDataSource::~ConvolutionDataSource() = default;
+
+const void* ConvolutionDataSource::weights() const { return weights_->contents(); }
+const float* ConvolutionDataSource::biasTerms() const { return static_cast<const float*>(biases_->contents()); }
+
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionDataSource::update(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+    const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
+    const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) {
+    optimizer_->encode(commandBuffer, std::tie(gradientState, sourceState), state_);
+    return state_;
+}
+
+bool ConvolutionDataSource::update(const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
+                                   const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) {
+    runNow(device_, [&](const auto& commandBuffer) {
+        optimizer_->encode(commandBuffer, std::tie(gradientState, sourceState), state_);
+    });
+    return true;
+}
+
+void ConvolutionDataSource::setLearningRate(float rate) { optimizer_->setLearningRate(rate); }
+std::size_t ConvolutionDataSource::parameterCount() const { return descriptor_->weightCount() + shape_.outputs; }
+std::uint64_t ConvolutionDataSource::updateCount() const { return optimizer_->updates(); }
+
+}  // namespace pewter::train

@@ -1,0 +1,46 @@
+#include "train/OptimizerDriver.h"
+
+namespace pewter::train {
+
+namespace {
+
+MPS::OptimizerVectors zeros(const std::shared_ptr<MTL::Device>& device, std::size_t first, std::size_t second) {
+    MPS::OptimizerVectors vectors;
+    for (const std::size_t length : {first, second})
+        vectors.push_back(std::make_shared<MPS::Vector>(
+            device->newBuffer(length * sizeof(float), MTL::ResourceStorageModeManaged),
+            MPS::VectorDescriptor::vectorDescriptor(length, MPS::DataType::Float32)));
+    return vectors;
+}
+
+}  // namespace
+
+OptimizerDriver::OptimizerDriver(const std::shared_ptr<MTL::Device>& device, const OptimizerSettings& s,
+                                 std::size_t first, std::size_t second) {
+    std::size_t moments = 0;
+    switch (s.kind) {
+        case OptimizerSettings::Kind::StochasticGradientDescent:
+            sgd_ = std::make_shared<MPS::NNOptimizerStochasticGradientDescent>(device, s.momentum, s.nesterov,
+                                                                               s.descriptor);
+            moments = s.momentum != 0 ? 1 : 0;
+            break;
+        case OptimizerSettings::Kind::RMSProp:
+            rms_ = std::make_shared<MPS::NNOptimizerRMSProp>(device, s.decay, s.epsilon, s.descriptor);
+            moments = 1;
+            break;
+        case OptimizerSettings::Kind::Adam:
+            adam_ = std::make_shared<MPS::NNOptimizerAdam>(device, s.beta1, s.beta2, s.epsilon, 0, s.descriptor);
+            moments = 2;
+            break;
+    }
+    for (std::size_t i = 0; i < moments; ++i) moments_.push_back(zeros(device, first, second));
+}
+
+void OptimizerDriver::setLearningRate(float rate) {
+    for (MPS::NNOptimizer* optimizer :
+         {static_cast<MPS::NNOptimizer*>(sgd_.get()), static_cast<MPS::NNOptimizer*>(rms_.get()),
+          static_cast<MPS::NNOptimizer*>(adam_.get())})
+        if (optimizer) optimizer->setLearningRate(rate);
+}
+
+}  // namespace pewter::train

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+/// Each adds its subcommand; the callback does the work and throws what fails.
+void addDevicesCommand(CLI::App& app);
+void addTrainCommand(CLI::App& app);
+void addInspectCommand(CLI::App& app);
+
+/// Writes a JSON text to a file, "-" for standard output; throws MPS::Error when it cannot.
+void writeText(const std::string& path, const std::string& text);
