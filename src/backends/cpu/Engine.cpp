@@ -109,6 +109,7 @@ bool appendNeuron(dnnl::post_ops& operations, const ops::Neuron& neuron) {
     switch (neuron.type) {
         case NeuronType::None:
             return true;
+        // With a = 0 oneDNN makes a NaN sum 0, which the neuron on its own keeps.
         case NeuronType::ReLU:
             append(algorithm::eltwise_relu, neuron.a);
             return true;

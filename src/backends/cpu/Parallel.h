@@ -29,9 +29,10 @@ void parallelFor(std::int64_t begin, std::int64_t end, std::int64_t grain, Fn&& 
     const std::int64_t parts = std::min<std::int64_t>(
         maxThreads(), std::max<std::int64_t>(1, count / std::max<std::int64_t>(1, grain)));
     if (parts > 1 && !omp_in_parallel()) {
-#pragma omp parallel num_threads(static_cast <int>(parts))
+#pragma omp parallel
         {
-            // The runtime may give fewer threads than asked for: walk over the parts.
+            // Always the whole team, as oneDNN does: changing its size makes the runtime end and start
+            // threads. It may also be smaller than asked for, hence the walk over the parts.
             for (std::int64_t part = omp_get_thread_num(); part < parts; part += omp_get_num_threads())
                 fn(begin + count * part / parts, begin + count * (part + 1) / parts);
         }
