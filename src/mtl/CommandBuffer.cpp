@@ -175,20 +175,30 @@ void CommandBuffer::submit(std::vector<std::string> leftovers) {
     queue_->submit(std::static_pointer_cast<CommandBuffer>(shared_from_this()));
 }
 
-void CommandBuffer::commitAndMoveTo(CommandBuffer& successor) {
+CommandBuffer::Continuation CommandBuffer::commitAndKeep() {
     requireRecordable("commitAndContinue");
-    if (heap_) heap_->materialize();
-    successor.heap_ = heap_;
-    successor.temporaries_ = std::move(temporaries_);
-    temporaries_.clear();
-    heap_.reset();
+    if (heap_) {
+        heap_->materialize();  // may throw: then nothing has changed
+        peak_ = heap_->peak();
+        livePeak_ = heap_->livePeak();
+    }
+    Continuation kept{std::move(heap_), std::exchange(temporaries_, {})};
     submit({});
+    return kept;
+}
+
+void CommandBuffer::adopt(Continuation continuation) {
+    heap_ = std::move(continuation.heap);
+    temporaries_ = std::move(continuation.temporaries);
 }
 
 void CommandBuffer::waitUntilScheduled() {
     std::unique_lock lock(mutex_);
     if (status_ <= MTL::CommandBufferStatus::Enqueued)
         throw MTL::Error("waitUntilScheduled", "status", "a committed command buffer", nameOf(label_) + " that is not");
+    if (!scheduledDone_ && queue_->onWorker())
+        throw MTL::Error("waitUntilScheduled", "thread", "a thread other than the queue's worker",
+                         "the worker, which would wait for itself");
     changed_.wait(lock, [&] { return scheduledDone_; });
 }
 
@@ -253,6 +263,8 @@ void CommandBuffer::runHandlers(std::vector<MTL::CommandBufferHandler>& handlers
             handler(shared_from_this());
         } catch (const std::exception& e) {
             diagnose(fmt::format("a handler of {} threw: {}", nameOf(label()), e.what()));
+        } catch (...) {
+            diagnose(fmt::format("a handler of {} threw something that is no exception", nameOf(label())));
         }
     }
 }

@@ -60,8 +60,14 @@ public:
     void retain(std::shared_ptr<const void> object);
     const std::shared_ptr<TemporaryHeap>& heap();
     void addTemporary(std::shared_ptr<Temporary> temporary) { temporaries_.push_back(std::move(temporary)); }
-    /// commitAndContinue: moves heap and live temporaries to `successor`, then commits this buffer.
-    void commitAndMoveTo(CommandBuffer& successor);
+    /// Heap and live temporaries, on their way from a committed buffer to the one that continues it.
+    struct Continuation {
+        std::shared_ptr<TemporaryHeap> heap;
+        std::vector<std::shared_ptr<Temporary>> temporaries;
+    };
+    /// commitAndContinue: commits this buffer without ending the life of its temporaries.
+    Continuation commitAndKeep();
+    void adopt(Continuation continuation);
 
     // --- for the queue ---
 

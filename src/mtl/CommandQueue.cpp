@@ -1,5 +1,6 @@
 #include "mtl/CommandQueue.h"
 
+#include <MTL/Error.hpp>
 #include <algorithm>
 
 #include "mtl/CommandBuffer.h"
@@ -65,6 +66,10 @@ std::shared_ptr<MTL::CommandBuffer> CommandQueue::commandBufferWithUnretainedRef
 std::shared_ptr<MTL::CommandBuffer> CommandQueue::commandBuffer(const MTL::CommandBufferDescriptor& descriptor) {
     {
         std::unique_lock lock(worker_->mutex);
+        if (worker_->uncompleted >= worker_->capacity && onWorker())
+            throw MTL::Error("commandBuffer", "thread",
+                             "a thread other than the queue's worker while the queue's capacity is used up",
+                             "the worker, which would wait for itself");
         worker_->changed.wait(lock, [&] { return worker_->uncompleted < worker_->capacity; });
         ++worker_->uncompleted;
     }

@@ -58,8 +58,10 @@ std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::take(std::size_t bytes) {
 
 void TemporaryHeap::materialize() {
     for (auto& segment : segments_)
-        if (!segment->committed) segment->materialize(*device_, source_, hint_, cacheSeconds_);
-    hint_ = 0;
+        if (!segment->committed) {
+            segment->materialize(*device_, source_, hint_, cacheSeconds_);
+            hint_ = 0;  // a hint waits for the piece it is about
+        }
 }
 
 void TemporaryHeap::hint(std::size_t bytes) { hint_ = std::max(hint_, roundUp(bytes)); }

@@ -70,8 +70,10 @@ void Texture::forEachTexel(const MTL::Region& region, std::size_t mipmapLevel, s
                            std::size_t bytesPerRow, Fn fn) {
     if (storageMode() == MTL::StorageMode::Private)
         throw MTL::Error("texture " + label_, "storageMode", "shared or managed storage for host access", "private");
-    if (mipmapLevel != 0 || slice >= arrayLength() || region.origin.x + region.size.width > width() ||
-        region.origin.y + region.size.height > height())
+    // Written so that no sum of origin and size can wrap around.
+    if (mipmapLevel != 0 || slice >= arrayLength() || region.size.width > width() ||
+        region.origin.x > width() - region.size.width || region.size.height > height() ||
+        region.origin.y > height() - region.size.height)
         throw MTL::Error("texture " + label_, "region",
                          fmt::format("inside {} x {}, {} slices, level 0", width(), height(), arrayLength()),
                          fmt::format("{} x {} at ({}, {}), slice {}, level {}", region.size.width, region.size.height,

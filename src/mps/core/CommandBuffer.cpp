@@ -74,9 +74,11 @@ void CommandBuffer::setHeapProvider(std::shared_ptr<HeapProvider> provider) {
 void CommandBuffer::commitAndContinue() {
     if (auto* inner = dynamic_cast<CommandBuffer*>(wrapped_.get())) return inner->commitAndContinue();
     auto& root = mtl::recordingBuffer(*wrapped_, "commitAndContinue");
+    // Committed first: a queue of capacity 1 has no room for the successor before.
+    auto kept = root.commitAndKeep();
     auto next = root.commandQueue()->commandBuffer();
     next->setLabel(root.label());
-    root.commitAndMoveTo(static_cast<mtl::CommandBuffer&>(*next));
+    mtl::rootOf(*next).adopt(std::move(kept));
     wrapped_ = std::move(next);
 }
 
@@ -96,12 +98,15 @@ std::function<bool()> CommandBuffer::executionCondition() const {
 }
 
 void CommandBuffer::encodeHostFunction(const std::string& label, std::function<void()> function) {
-    if (auto condition = executionCondition())
-        wrapped_->encodeHostFunction(label, [condition = std::move(condition), function = std::move(function)] {
+    const auto root = rootCommandBuffer();
+    auto condition = executionCondition();
+    // At the root, so that the predicates of inner wrappers do not count as well.
+    if (condition && function)
+        root->encodeHostFunction(label, [condition = std::move(condition), function = std::move(function)] {
             if (condition()) function();
         });
     else
-        wrapped_->encodeHostFunction(label, std::move(function));
+        root->encodeHostFunction(label, std::move(function));
 }
 
 }  // namespace MPS
