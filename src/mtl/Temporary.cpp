@@ -41,7 +41,10 @@ void Temporary::consume(const std::string& kernel) {
 
 void Temporary::require(const std::string& kernel, const std::string& argument, const TemporaryHeap& heap,
                         std::size_t reads) const {
-    if (heap_.get() != &heap || retired_)
+    if (retired_)
+        throw MTL::Error(kernel, argument, "a temporary object of this command buffer",
+                         describe() + " of one that is committed");
+    if (heap_.get() != &heap)
         throw MTL::Error(kernel, argument, "a temporary object of this command buffer",
                          describe() + " of another command buffer");
     if (readCount_ == 0)
@@ -56,6 +59,7 @@ void Temporary::require(const std::string& kernel, const std::string& argument, 
 void Temporary::retire() {
     retired_ = true;
     drop();
+    heap_.reset();  // a handle that the user keeps must not keep the memory
 }
 
 void Temporary::drop() {

@@ -30,7 +30,9 @@ public:
     /// Called at commit: from now on only bookkeeping is left. Drops the storage.
     void retire();
 
+    /// Null once retired.
     const std::shared_ptr<TemporaryHeap>& heap() const { return heap_; }
+    bool isRetired() const { return retired_; }
     /// "temporary image 'x' (made by conv1)".
     std::string describe() const;
 

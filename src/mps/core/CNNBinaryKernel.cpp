@@ -137,15 +137,17 @@ ImageDescriptor CNNBinaryKernel::destinationImageDescriptor(const std::vector<st
         suggested.width = secondary.width();
         suggested.height = secondary.height();
     }
+    if (sourceStates.empty())
+        suggested.featureChannels =
+            resultFeatureChannels(channelsOf(*this, primary_, primary, "primarySourceFeatureChannelOffset").count,
+                                  channelsOf(*this, secondary_, secondary, "secondarySourceFeatureChannelOffset").count);
+    else  // the windows come from the state
+        suggested.featureChannels = resultFeatureChannels(primary.featureChannels(), secondary.featureChannels());
     suggested.numberOfImages = primary.numberOfImages();
     suggested.channelFormat = resultFormat(primary.featureChannelFormat());
     suggested = adjustDescriptor(sourceImages, sourceStates, suggested);
     for (const auto& state : sourceStates)
         if (state) suggested = state->destinationImageDescriptor(sourceImages, sourceStates, *this, suggested);
-    if (sourceStates.empty())
-        suggested.featureChannels =
-            resultFeatureChannels(channelsOf(*this, primary_, primary, "primarySourceFeatureChannelOffset").count,
-                                  channelsOf(*this, secondary_, secondary, "secondarySourceFeatureChannelOffset").count);
     if (method & NNPaddingMethodCustom)
         suggested = padding_->destinationImageDescriptor(sourceImages, sourceStates, *this, suggested);
     return suggested;

@@ -59,13 +59,21 @@ void checkCount(const MPS::Kernel& kernel, const char* argument, std::size_t exp
                     fmt::format("{}", found));
 }
 
-/// In how many argument slots each temporary is read: each slot is a reader.
-std::unordered_map<const MPS::Image*, std::size_t> countSlots(const std::vector<SourceArgument>& sources) {
-    std::unordered_map<const MPS::Image*, std::size_t> slots;
+/// In how many argument slots a temporary is read, and their names: each slot is a reader.
+struct Slots {
+    std::size_t count = 0;
+    std::string names;
+};
+
+std::unordered_map<const MPS::Image*, Slots> countSlots(const std::vector<SourceArgument>& sources) {
+    std::unordered_map<const MPS::Image*, Slots> slots;
     for (const auto& source : sources) {
         std::unordered_set<const MPS::Image*> seen;
         for (const auto& image : source.images)
-            if (image->isTemporary() && seen.insert(image.get()).second) ++slots[image.get()];
+            if (image->isTemporary() && seen.insert(image.get()).second) {
+                auto& slot = slots[image.get()];
+                slot.names += (slot.count++ ? " and " : "") + std::string(source.name);
+            }
     }
     return slots;
 }
@@ -94,7 +102,7 @@ void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::Comman
     for (const auto& source : sources)
         for (const auto& image : source.images)
             if (const auto& temporary = ImageAccess::temporary(*image))
-                temporary->require(kernel.name(), source.name, heap, slots.at(image.get()));
+                temporary->require(kernel.name(), slots.at(image.get()).names, heap, slots.at(image.get()).count);
     for (const auto& image : destinations)
         if (const auto& temporary = ImageAccess::temporary(*image))
             temporary->require(kernel.name(), "destinationImage", heap, 0);
@@ -107,20 +115,17 @@ void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::Comman
         requireState(*state, kernel.name(), "destinationState", *commandBuffer, 0);
     }
 
-    // Sources against destinations; images that share no storage are told apart by one comparison of pointers.
-    std::unordered_multimap<const ImageStorage*, const MPS::Image*> written;
+    // Sources against destinations; images that share no memory are told apart by one comparison of pointers.
+    std::unordered_multimap<const void*, const MPS::Image*> written;
+    std::unordered_set<const MPS::Image*> distinct;
     for (const auto& image : destinations) {
-        const auto* storage = ImageAccess::storage(*image).get();
-        if (destinations.size() > 1) {
-            const auto [from, to] = written.equal_range(storage);
-            for (auto it = from; it != to && it->second == image.get(); ++it)
-                throw Error(kernel.name(), "destinationImages", "distinct images", image->description() + " twice");
-        }
-        written.emplace(storage, image.get());
+        if (!distinct.insert(image.get()).second)
+            throw Error(kernel.name(), "destinationImages", "distinct images", image->description() + " twice");
+        written.emplace(ImageAccess::storage(*image)->identity(), image.get());
     }
     for (const auto& source : sources)
         for (const auto& image : source.images) {
-            const auto [from, to] = written.equal_range(ImageAccess::storage(*image).get());
+            const auto [from, to] = written.equal_range(ImageAccess::storage(*image)->identity());
             for (auto it = from; it != to; ++it)
                 if (ImageAccess::overlap(*image, *it->second))
                     throw Error(kernel.name(), "destinationImage",

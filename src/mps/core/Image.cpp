@@ -80,12 +80,23 @@ Image::Image(const std::shared_ptr<MTL::Texture>& texture, std::size_t featureCh
     if (!texture) throw Error("Image", "texture", "a texture", "null");
     if (featureChannels == 0) throw Error("Image", "featureChannels", "at least 1", "0");
     const auto& face = static_cast<mtl::Texture&>(*texture);
+    const auto& layout = face.layout();
     const std::size_t length = texture->arrayLength(), per = slices(featureChannels);
-    if (texture->textureType() == MTL::TextureType::Texture2D ? featureChannels > face.layout().lanes
-                                                               : length % per != 0)
+    const bool flat = texture->textureType() == MTL::TextureType::Texture2D;
+    if (flat ? featureChannels > layout.lanes : length % per != 0)
         throw Error("Image", "featureChannels",
-                    length == 1 ? fmt::format("at most {} for a 2D texture", face.layout().lanes)
-                                : fmt::format("slices that divide the array length {}", length),
+                    flat ? fmt::format("at most {} for a 2D texture", layout.lanes)
+                         : fmt::format("slices that divide the array length {}", length),
+                    fmt::format("{}", featureChannels));
+    // The face of an image with several pictures keeps them apart by its own stride; a texture of its own has its
+    // slices side by side in a pixel, and so the images cut from them.
+    const bool wholePictures = per * layout.images == length, cut = layout.images == 1;
+    const std::size_t step = wholePictures ? layout.strideN : layout.lanes * per;
+    const std::size_t last = wholePictures ? featureChannels : (length / per - 1) * step + featureChannels;
+    if ((!wholePictures && !cut) || featureChannels > layout.lanes * per || last > layout.channels)
+        throw Error("Image", "featureChannels",
+                    fmt::format("channels that the texture has: {} images of {} channels in {} slices", layout.images,
+                                layout.channels, length),
                     fmt::format("{}", featureChannels));
     device_ = texture->device();
     storage_ = std::make_shared<ImageStorage>(face.buffer());
@@ -93,12 +104,11 @@ Image::Image(const std::shared_ptr<MTL::Texture>& texture, std::size_t featureCh
     height_ = texture->height();
     channels_ = featureChannels;
     images_ = length / per;
-    offset_ = face.layout().byteOffset / ops::sizeOf(face.layout().type);
-    strideW_ = face.layout().strideW;
-    strideH_ = face.layout().strideH;
-    // The slices of a texture lie side by side in a pixel; so do the images cut from them.
-    strideN_ = images_ == 1 ? face.layout().strideN : 4 * per;
-    format_ = formatOf(face.layout().type);
+    offset_ = layout.byteOffset / ops::sizeOf(layout.type);
+    strideW_ = layout.strideW;
+    strideH_ = layout.strideH;
+    strideN_ = step;
+    format_ = formatOf(layout.type);
     usage_ = texture->usage();
 }
 
@@ -161,6 +171,7 @@ std::size_t Image::resourceSize() const {
 
 PurgeableState Image::setPurgeableState(PurgeableState state) {
     if (!storage_->isAllocated()) return PurgeableState::AllocationDeferred;
+    if (state == PurgeableState::AllocationDeferred) state = PurgeableState::KeepCurrent;  // nothing one can ask for
     const auto before = storage_->materialize()->setPurgeableState(static_cast<MTL::PurgeableState>(state));
     return static_cast<PurgeableState>(before);
 }

@@ -75,7 +75,7 @@ TensorRef ImageAccess::tensor(const Image& image, std::size_t first, std::size_t
 }
 
 bool ImageAccess::overlap(const Image& a, const Image& b) {
-    if (a.storage_ != b.storage_) return false;
+    if (a.storage_->identity() != b.storage_->identity()) return false;
     const auto last = [](const Image& i) {
         return i.offset_ + (i.images_ - 1) * i.strideN_ + (i.height_ - 1) * i.strideH_ + (i.width_ - 1) * i.strideW_ +
                i.channels_;
@@ -200,13 +200,16 @@ void ImageAccess::copyBytes(Image& image, bool write, std::byte* bytes, DataLayo
                            "unless it starts at 0",
                            lanes),
                fmt::format("{} channels from {}", n, c0));
-    if (region.origin.x + region.size.width > image.width_ || region.origin.y + region.size.height > image.height_ ||
-        region.size.width == 0 || region.size.height == 0)
+    // Written so that no sum of origin and size can wrap around.
+    if (region.size.width == 0 || region.size.width > image.width_ ||
+        region.origin.x > image.width_ - region.size.width || region.size.height == 0 ||
+        region.size.height > image.height_ || region.origin.y > image.height_ - region.size.height)
         refuse("region", fmt::format("inside {} x {}", image.width_, image.height_),
                fmt::format("{} x {} at ({}, {})", region.size.width, region.size.height, region.origin.x,
                            region.origin.y));
     const std::size_t first = imageIndex + region.origin.z;
-    if (region.size.depth == 0 || first + region.size.depth > image.images_)
+    if (region.size.depth == 0 || region.size.depth > image.images_ || imageIndex > image.images_ ||
+        region.origin.z > image.images_ || first > image.images_ - region.size.depth)
         refuse("imageIndex", fmt::format("inside {} images", image.images_),
                fmt::format("{} from {}", region.size.depth, first));
 

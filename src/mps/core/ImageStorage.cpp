@@ -17,6 +17,7 @@ ImageStorage::ImageStorage(std::shared_ptr<MTL::Buffer> buffer)
 
 std::shared_ptr<MTL::Buffer> ImageStorage::materialize() {
     std::lock_guard lock(mutex_);
+    if (live_ == 0) throw MTL::Error("temporary image", "storage", "storage that is not given back yet", "none");
     if (!buffer_) {
         if (heap_)
             buffer_ = std::make_shared<mtl::Buffer>(device_, heap_->take(bytes_), bytes_,
@@ -32,9 +33,16 @@ bool ImageStorage::isAllocated() const {
     return buffer_ != nullptr;
 }
 
+const void* ImageStorage::identity() const {
+    std::lock_guard lock(mutex_);
+    return buffer_ ? static_cast<const void*>(buffer_.get()) : this;
+}
+
 void ImageStorage::spent() {
     std::lock_guard lock(mutex_);
-    if (--live_ > 0 || !buffer_) return;
+    if (--live_ > 0) return;
+    heap_.reset();
+    if (!buffer_) return;
     static_cast<mtl::TemporaryHeap::Range&>(static_cast<mtl::Buffer&>(*buffer_).memory()).release();
     buffer_.reset();
 }

@@ -23,6 +23,8 @@ public:
 
     std::shared_ptr<MTL::Buffer> materialize();
     bool isAllocated() const;
+    /// What tells memory apart: the buffer once there is one, for two images around one texture share it.
+    const void* identity() const;
     void spent();
     std::size_t bytes() const { return bytes_; }
     bool isCallers() const { return callers_; }

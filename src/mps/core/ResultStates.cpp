@@ -37,13 +37,15 @@ MPS::ImageBatch allocateDestinations(const MPS::Kernel& kernel, MPS::ImageAlloca
         images.push_back(allocator.image(commandBuffer, descriptor, &kernel));
     else
         images = allocator.imageBatch(commandBuffer, descriptor, &kernel, count);
-    if (images.size() != count)
-        throw MTL::Error(kernel.name(), "destinationImageAllocator", fmt::format("{} images", count),
-                         fmt::format("{}", images.size()));
-    for (const auto& image : images) {
-        if (!image) throw MTL::Error(kernel.name(), "destinationImageAllocator", "an image", "null");
-        ImageAccess::setMaker(*image, kernel.name());
-    }
+    undoOnFailure(images, {}, [&] {
+        if (images.size() != count)
+            throw MTL::Error(kernel.name(), "destinationImageAllocator", fmt::format("{} images", count),
+                             fmt::format("{}", images.size()));
+        for (const auto& image : images) {
+            if (!image) throw MTL::Error(kernel.name(), "destinationImageAllocator", "an image", "null");
+            ImageAccess::setMaker(*image, kernel.name());
+        }
+    });
     return images;
 }
 
@@ -57,12 +59,14 @@ MPS::StateBatch makeStateBatch(const MPS::Kernel& kernel, std::size_t sources, s
     if (!first) return {};
     if (reused) return MPS::StateBatch(sources, first);
     MPS::StateBatch states{first};
-    for (std::size_t i = 1; i < sources; ++i) {
-        states.push_back(make(i));
-        if (!states.back())
-            throw MTL::Error(kernel.name(), "resultStateBatch", "a state for every image or for none",
-                             fmt::format("null for image {}", i));
-    }
+    undoOnFailure({}, states, [&] {
+        for (std::size_t i = 1; i < sources; ++i) {
+            states.push_back(make(i));
+            if (!states.back())
+                throw MTL::Error(kernel.name(), "resultStateBatch", "a state for every image or for none",
+                                 fmt::format("null for image {}", i));
+        }
+    });
     return states;
 }
 

@@ -171,6 +171,8 @@ std::shared_ptr<MTL::Resource> State::resource(std::size_t index, bool allocateM
     if (index >= resources_.size()) return nullptr;
     auto& slot = resources_[index];
     if (!slot.resource && allocateMemory) {
+        if (temporary_ && temporary_->isRetired())
+            throw Error(description(), "commandBuffer", "one that is not committed yet", "a committed one");
         if (temporary_ && temporary_->readCount() == 0)
             throw Error(description(), "readCount", "at least 1 for a resource", "0");
         allocate(slot);
@@ -187,7 +189,11 @@ std::size_t State::bufferSize(std::size_t index) const {
 }
 
 StateTextureInfo State::textureInfo(std::size_t index) const {
-    if (resourceType(index) != StateResourceType::Texture) return {};
+    if (resourceType(index) != StateResourceType::Texture) {
+        StateTextureInfo none;
+        none.textureType = static_cast<MTL::TextureType>(0);
+        return none;
+    }
     const auto& t = resources_[index].texture;
     return {t.width, t.height, t.depth, t.arrayLength, t.pixelFormat, t.textureType, t.usage};
 }
@@ -259,7 +265,11 @@ bool State::isEqual(const State& other) const {
 std::size_t State::hash() const {
     Facts facts;
     describe(facts);
-    std::string text = fmt::format("{} {} {}", className(), resourceSize(), isTemporary());
+    // From what isEqual() compares, so that equal states have equal hashes.
+    std::string text = fmt::format("{} {}", className(), isTemporary());
+    for (const auto& slot : resources_)
+        text += fmt::format(" {}:{}", static_cast<std::uint64_t>(slot.type),
+                            slotBytes(slot.type, slot.bytes, slot.texture));
     for (const auto& [name, value] : facts) text += name + value;
     return std::hash<std::string>{}(text);
 }
