@@ -23,11 +23,12 @@ public:
         if (source.make) {
             MTL::HeapDescriptor descriptor;
             descriptor.size = bytes;
-            heap_ = source.make(descriptor);
-            retire_ = source.retire;
-            if (heap_ && heap_->size() < bytes)
+            auto heap = source.make(descriptor);
+            if (heap && heap->size() < bytes)
                 throw MTL::Error("heap provider", "newHeap", "a heap of at least " + std::to_string(bytes) + " bytes",
-                                 std::to_string(heap_->size()));
+                                 std::to_string(heap->size()));
+            heap_ = std::move(heap);
+            retire_ = source.retire;
         }
         // A provider that declines leaves the choice to the device's own cache.
         if (!heap_) memory_ = device.pool().allocate(bytes, "temporary memory", cacheSeconds);
