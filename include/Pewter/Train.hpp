@@ -7,6 +7,7 @@
 #include <Pewter/train/Dataset.hpp>
 #include <Pewter/train/Digits.hpp>
 #include <Pewter/train/IdxDataset.hpp>
+#include <Pewter/train/LabelledBatch.hpp>
 #include <Pewter/train/Network.hpp>
 #include <Pewter/train/Progress.hpp>
 #include <Pewter/train/Trainer.hpp>

@@ -1,11 +1,11 @@
 #include <fmt/format.h>
 
-#include <MPS/CNNLoss.hpp>
 #include <MPS/CommandBuffer.hpp>
 #include <MPS/Image.hpp>
 #include <MPS/NNGraph.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
+#include <Pewter/train/LabelledBatch.hpp>
 #include <Pewter/train/Progress.hpp>
 #include <Pewter/train/Trainer.hpp>
 #include <algorithm>
@@ -14,30 +14,11 @@
 #include <optional>
 #include <semaphore>
 
+#include "train/Pictures.h"
+
 namespace pewter::train {
 
 namespace {
-
-/// Pictures of one batch that lie back to back, so that one copy fills them.
-struct PictureBatch {
-    std::shared_ptr<MPS::Image> all;
-    MPS::ImageBatch each;
-
-    PictureBatch(const std::shared_ptr<MTL::Device>& device, MPS::ImageFeatureChannelFormat format, std::size_t width,
-                 std::size_t height, std::size_t channels, std::size_t count) {
-        auto descriptor = MPS::ImageDescriptor::imageDescriptor(format, width, height, channels);
-        descriptor.numberOfImages = count;
-        all = std::make_shared<MPS::Image>(device, descriptor);
-        each = all->batchRepresentation();
-    }
-
-    void write(const void* bytes, std::size_t elementSize) {
-        const std::size_t row = all->width() * all->featureChannels() * elementSize;
-        all->writeBytes(bytes, MPS::DataLayout::HeightxWidthxFeatureChannels, row, row * all->height(),
-                        {{0, 0, 0}, {all->width(), all->height(), all->numberOfImages()}},
-                        {0, all->featureChannels()}, 0);
-    }
-};
 
 void checkData(const NetworkDescription& network, const Dataset& data) {
     if (data.width() != network.width || data.height() != network.height || data.channels() != network.channels ||
@@ -56,33 +37,6 @@ double secondsNow() {
 
 constexpr int kBatchesInFlight = 2;
 
-/// What one of the batches in flight owns; reused when its command buffer is done.
-struct Slot {
-    PictureBatch pictures;
-    PictureBatch oneHot;
-    MPS::StateBatch labels;
-    MPS::CNNLossLabelsBatch losses;
-
-    Slot(const std::shared_ptr<MTL::Device>& device, const NetworkDescription& network, std::size_t batch)
-        : pictures(device, MPS::ImageFeatureChannelFormat::Unorm8, network.width, network.height, network.channels,
-                   batch),
-          oneHot(device, MPS::ImageFeatureChannelFormat::Float32, 1, 1, network.classes, batch),
-          losses(MPS::CNNLossLabels::batch(device, {1, 1, 1}, oneHot.each)) {
-        labels.assign(losses.begin(), losses.end());
-    }
-
-    /// Sum of the loss images: the weight 1/batch makes it the mean.
-    double loss() const {
-        double sum = 0;
-        for (const auto& labels : losses) {
-            float value = 0;
-            labels->lossImage()->readBytes(&value, MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
-            sum += value;
-        }
-        return sum;
-    }
-};
-
 }  // namespace
 
 struct Trainer::State {
@@ -90,10 +44,9 @@ struct Trainer::State {
     const Dataset& data;
     BatchSampler sampler;
     std::shared_ptr<MTL::CommandQueue> queue;
-    std::vector<std::unique_ptr<Slot>> slots;
+    /// What the batches in flight own; reused when their command buffer is done.
+    std::vector<LabelledBatch> slots;
     std::counting_semaphore<kBatchesInFlight> free{kBatchesInFlight};
-    std::vector<std::uint8_t> pictureBytes, labelBytes;
-    std::vector<float> oneHot;
     TrainingLog log;
 
     std::mutex mutex;  // the completion handlers write below
@@ -103,29 +56,17 @@ struct Trainer::State {
         : classifier(c),
           data(d),
           sampler(d.count(), c.settings().batchSize, mode, c.settings().seed),
-          queue(c.device()->newCommandQueue()),
-          pictureBytes(c.settings().batchSize * d.imageBytes()),
-          labelBytes(c.settings().batchSize),
-          oneHot(c.settings().batchSize * c.description().classes) {
+          queue(c.device()->newCommandQueue()) {
         for (int i = 0; i < kBatchesInFlight; ++i)
-            slots.push_back(std::make_unique<Slot>(c.device(), c.description(), c.settings().batchSize));
-    }
-
-    void fill(Slot& slot) {
-        data.gather(sampler.next(), pictureBytes, labelBytes);
-        slot.pictures.write(pictureBytes.data(), 1);
-        std::fill(oneHot.begin(), oneHot.end(), 0.0f);
-        for (std::size_t i = 0; i < labelBytes.size(); ++i)
-            oneHot[i * classifier.description().classes + labelBytes[i]] = 1;
-        slot.oneHot.write(oneHot.data(), sizeof(float));
+            slots.emplace_back(c.device(), d, c.settings().batchSize, c.description().classes);
     }
 
     void step(std::uint64_t index, Progress* progress) {
-        Slot& slot = *slots[index % kBatchesInFlight];
-        fill(slot);
+        LabelledBatch& slot = slots[index % kBatchesInFlight];
+        slot.fill(data, sampler.next());
         const auto commandBuffer = MPS::CommandBuffer::commandBufferFromCommandQueue(queue);
-        classifier.trainingGraph().encodeBatch(commandBuffer, {slot.pictures.each}, {slot.labels});
-        for (const auto& labels : slot.losses) labels->lossImage()->synchronize(commandBuffer);
+        classifier.trainingGraph().encodeBatch(commandBuffer, {slot.pictures()}, {slot.labels()});
+        slot.synchronizeLoss(commandBuffer);
         commandBuffer->addCompletedHandler([this, &slot, index, progress](const auto& done) {
             if (const auto error = done->error()) {
                 std::lock_guard lock(mutex);
@@ -134,7 +75,7 @@ struct Trainer::State {
                 const double loss = slot.loss();
                 std::lock_guard lock(mutex);
                 log.losses[index] = loss;
-                if (progress) progress->advance(slot.labels.size(), loss);
+                if (progress) progress->advance(slot.count(), loss);
             }
             free.release();
         });
@@ -195,37 +136,46 @@ const TrainingLog& Trainer::train(std::uint64_t steps, Progress* progress) {
     return s.log;
 }
 
-double evaluate(Classifier& classifier, const Dataset& data, std::size_t batchSize) {
-    checkData(classifier.description(), data);
-    if (batchSize == 0) batchSize = std::max<std::size_t>(classifier.settings().batchSize, 100);
-    auto& graph = classifier.inferenceGraph();
+double evaluate(MPS::NNGraph& graph, const Dataset& data, std::size_t batchSize) {
+    if (data.count() == 0 || batchSize == 0)
+        throw MPS::Error(graph.name(), "evaluate", "at least one picture and a batch of at least one",
+                         fmt::format("{} pictures, batch {}", data.count(), batchSize));
     graph.reloadFromDataSources();
-    const auto queue = classifier.device()->newCommandQueue();
-    const std::size_t classes = classifier.description().classes;
-    std::optional<PictureBatch> pictures;
-    std::vector<float> scores(classes);
+    const auto device = graph.device();
+    const auto queue = device->newCommandQueue();
+    std::shared_ptr<MPS::Image> pictures;
+    std::vector<float> scores;
     std::size_t right = 0;
     for (std::size_t first = 0; first < data.count(); first += batchSize) {
         const std::size_t count = std::min(batchSize, data.count() - first);
-        if (!pictures || pictures->each.size() != count)
-            pictures.emplace(classifier.device(), MPS::ImageFeatureChannelFormat::Unorm8, data.width(), data.height(),
-                             data.channels(), count);
-        pictures->write(data.bytes().data() + first * data.imageBytes(), 1);
+        if (!pictures || pictures->numberOfImages() != count)
+            pictures = manyPictures(device, MPS::ImageFeatureChannelFormat::Unorm8, data.width(), data.height(),
+                                    data.channels(), count);
+        writeAll(*pictures, data.bytes().data() + first * data.imageBytes(), 1);
         const auto commandBuffer = queue->commandBuffer();
-        const auto results = graph.encodeBatch(commandBuffer, {pictures->each});
+        const auto results = graph.encodeBatch(commandBuffer, {pictures->batchRepresentation()});
         MPS::ImageBatchSynchronize(results, commandBuffer);
         commandBuffer->commit();
         commandBuffer->waitUntilCompleted();
         if (const auto error = commandBuffer->error())
-            throw MPS::Error("evaluation of " + classifier.description().name + " stopped: " +
-                             error->localizedDescription);
+            throw MPS::Error("evaluation by " + graph.name() + " stopped: " + error->localizedDescription);
         for (std::size_t i = 0; i < count; ++i) {
+            const auto& result = *results[i];
+            if (result.featureChannelFormat() != MPS::ImageFeatureChannelFormat::Float32)
+                throw MPS::Error(graph.name(), "evaluate", "a float32 result image", result.description());
+            scores.resize(result.width() * result.height() * result.featureChannels());
             results[i]->readBytes(scores.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
             const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
             right += static_cast<std::size_t>(best) == data.label(first + i);
         }
     }
     return static_cast<double>(right) / static_cast<double>(data.count());
+}
+
+double evaluate(Classifier& classifier, const Dataset& data, std::size_t batchSize) {
+    checkData(classifier.description(), data);
+    return evaluate(classifier.inferenceGraph(), data,
+                    batchSize ? batchSize : std::max<std::size_t>(classifier.settings().batchSize, 100));
 }
 
 }  // namespace pewter::train

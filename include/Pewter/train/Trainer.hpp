@@ -41,7 +41,10 @@ private:
     std::unique_ptr<State> state_;
 };
 
-/// Share of pictures whose largest probability is at their label; reloads the inference graph first.
+/// Share of pictures whose largest value of the graph's result is at their label. The graph takes pictures and gives a
+/// float32 image a picture; it reloads its data sources first.
+PEWTER_API double evaluate(MPS::NNGraph& inference, const Dataset& data, std::size_t batchSize = 100);
+/// The same with a classifier's inference graph and, unless told otherwise, its batch size or 100.
 PEWTER_API double evaluate(Classifier& classifier, const Dataset& data, std::size_t batchSize = 0);
 
 }  // namespace pewter::train
