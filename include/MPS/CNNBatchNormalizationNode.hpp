@@ -7,30 +7,23 @@
 
 namespace MPS {
 
-/// MPSCNNBatchNormalizationFlags: whose statistics the filter normalises with.
-/// Automatic: those of the batch when another filter of the same graph reads the filter's state, else the data source's.
-/// Always: the batch's. Never: the data source's, in training too.
-enum class CNNBatchNormalizationFlags : std::uint64_t {
-    Default = 0,
-    CalculateStatisticsAutomatic = 0,
-    CalculateStatisticsAlways = 1,
-    CalculateStatisticsNever = 2,
-    CalculateStatisticsMask = 3,
-};
-
-/// MPSCNNBatchNormalizationNode: CNNBatchNormalizationStatistics and CNNBatchNormalization, or only the latter; see flags().
-/// Its state stands for one CNNBatchNormalizationState of the whole batch. Source: MPSNNGraphNodes.h.
+/// MPSCNNBatchNormalizationNode: CNNBatchNormalizationStatistics and CNNBatchNormalization, or only the
+/// latter; see flags(). Its state stands for one CNNBatchNormalizationState of the whole batch. Source:
+/// MPSNNGraphNodes.h.
 class PEWTER_API CNNBatchNormalizationNode final : public NNFilterNode, public NNTrainableNode {
 public:
     /// Throws MPS::Error for null.   Objective-C: +nodeWithSource:dataSource:
     static std::shared_ptr<CNNBatchNormalizationNode> node(
-        const std::shared_ptr<NNImageNode>& source, const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource);
+        const std::shared_ptr<NNImageNode>& source,
+        const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource);
     CNNBatchNormalizationNode(const std::shared_ptr<NNImageNode>& source,
                               const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource);
 
-    /// Default: Automatic.
+    /// Whose statistics normalise. Automatic (default): those of the batch when another filter of the same
+    /// graph reads the filter's state, else the data source's. Always: the batch's. Never: the data source's,
+    /// in training too.
     CNNBatchNormalizationFlags flags() const { return flags_; }
-    /// Throws MPS::Error for the mask.
+    /// Throws MPS::Error for the mask and beyond.
     void setFlags(CNNBatchNormalizationFlags flags);
 
     /// (Extension.)
@@ -43,12 +36,13 @@ protected:
 
 private:
     std::shared_ptr<CNNBatchNormalizationDataSource> dataSource_;
-    CNNBatchNormalizationFlags flags_ = CNNBatchNormalizationFlags::Default;
+    CNNBatchNormalizationFlags flags_ = CNNBatchNormalizationFlagsDefault;
 };
 
 /// MPSCNNBatchNormalizationGradientNode: CNNBatchNormalizationStatisticsGradient over the whole batch, then
 /// CNNBatchNormalizationGradient, then the updates of the data source (trainingStyle()).
-class PEWTER_API CNNBatchNormalizationGradientNode final : public NNGradientFilterNode, public NNTrainableNode {
+class PEWTER_API CNNBatchNormalizationGradientNode final : public NNGradientFilterNode,
+                                                           public NNTrainableNode {
 public:
     /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:
     static std::shared_ptr<CNNBatchNormalizationGradientNode> node(

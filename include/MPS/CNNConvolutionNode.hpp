@@ -8,8 +8,9 @@
 
 namespace MPS {
 
-/// MPSCNNConvolutionNode: CNNConvolution. The result has the data source's output channels and the size of the padding
-/// policy. In a training graph the descriptor must have no fused neuron: use a neuron node. Source: MPSNNGraphNodes.h.
+/// MPSCNNConvolutionNode: CNNConvolution. The result has the data source's output channels and the size of
+/// the padding policy. In a training graph the descriptor must have no fused neuron: use a neuron node.
+/// Source: MPSNNGraphNodes.h.
 class PEWTER_API CNNConvolutionNode : public NNFilterNode, public NNTrainableNode {
 public:
     /// Throws MPS::Error for null.   Objective-C: +nodeWithSource:weights:
@@ -21,7 +22,9 @@ public:
 
     /// Default Float.
     NNConvolutionAccumulatorPrecisionOption accumulatorPrecision() const { return accumulatorPrecision_; }
-    void setAccumulatorPrecision(NNConvolutionAccumulatorPrecisionOption option) { accumulatorPrecision_ = option; }
+    void setAccumulatorPrecision(NNConvolutionAccumulatorPrecisionOption option) {
+        accumulatorPrecision_ = option;
+    }
 
     /// The same node as resultState().
     std::shared_ptr<CNNConvolutionGradientStateNode> convolutionGradientState();
@@ -39,16 +42,17 @@ protected:
 
 private:
     std::shared_ptr<CNNConvolutionDataSource> weights_;
-    NNConvolutionAccumulatorPrecisionOption accumulatorPrecision_ = NNConvolutionAccumulatorPrecisionOption::Float;
+    NNConvolutionAccumulatorPrecisionOption accumulatorPrecision_ =
+        NNConvolutionAccumulatorPrecisionOption::Float;
 };
 
-/// MPSCNNFullyConnectedNode: CNNFullyConnected. The kernel size equals the source's; the result is 1 x 1. Padding policy
-/// ValidOnly by default.
+/// MPSCNNFullyConnectedNode: CNNFullyConnected. The kernel size equals the source's; the result is 1 x 1.
+/// Padding policy ValidOnly by default.
 class PEWTER_API CNNFullyConnectedNode final : public CNNConvolutionNode {
 public:
     /// Objective-C: +nodeWithSource:weights:
-    static std::shared_ptr<CNNFullyConnectedNode> node(const std::shared_ptr<NNImageNode>& source,
-                                                       const std::shared_ptr<CNNConvolutionDataSource>& weights);
+    static std::shared_ptr<CNNFullyConnectedNode> node(
+        const std::shared_ptr<NNImageNode>& source, const std::shared_ptr<CNNConvolutionDataSource>& weights);
     /// Objective-C: -initWithSource:weights:
     CNNFullyConnectedNode(const std::shared_ptr<NNImageNode>& source,
                           const std::shared_ptr<CNNConvolutionDataSource>& weights);
@@ -58,12 +62,13 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSCNNConvolutionGradientNode: CNNConvolutionGradient, and with it the update of the weights (trainingStyle()).
+/// MPSCNNConvolutionGradientNode: CNNConvolutionGradient, and with it the update of the weights
+/// (trainingStyle()).
 class PEWTER_API CNNConvolutionGradientNode : public NNGradientFilterNode, public NNTrainableNode {
 public:
-    /// weights null: the data source of the convolution that makes the state. Another one must hold equal values.
-    /// Throws MPS::Error for other nulls.
-    /// Objective-C: +nodeWithSourceGradient:sourceImage:convolutionGradientState:weights:
+    /// weights null: the data source of the convolution that makes the state. Another one must hold equal
+    /// values. Throws MPS::Error for other nulls. Objective-C:
+    /// +nodeWithSourceGradient:sourceImage:convolutionGradientState:weights:
     static std::shared_ptr<CNNConvolutionGradientNode> node(
         const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
         const std::shared_ptr<CNNConvolutionGradientStateNode>& gradientState,

@@ -11,9 +11,9 @@ namespace MPS {
 /// Source: MPSNNGraphNodes.h.
 class PEWTER_API CNNDropoutNode final : public NNFilterNode {
 public:
-    /// keepProbability: strictly between 0 and 1. maskStrideInPixels: 1 for a mask value a coordinate, 0 to share it along
-    /// the axis. Throws MPS::Error for other values.
-    /// Objective-C: +nodeWithSource:, …keepProbability:, …keepProbability:seed:maskStrideInPixels:
+    /// keepProbability: strictly between 0 and 1. maskStrideInPixels: 1 for a mask value a coordinate, 0 to
+    /// share it along the axis. Throws MPS::Error for other values. Objective-C: +nodeWithSource:,
+    /// …keepProbability:, …keepProbability:seed:maskStrideInPixels:
     static std::shared_ptr<CNNDropoutNode> node(const std::shared_ptr<NNImageNode>& source,
                                                 float keepProbability = 0.5F, std::size_t seed = 0,
                                                 const MTL::Size& maskStrideInPixels = {1, 1, 1});
@@ -38,12 +38,12 @@ private:
 /// MPSCNNDropoutGradientNode: CNNDropoutGradient, with the mask that the forward encode drew.
 class PEWTER_API CNNDropoutGradientNode final : public NNGradientFilterNode {
 public:
-    /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:keepProbability:seed:maskStrideInPixels:
-    static std::shared_ptr<CNNDropoutGradientNode> node(const std::shared_ptr<NNImageNode>& sourceGradient,
-                                                        const std::shared_ptr<NNImageNode>& sourceImage,
-                                                        const std::shared_ptr<NNGradientStateNode>& gradientState,
-                                                        float keepProbability, std::size_t seed,
-                                                        const MTL::Size& maskStrideInPixels);
+    /// Objective-C:
+    /// +nodeWithSourceGradient:sourceImage:gradientState:keepProbability:seed:maskStrideInPixels:
+    static std::shared_ptr<CNNDropoutGradientNode> node(
+        const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+        const std::shared_ptr<NNGradientStateNode>& gradientState, float keepProbability, std::size_t seed,
+        const MTL::Size& maskStrideInPixels);
     CNNDropoutGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                            const std::shared_ptr<NNImageNode>& sourceImage,
                            const std::shared_ptr<NNGradientStateNode>& gradientState, float keepProbability,

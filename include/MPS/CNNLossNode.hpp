@@ -7,9 +7,10 @@
 
 namespace MPS {
 
-/// MPSCNNLossNode: CNNLoss. The result is the *gradient* of the loss with respect to the source; the loss itself goes to
-/// the loss image of each label object. The labels come in as source states. Nothing divides by the number of samples: put
-/// 1/batch into the descriptor's weight. The node is its own gradient filter. Source: MPSNNGraphNodes.h.
+/// MPSCNNLossNode: CNNLoss. The result is the *gradient* of the loss with respect to the source; the loss
+/// itself goes to the loss image of each label object. The labels come in as source states. Nothing divides
+/// by the number of samples: put 1/batch into the descriptor's weight. The node is its own gradient filter.
+/// Source: MPSNNGraphNodes.h.
 class PEWTER_API CNNLossNode final : public NNFilterNode {
 public:
     /// Objective-C: +nodeWithSource:lossDescriptor:

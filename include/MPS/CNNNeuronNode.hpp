@@ -54,7 +54,8 @@ public:
 class PEWTER_API CNNNeuronReLUNNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:
-    static std::shared_ptr<CNNNeuronReLUNNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 6);
+    static std::shared_ptr<CNNNeuronReLUNNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1,
+                                                    float b = 6);
     explicit CNNNeuronReLUNNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 6);
 };
 
@@ -62,7 +63,8 @@ public:
 class PEWTER_API CNNNeuronLinearNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:
-    static std::shared_ptr<CNNNeuronLinearNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0);
+    static std::shared_ptr<CNNNeuronLinearNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1,
+                                                     float b = 0);
     explicit CNNNeuronLinearNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0);
 };
 
@@ -86,15 +88,18 @@ public:
 class PEWTER_API CNNNeuronHardSigmoidNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:
-    static std::shared_ptr<CNNNeuronHardSigmoidNode> node(const std::shared_ptr<NNImageNode>& source, float a = 0.2F, float b = 0.5F);
-    explicit CNNNeuronHardSigmoidNode(const std::shared_ptr<NNImageNode>& source, float a = 0.2F, float b = 0.5F);
+    static std::shared_ptr<CNNNeuronHardSigmoidNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                          float a = 0.2F, float b = 0.5F);
+    explicit CNNNeuronHardSigmoidNode(const std::shared_ptr<NNImageNode>& source, float a = 0.2F,
+                                      float b = 0.5F);
 };
 
 /// MPSCNNNeuronSoftPlusNode: a ln(1 + e^(b x)).
 class PEWTER_API CNNNeuronSoftPlusNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:
-    static std::shared_ptr<CNNNeuronSoftPlusNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 1);
+    static std::shared_ptr<CNNNeuronSoftPlusNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                       float a = 1, float b = 1);
     explicit CNNNeuronSoftPlusNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 1);
 };
 
@@ -110,7 +115,8 @@ public:
 class PEWTER_API CNNNeuronTanHNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:
-    static std::shared_ptr<CNNNeuronTanHNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 1);
+    static std::shared_ptr<CNNNeuronTanHNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1,
+                                                   float b = 1);
     explicit CNNNeuronTanHNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 1);
 };
 
@@ -118,24 +124,30 @@ public:
 class PEWTER_API CNNNeuronPowerNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:c:
-    static std::shared_ptr<CNNNeuronPowerNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0, float c = 1);
-    explicit CNNNeuronPowerNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0, float c = 1);
+    static std::shared_ptr<CNNNeuronPowerNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1,
+                                                    float b = 0, float c = 1);
+    explicit CNNNeuronPowerNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0,
+                                float c = 1);
 };
 
 /// MPSCNNNeuronExponentialNode: c^(a x + b); c = -1 stands for e.
 class PEWTER_API CNNNeuronExponentialNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:c:
-    static std::shared_ptr<CNNNeuronExponentialNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0, float c = -1);
-    explicit CNNNeuronExponentialNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0, float c = -1);
+    static std::shared_ptr<CNNNeuronExponentialNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                          float a = 1, float b = 0, float c = -1);
+    explicit CNNNeuronExponentialNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0,
+                                      float c = -1);
 };
 
 /// MPSCNNNeuronLogarithmNode: log_c(a x + b); c = -1 stands for the natural logarithm.
 class PEWTER_API CNNNeuronLogarithmNode final : public CNNNeuronNode {
 public:
     /// Objective-C: +nodeWithSource:, …a:b:c:
-    static std::shared_ptr<CNNNeuronLogarithmNode> node(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0, float c = -1);
-    explicit CNNNeuronLogarithmNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0, float c = -1);
+    static std::shared_ptr<CNNNeuronLogarithmNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                        float a = 1, float b = 0, float c = -1);
+    explicit CNNNeuronLogarithmNode(const std::shared_ptr<NNImageNode>& source, float a = 1, float b = 0,
+                                    float c = -1);
 };
 
 /// MPSCNNNeuronGeLUNode: x (1 + erf(x / sqrt 2)) / 2.
@@ -159,10 +171,9 @@ public:
 class PEWTER_API CNNNeuronGradientNode final : public NNGradientFilterNode {
 public:
     /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:descriptor:
-    static std::shared_ptr<CNNNeuronGradientNode> node(const std::shared_ptr<NNImageNode>& sourceGradient,
-                                                       const std::shared_ptr<NNImageNode>& sourceImage,
-                                                       const std::shared_ptr<NNGradientStateNode>& gradientState,
-                                                       const NNNeuronDescriptor& descriptor);
+    static std::shared_ptr<CNNNeuronGradientNode> node(
+        const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+        const std::shared_ptr<NNGradientStateNode>& gradientState, const NNNeuronDescriptor& descriptor);
     CNNNeuronGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                           const std::shared_ptr<NNImageNode>& sourceImage,
                           const std::shared_ptr<NNGradientStateNode>& gradientState,

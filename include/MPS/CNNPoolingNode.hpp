@@ -8,8 +8,8 @@ namespace MPS {
 
 class NNPadding;
 
-/// MPSCNNPoolingNode: base of the pooling filters. The edge mode of their kernels is Clamp, unlike that of a kernel made by
-/// hand: the window shrinks at the edge. Source: MPSNNGraphNodes.h.
+/// MPSCNNPoolingNode: base of the pooling filters. The edge mode of their kernels is Clamp, unlike that of a
+/// kernel made by hand: the window shrinks at the edge. Source: MPSNNGraphNodes.h.
 class PEWTER_API CNNPoolingNode : public NNFilterNode {
 public:
     std::size_t kernelWidth() const { return kernelWidth_; }
@@ -27,7 +27,8 @@ private:
     std::size_t kernelWidth_, kernelHeight_, strideX_, strideY_;
 };
 
-/// MPSCNNPoolingAverageNode: CNNPoolingAverage; divides by the number of pixels that the window has inside the source.
+/// MPSCNNPoolingAverageNode: CNNPoolingAverage; divides by the number of pixels that the window has inside
+/// the source.
 class PEWTER_API CNNPoolingAverageNode final : public CNNPoolingNode {
 public:
     /// Window and stride of filterSize.   Objective-C: +nodeWithSource:filterSize:
@@ -39,7 +40,8 @@ public:
     /// Objective-C: -initWithSource:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
     static std::shared_ptr<CNNPoolingAverageNode> node(const std::shared_ptr<NNImageNode>& source,
                                                        std::size_t kernelWidth, std::size_t kernelHeight,
-                                                       std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+                                                       std::size_t strideInPixelsX,
+                                                       std::size_t strideInPixelsY);
     CNNPoolingAverageNode(const std::shared_ptr<NNImageNode>& source, std::size_t kernelWidth,
                           std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY);
 
@@ -52,16 +54,17 @@ protected:
 class PEWTER_API CNNPoolingMaxNode final : public CNNPoolingNode {
 public:
     /// Window and stride of filterSize.   Objective-C: +nodeWithSource:filterSize:
-    static std::shared_ptr<CNNPoolingMaxNode> node(const std::shared_ptr<NNImageNode>& source, std::size_t filterSize);
+    static std::shared_ptr<CNNPoolingMaxNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                   std::size_t filterSize);
     /// Objective-C: +nodeWithSource:filterSize:stride:
-    static std::shared_ptr<CNNPoolingMaxNode> node(const std::shared_ptr<NNImageNode>& source, std::size_t filterSize,
-                                                   std::size_t stride);
+    static std::shared_ptr<CNNPoolingMaxNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                   std::size_t filterSize, std::size_t stride);
     /// Objective-C: -initWithSource:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
     static std::shared_ptr<CNNPoolingMaxNode> node(const std::shared_ptr<NNImageNode>& source,
                                                    std::size_t kernelWidth, std::size_t kernelHeight,
                                                    std::size_t strideInPixelsX, std::size_t strideInPixelsY);
-    CNNPoolingMaxNode(const std::shared_ptr<NNImageNode>& source, std::size_t kernelWidth, std::size_t kernelHeight,
-                      std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+    CNNPoolingMaxNode(const std::shared_ptr<NNImageNode>& source, std::size_t kernelWidth,
+                      std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY);
 
 protected:
     NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
@@ -82,11 +85,14 @@ public:
     /// -initWithSource:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:dilationRateX:dilationRateY:
     static std::shared_ptr<CNNDilatedPoolingMaxNode> node(const std::shared_ptr<NNImageNode>& source,
                                                           std::size_t kernelWidth, std::size_t kernelHeight,
-                                                          std::size_t strideInPixelsX, std::size_t strideInPixelsY,
-                                                          std::size_t dilationRateX, std::size_t dilationRateY);
+                                                          std::size_t strideInPixelsX,
+                                                          std::size_t strideInPixelsY,
+                                                          std::size_t dilationRateX,
+                                                          std::size_t dilationRateY);
     CNNDilatedPoolingMaxNode(const std::shared_ptr<NNImageNode>& source, std::size_t kernelWidth,
-                             std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
-                             std::size_t dilationRateX, std::size_t dilationRateY);
+                             std::size_t kernelHeight, std::size_t strideInPixelsX,
+                             std::size_t strideInPixelsY, std::size_t dilationRateX,
+                             std::size_t dilationRateY);
 
     /// Window and stride, for errors and tools. (Extension.)
     std::size_t kernelWidth() const { return kernelWidth_; }
@@ -105,8 +111,8 @@ private:
     std::size_t kernelWidth_, kernelHeight_, strideX_, strideY_, dilationX_, dilationY_;
 };
 
-/// MPSCNNPoolingGradientNode: base of the pooling gradients. The size of the result and the place of the windows come from
-/// the gradient state; the padding policy changes neither.
+/// MPSCNNPoolingGradientNode: base of the pooling gradients. The size of the result and the place of the
+/// windows come from the gradient state; the padding policy changes neither.
 class PEWTER_API CNNPoolingGradientNode : public NNGradientFilterNode {
 public:
     std::size_t kernelWidth() const { return kernelWidth_; }
@@ -129,18 +135,19 @@ private:
 /// MPSCNNPoolingMaxGradientNode: CNNPoolingMaxGradient.
 class PEWTER_API CNNPoolingMaxGradientNode final : public CNNPoolingGradientNode {
 public:
-    /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:kernelWidth:kernelHeight:strideInPixelsX:
+    /// Objective-C:
+    /// +nodeWithSourceGradient:sourceImage:gradientState:kernelWidth:kernelHeight:strideInPixelsX:
     /// strideInPixelsY:paddingPolicy:
-    static std::shared_ptr<CNNPoolingMaxGradientNode> node(const std::shared_ptr<NNImageNode>& sourceGradient,
-                                                           const std::shared_ptr<NNImageNode>& sourceImage,
-                                                           const std::shared_ptr<NNGradientStateNode>& gradientState,
-                                                           std::size_t kernelWidth, std::size_t kernelHeight,
-                                                           std::size_t strideInPixelsX, std::size_t strideInPixelsY,
-                                                           const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
+    static std::shared_ptr<CNNPoolingMaxGradientNode> node(
+        const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+        const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
+        std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+        const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
     CNNPoolingMaxGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                               const std::shared_ptr<NNImageNode>& sourceImage,
-                              const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
-                              std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+                              const std::shared_ptr<NNGradientStateNode>& gradientState,
+                              std::size_t kernelWidth, std::size_t kernelHeight, std::size_t strideInPixelsX,
+                              std::size_t strideInPixelsY,
                               const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
 
 protected:
@@ -153,13 +160,14 @@ public:
     /// Objective-C: as CNNPoolingMaxGradientNode.
     static std::shared_ptr<CNNPoolingAverageGradientNode> node(
         const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
-        const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth, std::size_t kernelHeight,
-        std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+        const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
+        std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
         const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
     CNNPoolingAverageGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                                   const std::shared_ptr<NNImageNode>& sourceImage,
-                                  const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
-                                  std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+                                  const std::shared_ptr<NNGradientStateNode>& gradientState,
+                                  std::size_t kernelWidth, std::size_t kernelHeight,
+                                  std::size_t strideInPixelsX, std::size_t strideInPixelsY,
                                   const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
 
 protected:
@@ -169,19 +177,20 @@ protected:
 /// MPSCNNDilatedPoolingMaxGradientNode: CNNDilatedPoolingMaxGradient.
 class PEWTER_API CNNDilatedPoolingMaxGradientNode final : public CNNPoolingGradientNode {
 public:
-    /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:kernelWidth:kernelHeight:strideInPixelsX:
+    /// Objective-C:
+    /// +nodeWithSourceGradient:sourceImage:gradientState:kernelWidth:kernelHeight:strideInPixelsX:
     /// strideInPixelsY:dilationRateX:dilationRateY:
     static std::shared_ptr<CNNDilatedPoolingMaxGradientNode> node(
         const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
-        const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth, std::size_t kernelHeight,
-        std::size_t strideInPixelsX, std::size_t strideInPixelsY, std::size_t dilationRateX,
-        std::size_t dilationRateY);
+        const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
+        std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+        std::size_t dilationRateX, std::size_t dilationRateY);
     CNNDilatedPoolingMaxGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                                      const std::shared_ptr<NNImageNode>& sourceImage,
                                      const std::shared_ptr<NNGradientStateNode>& gradientState,
-                                     std::size_t kernelWidth, std::size_t kernelHeight, std::size_t strideInPixelsX,
-                                     std::size_t strideInPixelsY, std::size_t dilationRateX,
-                                     std::size_t dilationRateY);
+                                     std::size_t kernelWidth, std::size_t kernelHeight,
+                                     std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+                                     std::size_t dilationRateX, std::size_t dilationRateY);
 
     std::size_t dilationRateX() const { return dilationX_; }
     std::size_t dilationRateY() const { return dilationY_; }

@@ -32,14 +32,15 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSCNNSoftMaxGradientNode: CNNSoftMaxGradient. The kernel needs the forward *result*: sourceImage may be that, or, as in
-/// the documentation's signature, the forward source; then the node takes the result from the filter behind the state.
+/// MPSCNNSoftMaxGradientNode: CNNSoftMaxGradient. The kernel needs the forward *result*: sourceImage may be
+/// that, or, as in the documentation's signature, the forward source; then the node takes the result from the
+/// filter behind the state.
 class PEWTER_API CNNSoftMaxGradientNode final : public NNGradientFilterNode {
 public:
     /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:
-    static std::shared_ptr<CNNSoftMaxGradientNode> node(const std::shared_ptr<NNImageNode>& sourceGradient,
-                                                        const std::shared_ptr<NNImageNode>& sourceImage,
-                                                        const std::shared_ptr<NNGradientStateNode>& gradientState);
+    static std::shared_ptr<CNNSoftMaxGradientNode> node(
+        const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+        const std::shared_ptr<NNGradientStateNode>& gradientState);
     CNNSoftMaxGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                            const std::shared_ptr<NNImageNode>& sourceImage,
                            const std::shared_ptr<NNGradientStateNode>& gradientState);
@@ -52,9 +53,9 @@ protected:
 class PEWTER_API CNNLogSoftMaxGradientNode final : public NNGradientFilterNode {
 public:
     /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:
-    static std::shared_ptr<CNNLogSoftMaxGradientNode> node(const std::shared_ptr<NNImageNode>& sourceGradient,
-                                                           const std::shared_ptr<NNImageNode>& sourceImage,
-                                                           const std::shared_ptr<NNGradientStateNode>& gradientState);
+    static std::shared_ptr<CNNLogSoftMaxGradientNode> node(
+        const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+        const std::shared_ptr<NNGradientStateNode>& gradientState);
     CNNLogSoftMaxGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                               const std::shared_ptr<NNImageNode>& sourceImage,
                               const std::shared_ptr<NNGradientStateNode>& gradientState);

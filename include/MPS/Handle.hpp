@@ -6,8 +6,8 @@
 
 namespace MPS {
 
-/// MPSHandle: an object of the application that names an image or state node. The graph never looks inside; it hands the
-/// handle back in its lists of inputs and outputs. Source: MPSNNGraphNodes.h.
+/// MPSHandle: an object of the application that names an image or state node. The graph never looks inside;
+/// it hands the handle back in its lists of inputs and outputs. Source: MPSNNGraphNodes.h.
 class PEWTER_API Handle {
 public:
     virtual ~Handle();

@@ -10,9 +10,9 @@ namespace MPS {
 class CNNArithmetic;
 class CNNArithmeticGradient;
 
-/// MPSNNBinaryArithmeticNode: base of the filters that combine two images element by element; left is primary, right is
-/// secondary. A stride of 0 broadcasts the source along that axis. One state serves the gradient filters of both sources.
-/// Source: MPSNNGraphNodes.h.
+/// MPSNNBinaryArithmeticNode: base of the filters that combine two images element by element; left is
+/// primary, right is secondary. A stride of 0 broadcasts the source along that axis. One state serves the
+/// gradient filters of both sources. Source: MPSNNGraphNodes.h.
 class PEWTER_API NNBinaryArithmeticNode : public NNFilterNode {
 public:
     /// Scales default 1, bias 0.
@@ -25,9 +25,13 @@ public:
 
     /// 0 or 1; default 1. The setters throw MPS::Error for other values.
     std::size_t primaryStrideInPixelsX() const { return primaryStride_[0]; }
-    void setPrimaryStrideInPixelsX(std::size_t stride) { setStride(primaryStride_[0], "primaryStrideInPixelsX", stride); }
+    void setPrimaryStrideInPixelsX(std::size_t stride) {
+        setStride(primaryStride_[0], "primaryStrideInPixelsX", stride);
+    }
     std::size_t primaryStrideInPixelsY() const { return primaryStride_[1]; }
-    void setPrimaryStrideInPixelsY(std::size_t stride) { setStride(primaryStride_[1], "primaryStrideInPixelsY", stride); }
+    void setPrimaryStrideInPixelsY(std::size_t stride) {
+        setStride(primaryStride_[1], "primaryStrideInPixelsY", stride);
+    }
     std::size_t primaryStrideInFeatureChannels() const { return primaryStride_[2]; }
     void setPrimaryStrideInFeatureChannels(std::size_t stride) {
         setStride(primaryStride_[2], "primaryStrideInFeatureChannels", stride);
@@ -63,7 +67,8 @@ protected:
 private:
     float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     std::size_t primaryStride_[3] = {1, 1, 1}, secondaryStride_[3] = {1, 1, 1};
-    float minimumValue_ = -std::numeric_limits<float>::max(), maximumValue_ = std::numeric_limits<float>::max();
+    float minimumValue_ = -std::numeric_limits<float>::max(),
+          maximumValue_ = std::numeric_limits<float>::max();
 };
 
 /// MPSNNAdditionNode: CNNAdd, (primaryScale x + secondaryScale y) + bias.
@@ -74,7 +79,8 @@ public:
                                                 const std::shared_ptr<NNImageNode>& rightSource);
     /// Objective-C: +nodeWithSources:
     static std::shared_ptr<NNAdditionNode> node(const NNImageNodes& sources);
-    NNAdditionNode(const std::shared_ptr<NNImageNode>& leftSource, const std::shared_ptr<NNImageNode>& rightSource);
+    NNAdditionNode(const std::shared_ptr<NNImageNode>& leftSource,
+                   const std::shared_ptr<NNImageNode>& rightSource);
 
 protected:
     std::vector<std::unique_ptr<NNStateNode>> newStates() override;
@@ -90,7 +96,8 @@ public:
                                                    const std::shared_ptr<NNImageNode>& rightSource);
     /// Objective-C: +nodeWithSources:
     static std::shared_ptr<NNSubtractionNode> node(const NNImageNodes& sources);
-    NNSubtractionNode(const std::shared_ptr<NNImageNode>& leftSource, const std::shared_ptr<NNImageNode>& rightSource);
+    NNSubtractionNode(const std::shared_ptr<NNImageNode>& leftSource,
+                      const std::shared_ptr<NNImageNode>& rightSource);
 
 protected:
     std::vector<std::unique_ptr<NNStateNode>> newStates() override;
@@ -115,7 +122,8 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSNNDivisionNode: CNNDivide, (primaryScale x) / (secondaryScale y) + bias. No gradient, as in the original.
+/// MPSNNDivisionNode: CNNDivide, (primaryScale x) / (secondaryScale y) + bias. No gradient, as in the
+/// original.
 class PEWTER_API NNDivisionNode final : public NNBinaryArithmeticNode {
 public:
     /// Objective-C: +nodeWithLeftSource:rightSource:
@@ -123,14 +131,15 @@ public:
                                                 const std::shared_ptr<NNImageNode>& rightSource);
     /// Objective-C: +nodeWithSources:
     static std::shared_ptr<NNDivisionNode> node(const NNImageNodes& sources);
-    NNDivisionNode(const std::shared_ptr<NNImageNode>& leftSource, const std::shared_ptr<NNImageNode>& rightSource);
+    NNDivisionNode(const std::shared_ptr<NNImageNode>& leftSource,
+                   const std::shared_ptr<NNImageNode>& rightSource);
 
 protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSNNArithmeticGradientNode: base of the arithmetic gradients, one filter for each forward source. Filters made from a
-/// forward filter get the scales that make their result the derivative; those made by hand get 1.
+/// MPSNNArithmeticGradientNode: base of the arithmetic gradients, one filter for each forward source. Filters
+/// made from a forward filter get the scales that make their result the derivative; those made by hand get 1.
 class PEWTER_API NNArithmeticGradientNode : public NNGradientFilterNode {
 public:
     float primaryScale() const { return primaryScale_; }
@@ -159,13 +168,16 @@ protected:
                              const std::shared_ptr<NNBinaryGradientStateNode>& gradientState,
                              bool isSecondarySourceFilter);
     /// Bias, limits and the strides of the forward filter's source `strideOf` (0 primary, 1 secondary).
-    void adopt(const NNBinaryArithmeticNode& forward, std::size_t strideOf, float primaryScale, float secondaryScale);
-    std::unique_ptr<pewter::mps::Step> compileWith(const std::shared_ptr<CNNArithmeticGradient>& kernel) const;
+    void adopt(const NNBinaryArithmeticNode& forward, std::size_t strideOf, float primaryScale,
+               float secondaryScale);
+    std::unique_ptr<pewter::mps::Step> compileWith(
+        const std::shared_ptr<CNNArithmeticGradient>& kernel) const;
 
 private:
     float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     std::size_t secondaryStride_[3] = {1, 1, 1};
-    float minimumValue_ = -std::numeric_limits<float>::max(), maximumValue_ = std::numeric_limits<float>::max();
+    float minimumValue_ = -std::numeric_limits<float>::max(),
+          maximumValue_ = std::numeric_limits<float>::max();
     bool isSecondarySourceFilter_;
 };
 
@@ -176,7 +188,8 @@ public:
     static std::shared_ptr<NNAdditionGradientNode> node(
         const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
         const std::shared_ptr<NNBinaryGradientStateNode>& gradientState, bool isSecondarySourceFilter);
-    /// Everything from the forward filter.   Objective-C: -initWithGradientImages:forwardFilter:isSecondarySourceFilter:
+    /// Everything from the forward filter.   Objective-C:
+    /// -initWithGradientImages:forwardFilter:isSecondarySourceFilter:
     static std::shared_ptr<NNAdditionGradientNode> node(const NNImageNodes& gradientImages,
                                                         const std::shared_ptr<NNAdditionNode>& forwardFilter,
                                                         bool isSecondarySourceFilter);
@@ -189,7 +202,8 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSNNSubtractionGradientNode: CNNSubtractGradient. For the secondary source the scale must carry the minus sign.
+/// MPSNNSubtractionGradientNode: CNNSubtractGradient. For the secondary source the scale must carry the minus
+/// sign.
 class PEWTER_API NNSubtractionGradientNode final : public NNArithmeticGradientNode {
 public:
     /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:isSecondarySourceFilter:
@@ -197,9 +211,9 @@ public:
         const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
         const std::shared_ptr<NNBinaryGradientStateNode>& gradientState, bool isSecondarySourceFilter);
     /// Objective-C: -initWithGradientImages:forwardFilter:isSecondarySourceFilter:
-    static std::shared_ptr<NNSubtractionGradientNode> node(const NNImageNodes& gradientImages,
-                                                           const std::shared_ptr<NNSubtractionNode>& forwardFilter,
-                                                           bool isSecondarySourceFilter);
+    static std::shared_ptr<NNSubtractionGradientNode> node(
+        const NNImageNodes& gradientImages, const std::shared_ptr<NNSubtractionNode>& forwardFilter,
+        bool isSecondarySourceFilter);
     NNSubtractionGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
                               const std::shared_ptr<NNImageNode>& sourceImage,
                               const std::shared_ptr<NNBinaryGradientStateNode>& gradientState,
@@ -209,8 +223,8 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSNNMultiplicationGradientNode: CNNMultiplyGradient. sourceImage is the *other* operand, the one that multiplies the
-/// incoming gradient; the size of the result comes from the state.
+/// MPSNNMultiplicationGradientNode: CNNMultiplyGradient. sourceImage is the *other* operand, the one that
+/// multiplies the incoming gradient; the size of the result comes from the state.
 class PEWTER_API NNMultiplicationGradientNode final : public NNArithmeticGradientNode {
 public:
     /// Objective-C: +nodeWithSourceGradient:sourceImage:gradientState:isSecondarySourceFilter:

@@ -25,20 +25,18 @@ class NNPadding;
 using NNFilterNodes = std::vector<std::shared_ptr<NNFilterNode>>;
 using NNGradientFilterNodes = std::vector<std::shared_ptr<NNGradientFilterNode>>;
 
-/// MPSGradientNodeBlock: told of every filter that trainingGraph() makes, before anything is built on its result, so that
-/// what it changes there (format, handle, allocator) reaches the filters that follow.
-/// gradientNode: the new filter. inferenceNode: the forward filter it mirrors, null for an addition that sums gradients.
-/// inferenceSource: the forward image whose gradient the filter's result is; setting its stopGradient() ends the walk
-/// there. gradientSource: the incoming gradient (of an addition: the left one).
-using GradientNodeBlock =
-    std::function<void(const std::shared_ptr<NNFilterNode>& gradientNode,
-                       const std::shared_ptr<NNFilterNode>& inferenceNode,
-                       const std::shared_ptr<NNImageNode>& inferenceSource,
-                       const std::shared_ptr<NNImageNode>& gradientSource)>;
+/// MPSGradientNodeBlock: told of every filter that trainingGraph() makes, before anything is built on its
+/// result, so that what it changes there (format, handle, allocator) reaches the filters that follow.
+/// gradientNode: the new filter. inferenceNode: the forward filter it mirrors, null for an addition that sums
+/// gradients. inferenceSource: the forward image whose gradient the filter's result is; setting its
+/// stopGradient() ends the walk there. gradientSource: the incoming gradient (of an addition: the left one).
+using GradientNodeBlock = std::function<void(
+    const std::shared_ptr<NNFilterNode>& gradientNode, const std::shared_ptr<NNFilterNode>& inferenceNode,
+    const std::shared_ptr<NNImageNode>& inferenceSource, const std::shared_ptr<NNImageNode>& gradientSource)>;
 
-/// MPSNNFilterNode: a layer of a graph: image and state nodes in, one image node out, and state nodes for the backward
-/// pass. A description only: no device, no memory. Always held by shared_ptr (make one with the node() functions).
-/// Source: MPSNNGraphNodes.h.
+/// MPSNNFilterNode: a layer of a graph: image and state nodes in, one image node out, and state nodes for the
+/// backward pass. A description only: no device, no memory. Always held by shared_ptr (make one with the
+/// node() functions). Source: MPSNNGraphNodes.h.
 class PEWTER_API NNFilterNode : public std::enable_shared_from_this<NNFilterNode> {
 public:
     virtual ~NNFilterNode();
@@ -52,36 +50,39 @@ public:
     /// The first of resultStates(), or null.
     std::shared_ptr<NNStateNode> resultState();
 
-    /// Sizes the result and places the window. Default: centred, remainder top left, same size; ValidOnly for fully
-    /// connected filters. Throws MPS::Error for null.
+    /// Sizes the result and places the window. Default: centred, remainder top left, same size; ValidOnly for
+    /// fully connected filters. Throws MPS::Error for null.
     const std::shared_ptr<NNPadding>& paddingPolicy() const { return padding_; }
     void setPaddingPolicy(std::shared_ptr<NNPadding> policy);
 
-    /// Becomes the kernel's label; for nodes with a data source it comes before the label of that. Default empty.
+    /// Becomes the kernel's label; for nodes with a data source it comes before the label of that. Default
+    /// empty.
     const std::string& label() const { return label_; }
     void setLabel(const std::string& label) { label_ = label; }
 
-    /// A new gradient filter for the incoming gradient, which is that of resultImage(); everything else comes from this
-    /// node. Throws MPS::Error for filters with several sources or without a gradient.
-    /// Objective-C: -gradientFilterWithSource:
+    /// A new gradient filter for the incoming gradient, which is that of resultImage(); everything else comes
+    /// from this node, label included. Throws MPS::Error for filters with several sources or without a
+    /// gradient. Objective-C: -gradientFilterWithSource:
     std::shared_ptr<NNGradientFilterNode> gradientFilter(const std::shared_ptr<NNImageNode>& gradientImage);
     /// The same; takes exactly one image.   Objective-C: -gradientFilterWithSources:
     std::shared_ptr<NNGradientFilterNode> gradientFilter(const NNImageNodes& gradientImages);
-    /// One new gradient filter for each source image, in their order.   Objective-C: -gradientFiltersWithSource:
+    /// One new gradient filter for each source image, in their order.   Objective-C:
+    /// -gradientFiltersWithSource:
     NNGradientFilterNodes gradientFilters(const std::shared_ptr<NNImageNode>& gradientImage);
     /// Objective-C: -gradientFiltersWithSources:
     NNGradientFilterNodes gradientFilters(const NNImageNodes& gradientImages);
 
-    /// Makes the gradient filters of everything that leads to this node, last filter first, summing the gradients of
-    /// images that are used several times, and returns the filters whose result no other of them reads: pass the result
-    /// images of all that lead to trainable filters to the graph. Empty when nothing was made.
+    /// Makes the gradient filters of everything that leads to this node, last filter first, summing the
+    /// gradients of images that are used several times, and returns the filters whose result no other of them
+    /// reads: pass the result images of all that lead to trainable filters to the graph. Empty when nothing
+    /// was made.
     ///
-    /// sourceGradient null: the result of this node. After a loss node that is the gradient of the loss; after any other
-    /// filter the forward result itself then serves as gradient. A fresh image node becomes an input of the graph.
-    /// Without a handler every gradient image gets the handle of its forward image. Images with stopGradient() end the
-    /// walk; links through states are not followed.
-    /// Throws MPS::Error at a filter without a gradient and at a loss inside the walk.
-    /// Objective-C: -trainingGraphWithSourceGradient:nodeHandler:
+    /// sourceGradient null: the result of this node. After a loss node that is the gradient of the loss;
+    /// after any other filter the forward result itself then serves as gradient. A fresh image node becomes
+    /// an input of the graph. Without a handler every gradient image gets the handle of its forward image.
+    /// Images with stopGradient() end the walk; links through states are not followed. Throws MPS::Error at a
+    /// filter without a gradient and at a loss inside the walk. Objective-C:
+    /// -trainingGraphWithSourceGradient:nodeHandler:
     NNFilterNodes trainingGraph(const std::shared_ptr<NNImageNode>& sourceGradient = nullptr,
                                 const GradientNodeBlock& nodeHandler = nullptr);
 
@@ -105,7 +106,6 @@ protected:
     /// Throws MPS::Error for a null source, naming class and argument.
     NNFilterNode(const char* className, std::initializer_list<Source> sources,
                  std::initializer_list<SourceState> sourceStates = {});
-    NNFilterNode(const char* className, NNImageNodes sources);
 
     /// The nodes of resultStates(). Default: none.
     virtual std::vector<std::unique_ptr<NNStateNode>> newStates();
@@ -116,6 +116,13 @@ protected:
     /// The kernel and how to run it.
     virtual std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const = 0;
 
+    /// newStates() of filters with one state.
+    template <class StateNode>
+    std::vector<std::unique_ptr<NNStateNode>> oneState() {
+        std::vector<std::unique_ptr<NNStateNode>> states;
+        states.push_back(std::make_unique<StateNode>(this));
+        return states;
+    }
     /// resultState() of a known class.
     template <class StateNode>
     std::shared_ptr<StateNode> stateAs() {
@@ -124,8 +131,9 @@ protected:
 
 private:
     std::shared_ptr<NNFilterNode> self(const char* method);
+    /// newGradientFilters() with what every gradient filter takes over: label, inverse of the padding policy.
+    NNGradientFilterNodes mirrored(const std::shared_ptr<NNImageNode>& gradientImage);
     std::shared_ptr<NNImageNode> onlyGradient(const NNImageNodes& images, const char* method) const;
-    void adoptFormat();
 
     const char* className_;
     NNImageNodes sources_;
@@ -139,8 +147,9 @@ private:
     friend struct pewter::mps::NodeAccess;
 };
 
-/// MPSNNGradientFilterNode: base of all gradient filters. Sources: the incoming gradient, then the forward filter's
-/// source image; and the forward filter's gradient state. The result has the size of that source image.
+/// MPSNNGradientFilterNode: base of all gradient filters. Sources: the incoming gradient, then the forward
+/// filter's source image; and the forward filter's gradient state. The result has the size of that source
+/// image.
 class PEWTER_API NNGradientFilterNode : public NNFilterNode {
 protected:
     /// stateArgument is the name of the state argument in errors.
@@ -152,13 +161,13 @@ protected:
     NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
 };
 
-/// MPSNNTrainableNode: a node whose data source may be updated. Of a forward and a gradient node the gradient node's word
-/// counts; it starts with that of the forward node.
+/// MPSNNTrainableNode: a node whose data source may be updated. Of a forward and a gradient node the gradient
+/// node's word counts; it starts with that of the forward node.
 class PEWTER_API NNTrainableNode {
 public:
     virtual ~NNTrainableNode();
-    /// Default UpdateDeviceGPU: the update is encoded with the gradient kernel. CPU: done when the command buffer completes.
-    /// None: frozen.
+    /// Default UpdateDeviceGPU: the update is encoded with the gradient kernel. CPU: done when the command
+    /// buffer completes. None: frozen.
     NNTrainingStyle trainingStyle() const { return style_; }
     /// Throws MPS::Error for anything but the three styles.
     void setTrainingStyle(NNTrainingStyle style);

@@ -11,9 +11,9 @@ namespace MPS {
 class ImageAllocator;
 class NNFilterNode;
 
-/// MPSNNImageNode: stands for an image of a graph: an input when the application makes it, else the result of a filter.
-/// Holds no device memory. A filter's result image keeps the filter alive, and with it all that leads there.
-/// Source: MPSNNGraphNodes.h.
+/// MPSNNImageNode: stands for an image of a graph: an input when the application makes it, else the result of
+/// a filter. Holds no device memory. A filter's result image keeps the filter alive, and with it all that
+/// leads there. Source: MPSNNGraphNodes.h.
 class PEWTER_API NNImageNode final {
 public:
     NNImageNode() = default;
@@ -32,13 +32,13 @@ public:
     const std::shared_ptr<Handle>& handle() const { return handle_; }
     void setHandle(std::shared_ptr<Handle> handle) { handle_ = std::move(handle); }
 
-    /// Wanted channel format; None (default): the graph's. A new filter's result starts with the format that the filter's
-    /// first source has at that moment.
+    /// Wanted channel format; None (default): the graph's. A new filter's result starts with the format that
+    /// the filter's first source has at that moment.
     ImageFeatureChannelFormat format() const { return format_; }
     void setFormat(ImageFeatureChannelFormat format) { format_ = format; }
 
-    /// Who makes the image. Default TemporaryImage::defaultAllocator(). Ignored for the first result of a graph, which
-    /// has an allocator of its own. Throws MPS::Error for null.
+    /// Who makes the image. Default TemporaryImage::defaultAllocator(). Ignored for the first result of a
+    /// graph, which has an allocator of its own. Throws MPS::Error for null.
     std::shared_ptr<ImageAllocator> imageAllocator() const;
     void setImageAllocator(std::shared_ptr<ImageAllocator> allocator);
 
@@ -48,8 +48,8 @@ public:
     /// Whether the host can read the image once the command buffer completes. Default false.
     bool synchronizeResource() const { return synchronizeResource_; }
     void setSynchronizeResource(bool value) { synchronizeResource_ = value; }
-    /// Whether trainingGraph() ends here: consumers of the image get gradient filters, what makes it gets none.
-    /// Default false.
+    /// Whether trainingGraph() ends here: consumers of the image get gradient filters, what makes it gets
+    /// none. Default false.
     bool stopGradient() const { return stopGradient_; }
     void setStopGradient(bool value) { stopGradient_ = value; }
 

@@ -9,8 +9,9 @@ namespace MPS {
 
 class NNFilterNode;
 
-/// MPSNNStateNode: stands for a state of a graph. Filters make theirs on first use; a state that nobody consumes or exports
-/// costs nothing at run time. A filter's state node keeps the filter alive. Source: MPSNNGraphNodes.h.
+/// MPSNNStateNode: stands for a state of a graph. Filters make theirs on first use; a state that nobody
+/// consumes or exports costs nothing at run time. A filter's state node keeps the filter alive. Source:
+/// MPSNNGraphNodes.h.
 class PEWTER_API NNStateNode {
 public:
     virtual ~NNStateNode();
@@ -59,14 +60,16 @@ public:
     const char* className() const override { return "CNNConvolutionGradientStateNode"; }
 };
 
-/// MPSNNBinaryGradientStateNode: stands for an NNBinaryGradientState. No NNGradientStateNode, as in the original.
+/// MPSNNBinaryGradientStateNode: stands for an NNBinaryGradientState. No NNGradientStateNode, as in the
+/// original.
 class PEWTER_API NNBinaryGradientStateNode : public NNStateNode {
 public:
     explicit NNBinaryGradientStateNode(NNFilterNode* producer) : NNStateNode(producer) {}
     const char* className() const override { return "NNBinaryGradientStateNode"; }
 };
 
-/// MPSNNArithmeticGradientStateNode: stands for a CNNArithmeticGradientState, read by the gradient filters of both sources.
+/// MPSNNArithmeticGradientStateNode: stands for a CNNArithmeticGradientState, read by the gradient filters of
+/// both sources.
 class PEWTER_API NNArithmeticGradientStateNode : public NNBinaryGradientStateNode {
 public:
     using NNBinaryGradientStateNode::NNBinaryGradientStateNode;

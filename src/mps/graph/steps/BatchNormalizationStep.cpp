@@ -1,0 +1,116 @@
+#include "mps/graph/steps/BatchNormalizationStep.h"
+
+#include "mps/graph/steps/Prepare.h"
+#include "mps/graph/steps/Update.h"
+
+namespace pewter::mps {
+
+namespace {
+
+std::shared_ptr<MPS::CNNBatchNormalizationState> stateOf(const MPS::StateBatch& states) {
+    return std::dynamic_pointer_cast<MPS::CNNBatchNormalizationState>(states.at(0));
+}
+
+}  // namespace
+
+BatchNormalizationStep::BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel,
+                                               bool calculatesStatistics)
+    : kernel_(std::move(kernel)) {
+    if (!calculatesStatistics) return;
+    statistics_ = std::make_shared<MPS::CNNBatchNormalizationStatistics>(kernel_->device());
+    statistics_->setLabel(kernel_->label());
+}
+
+MPS::ImageDescriptor BatchNormalizationStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                                      const MPS::StateBatch& states) {
+    return kernel_->destinationImageDescriptor(images, states);
+}
+
+MPS::StateBatch BatchNormalizationStep::makeStates(const MPS::StateOwner& owner,
+                                                   const StepArguments& arguments) {
+    const auto &sources = arguments.images[0], &destinations = arguments.destinations;
+    if (owner.commandBuffer)
+        return kernel_->temporaryResultStateBatch(owner.commandBuffer, sources, {}, destinations);
+    return kernel_->resultStateBatch(sources, {}, destinations);
+}
+
+void BatchNormalizationStep::encode(const StepArguments& arguments) {
+    const auto &sources = arguments.images[0], &destinations = arguments.destinations;
+    const auto& commandBuffer = arguments.commandBuffer;
+    auto states = arguments.resultStates;
+    // Statistics without anybody who wants the state (flag Always): it lives here only.
+    if (statistics_ && states.empty()) states = makeStates(MPS::StateOwner::of(commandBuffer), arguments);
+    const auto state = states.empty() ? nullptr : stateOf(states);
+    if (statistics_) statistics_->encodeBatch(commandBuffer, singlePictures(sources), state);
+    if (arguments.batch && state)
+        kernel_->encodeBatch(commandBuffer, sources, state, destinations);
+    else if (arguments.batch)
+        kernel_->encodeBatch(commandBuffer, sources, destinations);
+    else if (state)
+        kernel_->encode(commandBuffer, sources[0], state, destinations[0]);
+    else
+        kernel_->encode(commandBuffer, sources[0], destinations[0]);
+}
+
+void BatchNormalizationStep::reloadFromDataSource() {
+    kernel_->reloadGammaAndBetaFromDataSource();
+    kernel_->reloadMeanAndVarianceFromDataSource();
+}
+
+BatchNormalizationGradientStep::BatchNormalizationGradientStep(
+    std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel,
+    std::shared_ptr<MPS::CNNBatchNormalization> forward, MPS::NNTrainingStyle style)
+    : kernel_(std::move(kernel)),
+      statistics_(std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(kernel_->device())),
+      forward_(std::move(forward)),
+      style_(style) {
+    statistics_->setLabel(kernel_->label());
+}
+
+MPS::ImageDescriptor BatchNormalizationGradientStep::describe(
+    const std::vector<std::shared_ptr<MPS::Image>>& images, const MPS::StateBatch& states) {
+    return kernel_->destinationImageDescriptor(images, states);
+}
+
+bool BatchNormalizationGradientStep::dropResult() {
+    statisticsOnly_ = true;
+    return true;
+}
+
+void BatchNormalizationGradientStep::encode(const StepArguments& arguments) {
+    const auto &gradients = arguments.images[0], &sources = arguments.images[1];
+    const auto& commandBuffer = arguments.commandBuffer;
+    const auto& states = arguments.states[0];
+    statistics_->encodeBatch(commandBuffer, singlePictures(gradients), singlePictures(sources),
+                             stateOf(states));
+    if (statisticsOnly_) return;
+    if (arguments.batch)
+        kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
+    else
+        kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], arguments.destinations[0]);
+}
+
+void BatchNormalizationGradientStep::update(const StepArguments& arguments) {
+    const auto state = stateOf(arguments.states[0]);
+    const auto& commandBuffer = arguments.commandBuffer;
+    const auto& dataSource = forward_->dataSource();
+    if (style_ == MPS::NNTrainingStyle::UpdateDeviceGPU) {
+        const ReadDuty first("batchNormalizationState", state);
+        const auto gammaAndBeta = dataSource->updateGammaAndBeta(commandBuffer, state);
+        first.check(kernel_->name(), "updateGammaAndBeta");
+        if (gammaAndBeta) forward_->reloadGammaAndBeta(commandBuffer, gammaAndBeta);
+        const ReadDuty second("batchNormalizationState", state);
+        const auto meanAndVariance = dataSource->updateMeanAndVariance(commandBuffer, state);
+        second.check(kernel_->name(), "updateMeanAndVariance");
+        if (meanAndVariance) forward_->reloadMeanAndVariance(commandBuffer, meanAndVariance);
+        return;
+    }
+    state->synchronize(commandBuffer);
+    whenCompleted(*commandBuffer, kernel_->name(), [forward = forward_, state] {
+        const auto& source = forward->dataSource();
+        if (source->updateGammaAndBeta(state)) forward->reloadGammaAndBetaFromDataSource();
+        if (source->updateMeanAndVariance(state)) forward->reloadMeanAndVarianceFromDataSource();
+    });
+}
+
+}  // namespace pewter::mps

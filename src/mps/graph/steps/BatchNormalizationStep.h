@@ -1,0 +1,67 @@
+#pragma once
+
+#include <MPS/CNNBatchNormalization.hpp>
+#include <memory>
+
+#include "mps/graph/Step.h"
+
+namespace pewter::mps {
+
+/// Normalisation with the statistics of the batch (two kernels) or with stored ones (one kernel).
+class BatchNormalizationStep : public Step {
+public:
+    BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel, bool calculatesStatistics);
+
+    const std::shared_ptr<MPS::CNNBatchNormalization>& normalization() const { return kernel_; }
+
+    MPS::Kernel& kernel() override { return *kernel_; }
+    MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                  const MPS::StateBatch& states) override;
+    MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments) override;
+    void encode(const StepArguments& arguments) override;
+
+    std::size_t imageReads(std::size_t) const override { return statistics_ ? 2 : 1; }
+    /// A state that is made is read by the normalising encode, whoever's statistics it holds.
+    std::size_t ownStateReads() const override { return 1; }
+    void reloadFromDataSource() override;
+
+private:
+    std::shared_ptr<MPS::CNNBatchNormalization> kernel_;
+    std::shared_ptr<MPS::CNNBatchNormalizationStatistics> statistics_;
+};
+
+/// Statistics gradient over the whole batch, then the gradient for the images, then the updates of the data
+/// source.
+class BatchNormalizationGradientStep : public Step {
+public:
+    BatchNormalizationGradientStep(std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel,
+                                   std::shared_ptr<MPS::CNNBatchNormalization> forward,
+                                   MPS::NNTrainingStyle style);
+
+    MPS::Kernel& kernel() override { return *kernel_; }
+    MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                  const MPS::StateBatch& states) override;
+    void encode(const StepArguments& arguments) override;
+
+    std::size_t imageReads(std::size_t) const override { return statisticsOnly_ ? 1 : 2; }
+    std::size_t stateReads(std::size_t) const override { return statisticsOnly_ ? 1 : 2; }
+    bool updates() const override { return style_ != MPS::NNTrainingStyle::UpdateDeviceNone; }
+    /// One for each of the two update methods.
+    std::size_t updateReads(std::size_t) const override {
+        return style_ == MPS::NNTrainingStyle::UpdateDeviceGPU ? 2 : 0;
+    }
+    bool needsPersistentState(std::size_t) const override {
+        return style_ == MPS::NNTrainingStyle::UpdateDeviceCPU;
+    }
+    void update(const StepArguments& arguments) override;
+    bool dropResult() override;
+
+private:
+    std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel_;
+    std::shared_ptr<MPS::CNNBatchNormalizationStatisticsGradient> statistics_;
+    std::shared_ptr<MPS::CNNBatchNormalization> forward_;
+    MPS::NNTrainingStyle style_;
+    bool statisticsOnly_ = false;
+};
+
+}  // namespace pewter::mps

@@ -1,0 +1,84 @@
+#include "mps/graph/steps/ConvolutionStep.h"
+
+#include "mps/graph/steps/Update.h"
+#include "mps/kernels/ConvolutionAccess.h"
+
+namespace pewter::mps {
+
+ConvolutionGradientStep::ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
+                                                 std::shared_ptr<MPS::CNNConvolution> forward,
+                                                 MPS::NNTrainingStyle style, bool isStateExported)
+    : kernel_(std::move(kernel)),
+      forward_(std::move(forward)),
+      style_(style),
+      shared_(kernel_->dataSource() == forward_->dataSource()) {
+    if (shared_) ConvolutionAccess::shareParameters(*kernel_, *forward_);
+    if (!updates() && !isStateExported)
+        kernel_->setGradientOption(MPS::CNNConvolutionGradientOptionGradientWithData);
+}
+
+MPS::ImageDescriptor ConvolutionGradientStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                                       const MPS::StateBatch& states) {
+    return kernel_->destinationImageDescriptor(images, states);
+}
+
+bool ConvolutionGradientStep::dropResult() {
+    weightsOnly_ = true;
+    return true;
+}
+
+void ConvolutionGradientStep::encode(const StepArguments& arguments) {
+    const auto &gradients = arguments.images[0], &sources = arguments.images[1];
+    const auto& states = arguments.states[0];
+    const auto& commandBuffer = arguments.commandBuffer;
+    if (weightsOnly_ && arguments.destinations.empty())
+        kernel_->encodeWeightGradients(commandBuffer, gradients, sources, states);
+    else if (arguments.batch)
+        kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
+    else
+        kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], arguments.destinations[0]);
+}
+
+void ConvolutionGradientStep::update(const StepArguments& arguments) {
+    const auto state = std::dynamic_pointer_cast<MPS::CNNConvolutionGradientState>(arguments.states[0].at(0));
+    if (style_ == MPS::NNTrainingStyle::UpdateDeviceGPU)
+        updateOnDevice(arguments.commandBuffer, state);
+    else
+        updateOnHost(arguments.commandBuffer, state);
+}
+
+void ConvolutionGradientStep::updateOnDevice(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                             const State& state) {
+    const auto source = shared_ ? ConvolutionAccess::exportForUpdate(*forward_, commandBuffer)
+                                : forward_->exportWeightsAndBiases(commandBuffer, true);
+    const ReadDuty ofGradient("gradientState", state), ofSource("sourceState", source);
+    const auto result = kernel_->dataSource()->update(commandBuffer, state, source);
+    ofGradient.check(kernel_->name(), "update");
+    ofSource.check(kernel_->name(), "update", result == source ? 1 : 0);
+    if (!result) return;
+    if (!shared_) {
+        // Two reloads, but only one read of the returned state.
+        if (result->isTemporary()) result->setReadCount(result->readCount() + 1);
+        kernel_->reloadWeightsAndBiases(commandBuffer, result);
+    }
+    forward_->reloadWeightsAndBiases(commandBuffer, result);
+}
+
+void ConvolutionGradientStep::updateOnHost(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                           const State& state) {
+    const auto source = forward_->exportWeightsAndBiases(commandBuffer, false);
+    state->synchronize(commandBuffer);
+    source->synchronize(commandBuffer);
+    whenCompleted(*commandBuffer, kernel_->name(),
+                  [kernel = kernel_, forward = forward_, shared = shared_, state, source] {
+                      if (!kernel->dataSource()->update(state, source)) return;
+                      forward->reloadWeightsAndBiasesFromDataSource();
+                      if (!shared) kernel->reloadWeightsAndBiasesFromDataSource();
+                  });
+}
+
+void ConvolutionGradientStep::reloadFromDataSource() {
+    if (!shared_) kernel_->reloadWeightsAndBiasesFromDataSource();
+}
+
+}  // namespace pewter::mps

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <MPS/CNNConvolution.hpp>
+#include <memory>
+
+#include "mps/graph/steps/UnaryStep.h"
+
+namespace pewter::mps {
+
+/// A convolution or fully connected kernel.
+class ConvolutionStep : public UnaryStep {
+public:
+    explicit ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel)
+        : UnaryStep(kernel), convolution_(std::move(kernel)) {}
+
+    const std::shared_ptr<MPS::CNNConvolution>& convolution() const { return convolution_; }
+    void reloadFromDataSource() override { convolution_->reloadWeightsAndBiasesFromDataSource(); }
+
+private:
+    std::shared_ptr<MPS::CNNConvolution> convolution_;
+};
+
+/// Gradients of a convolution, and the update of its weights by the data source of the gradient node.
+class ConvolutionGradientStep : public Step {
+public:
+    /// isStateExported: somebody outside wants the gradients, even of frozen weights.
+    ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
+                            std::shared_ptr<MPS::CNNConvolution> forward, MPS::NNTrainingStyle style,
+                            bool isStateExported);
+
+    MPS::Kernel& kernel() override { return *kernel_; }
+    MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                  const MPS::StateBatch& states) override;
+    void encode(const StepArguments& arguments) override;
+
+    bool updates() const override { return style_ != MPS::NNTrainingStyle::UpdateDeviceNone; }
+    std::size_t updateReads(std::size_t) const override {
+        return style_ == MPS::NNTrainingStyle::UpdateDeviceGPU ? 1 : 0;
+    }
+    bool needsPersistentState(std::size_t) const override {
+        return style_ == MPS::NNTrainingStyle::UpdateDeviceCPU;
+    }
+    void update(const StepArguments& arguments) override;
+    bool dropResult() override;
+    void reloadFromDataSource() override;
+
+private:
+    using State = std::shared_ptr<MPS::CNNConvolutionGradientState>;
+    void updateOnDevice(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const State& state);
+    void updateOnHost(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const State& state);
+
+    std::shared_ptr<MPS::CNNConvolutionGradient> kernel_;
+    std::shared_ptr<MPS::CNNConvolution> forward_;
+    MPS::NNTrainingStyle style_;
+    /// Both kernels compute with one copy of the weights.
+    bool shared_;
+    bool weightsOnly_ = false;
+};
+
+}  // namespace pewter::mps

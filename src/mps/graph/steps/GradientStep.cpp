@@ -1,0 +1,21 @@
+#include "mps/graph/steps/GradientStep.h"
+
+namespace pewter::mps {
+
+MPS::ImageDescriptor GradientStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
+                                            const MPS::StateBatch& states) {
+    // The states' hook configures the kernel as the forward kernel was.
+    return kernel_->destinationImageDescriptor(images, states);
+}
+
+void GradientStep::encode(const StepArguments& arguments) {
+    const auto &gradients = arguments.images[0], &sources = arguments.images[1];
+    const auto& states = arguments.states[0];
+    if (arguments.batch)
+        kernel_->encodeBatch(arguments.commandBuffer, gradients, sources, states, arguments.destinations);
+    else
+        kernel_->encode(arguments.commandBuffer, gradients[0], sources[0], states[0],
+                        arguments.destinations[0]);
+}
+
+}  // namespace pewter::mps
