@@ -87,7 +87,8 @@ public:
     /// is there. Work encoded before is unaffected.   Objective-C: -reset
     void reset();
 
-    /// float32, one value a channel. gamma and beta are the kernel's current values.
+    /// float32, one value a channel (of states made for Float64 images, the batch's own values are float64). gamma and
+    /// beta are the kernel's current values.
     std::shared_ptr<MTL::Buffer> gamma() const;
     std::shared_ptr<MTL::Buffer> beta() const;
     /// The statistics of all images since the last reset (variance divided by the count of pixels); before any, the
@@ -102,7 +103,8 @@ public:
 
     /// For CNNBatchNormalization.
     CNNBatchNormalizationState(const StateOwner& owner, const std::shared_ptr<CNNBatchNormalization>& kernel,
-                               std::shared_ptr<pewter::mps::BatchNormalizationParameters> parameters);
+                               std::shared_ptr<pewter::mps::BatchNormalizationParameters> parameters,
+                               std::size_t bytesPerValue = sizeof(float));
 
 protected:
     void describe(Facts& facts) const override;

@@ -21,8 +21,8 @@ public:
     float a() const { return descriptor_.a(); }
     float b() const { return descriptor_.b(); }
     float c() const { return descriptor_.c(); }
-    /// Slopes of PReLU, one a channel; empty for other types.
-    const std::vector<float>& data() const { return descriptor_.data(); }
+    /// Slopes of PReLU, one a channel; null for other types.
+    const std::shared_ptr<const std::vector<float>>& data() const { return descriptor_.data(); }
     const NNNeuronDescriptor& neuronDescriptor() const { return descriptor_; }
 
     const char* className() const override { return "CNNNeuron"; }
@@ -49,7 +49,7 @@ public:
     float a() const { return descriptor_.a(); }
     float b() const { return descriptor_.b(); }
     float c() const { return descriptor_.c(); }
-    const std::vector<float>& data() const { return descriptor_.data(); }
+    const std::shared_ptr<const std::vector<float>>& data() const { return descriptor_.data(); }
     const NNNeuronDescriptor& neuronDescriptor() const { return descriptor_; }
 
     void configure(const pewter::mps::ForwardRecord& forward) override;

@@ -29,6 +29,7 @@
 #include <MPS/Handle.hpp>
 #include <MPS/Image.hpp>
 #include <MPS/Kernel.hpp>
+#include <MPS/KernelTypes.hpp>
 #include <MPS/Matrix.hpp>
 #include <MPS/NNArithmeticNode.hpp>
 #include <MPS/NNFilterNode.hpp>

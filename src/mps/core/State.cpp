@@ -11,6 +11,7 @@
 
 #include "mps/core/StateAccess.h"
 #include "mtl/CommandBuffer.h"
+#include "mtl/TemporaryHeap.h"
 #include "mtl/Texture.h"
 
 namespace MPS {
@@ -288,6 +289,87 @@ std::shared_ptr<MTL::Buffer> StateAccess::buffer(MPS::State& state, std::size_t 
 
 ArrayRef StateAccess::array(MPS::State& state, std::size_t index, std::int64_t size, ops::Type type) {
     return {buffer(state, index), 0, type, size};
+}
+
+namespace {
+
+/// A piece of a buffer.
+class PartMemory final : public mtl::Memory {
+public:
+    PartMemory(std::shared_ptr<MTL::Buffer> whole, std::size_t offset, std::size_t size)
+        : whole_(std::move(whole)), offset_(offset), size_(size) {}
+    std::byte* address() const override { return mtl::addressOf(*whole_) + offset_; }
+    std::size_t size() const override { return size_; }
+    const std::shared_ptr<MTL::Buffer>& whole() const { return whole_; }
+    std::size_t offset() const { return offset_; }
+
+private:
+    std::shared_ptr<MTL::Buffer> whole_;
+    std::size_t offset_, size_;
+};
+
+}  // namespace
+
+void StateAccess::allocateTogether(const MPS::StateBatch& states, std::size_t index) {
+    if (states.size() < 2) return;
+    const auto& first = *states[0];
+    const std::size_t bytes = first.bufferSize(index);
+    std::unordered_set<const MPS::State*> distinct;
+    for (const auto& state : states)
+        if (!distinct.insert(state.get()).second || state->resource(index, false) ||
+            state->bufferSize(index) != bytes || state->device_ != first.device_ ||
+            state->isTemporary() != first.isTemporary() ||
+            (first.temporary_ && state->temporary_->heap() != first.temporary_->heap()))
+            return;
+    const std::size_t all = bytes * states.size();
+    std::shared_ptr<MTL::Buffer> whole;
+    std::shared_ptr<mtl::TemporaryHeap::Range> shared;
+    if (first.temporary_) {
+        auto range = first.temporary_->heap()->take(all);
+        whole = std::make_shared<mtl::Buffer>(first.device_, range, all, MTL::ResourceStorageModePrivate);
+        // The memory goes back when the last of the states gives up its part.
+        shared = {range.get(), [range](mtl::TemporaryHeap::Range*) { range->release(); }};
+    } else {
+        whole = first.device_->newBuffer(all, MTL::ResourceStorageModeManaged);
+    }
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        auto& state = *states[i];
+        state.resources_[index].resource = std::make_shared<mtl::Buffer>(
+            state.device_, std::make_shared<PartMemory>(whole, i * bytes, bytes), bytes,
+            first.temporary_ ? MTL::ResourceStorageModePrivate : MTL::ResourceStorageModeManaged);
+        if (!shared) continue;
+        state.temporary_->release = [before = std::move(state.temporary_->release), part = shared, &state]() mutable {
+            if (before) before();
+            part.reset();
+            for (auto& slot : state.resources_) slot.resource.reset();
+        };
+    }
+}
+
+TensorRef StateAccess::together(const MPS::StateBatch& states, std::size_t index, ops::Type type, std::int64_t h,
+                                std::int64_t w, std::int64_t c) {
+    TensorRef ref;
+    const auto bytes = static_cast<std::size_t>(h * w * c) * ops::sizeOf(type);
+    ref.shape = ops::Tensor::dense(nullptr, type, static_cast<std::int64_t>(states.size()), h, w, c);
+    if (states.size() == 1) {
+        ref.buffer = buffer(*states[0], index);
+        return ref;
+    }
+    std::shared_ptr<MTL::Buffer> whole;
+    std::size_t start = 0;
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        const auto one = std::dynamic_pointer_cast<mtl::Buffer>(states[i]->resource(index, false));
+        const auto* part = one ? dynamic_cast<const PartMemory*>(&one->memory()) : nullptr;
+        if (!part) return {};
+        if (i == 0) {
+            whole = part->whole();
+            start = part->offset();
+        }
+        if (part->whole() != whole || part->offset() != start + i * bytes) return {};
+    }
+    ref.buffer = whole;
+    ref.byteOffset = start;
+    return ref;
 }
 
 void requireState(const MPS::State& state, const std::string& kernel, const std::string& argument,

@@ -17,8 +17,23 @@ struct StateAccess {
     /// The same as a run of elements of `type`, from the start.
     static ArrayRef array(MPS::State& state, std::size_t index, std::int64_t size,
                           ops::Type type = ops::Type::Float32);
+    /// One piece of memory behind buffer `index` of all states, each with its part, if none has memory yet and all are
+    /// alike; else nothing happens.
+    static void allocateTogether(const MPS::StateBatch& states, std::size_t index);
+    /// Buffer `index` of all states as one dense tensor; null when they do not lie back to back.
+    static TensorRef together(const MPS::StateBatch& states, std::size_t index, ops::Type type, std::int64_t h,
+                              std::int64_t w, std::int64_t c);
     static void setMaker(const MPS::State& state, const std::string& maker) {
         if (state.temporary_ && state.temporary_->maker.empty()) state.temporary_->maker = maker;
+    }
+    /// Shows existing memory as resource `index` of a state that owns none, until the state is spent.
+    static void borrow(MPS::State& state, std::size_t index, std::shared_ptr<MTL::Resource> resource) {
+        state.resources_[index].resource = std::move(resource);
+        state.resources_[index].callers = true;
+        if (state.temporary_)
+            state.temporary_->release = [&state] {
+                for (auto& slot : state.resources_) slot.resource.reset();
+            };
     }
 };
 
