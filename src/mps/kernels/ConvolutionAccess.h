@@ -21,6 +21,18 @@ struct ConvolutionAccess {
     static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exportForUpdate(
         MPS::CNNConvolution& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
 
+    /// The device-side reload of a forward or a gradient kernel.
+    static void reload(const MPS::Kernel& kernel, ConvolutionParameters& parameters,
+                       const MPS::CNNConvolutionDescriptor& descriptor,
+                       const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                       const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& state);
+
+    static const ConvolutionParameters& parameters(const MPS::CNNConvolution& convolution) {
+        return *convolution.parameters_;
+    }
+    /// Extents of the weights, without memory.
+    static ops::Tensor weightShape(const MPS::CNNConvolutionDescriptor& descriptor);
+
     static void setHasGradients(MPS::CNNConvolutionGradientState& state) { state.hasGradients_ = true; }
 
     static ArrayRef weights(MPS::CNNConvolutionWeightsAndBiasesState& state);

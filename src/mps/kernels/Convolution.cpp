@@ -1,0 +1,221 @@
+#include <fmt/format.h>
+
+#include <MPS/CNNConvolution.hpp>
+#include <MTL/CommandBuffer.hpp>
+#include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
+
+#include "mps/core/Checks.h"
+#include "mps/core/StateAccess.h"
+#include "mps/kernels/ConvolutionAccess.h"
+#include "mps/kernels/ConvolutionParameters.h"
+#include "mps/kernels/ConvolutionRecord.h"
+#include "mps/kernels/Neurons.h"
+
+namespace pewter::mps {
+
+void ConvolutionRecord::describe(std::vector<std::pair<std::string, std::string>>& facts) const {
+    ForwardRecord::describe(facts);
+    facts.emplace_back("groups", fmt::format("{}", groupsOf(*descriptor)));
+}
+
+ops::Window windowOf(const MPS::CNNConvolutionDescriptor& descriptor, std::int64_t padLeft,
+                     std::int64_t padTop, MPS::ImageEdgeMode edge) {
+    ops::Window window;
+    window.width = static_cast<std::int64_t>(descriptor.kernelWidth());
+    window.height = static_cast<std::int64_t>(descriptor.kernelHeight());
+    window.strideX = static_cast<std::int64_t>(descriptor.strideInPixelsX());
+    window.strideY = static_cast<std::int64_t>(descriptor.strideInPixelsY());
+    window.dilationX = static_cast<std::int64_t>(descriptor.dilationRateX());
+    window.dilationY = static_cast<std::int64_t>(descriptor.dilationRateY());
+    window.padLeft = padLeft;
+    window.padTop = padTop;
+    window.edge = edgeOf(edge);
+    return window;
+}
+
+std::int64_t groupsOf(const MPS::CNNConvolutionDescriptor& descriptor) {
+    return static_cast<std::int64_t>(descriptor.channelMultiplier() > 0 ? descriptor.inputFeatureChannels()
+                                                                        : descriptor.groups());
+}
+
+void checkInputChannels(const ChannelWindow& channels, std::size_t expected, const std::string& who,
+                        const char* argument) {
+    if (channels.count == expected || (channels.first > 0 && channels.count > expected)) return;
+    throw MTL::Error(who, argument, fmt::format("{} feature channels", expected),
+                     channels.first > 0 ? fmt::format("{} from channel {}", channels.count, channels.first)
+                                        : fmt::format("{}", channels.count));
+}
+
+}  // namespace pewter::mps
+
+namespace MPS {
+
+namespace ops = pewter::ops;
+using namespace pewter::mps;
+
+CNNConvolution::CNNConvolution(std::shared_ptr<MTL::Device> device,
+                               std::shared_ptr<CNNConvolutionDataSource> weights)
+    : CNNConvolution(std::move(device), std::move(weights), "CNNConvolution") {}
+
+CNNConvolution::CNNConvolution(std::shared_ptr<MTL::Device> kernelDevice,
+                               std::shared_ptr<CNNConvolutionDataSource> weights, const char* className)
+    : CNNKernel(std::move(kernelDevice)), dataSource_(std::move(weights)) {
+    const LoadedSource source(dataSource_.get(), className);
+    setLabel(source->label());
+    descriptor_ = source.descriptor();
+    setWindow(descriptor_->kernelWidth(), descriptor_->kernelHeight(), descriptor_->strideInPixelsX(),
+              descriptor_->strideInPixelsY(), descriptor_->dilationRateX(), descriptor_->dilationRateY());
+    parameters_ = std::make_shared<ConvolutionParameters>(device(), source, *descriptor_);
+}
+
+std::shared_ptr<CNNConvolution> CNNConvolution::clone() const {
+    return std::shared_ptr<CNNConvolution>(new CNNConvolution(*this));
+}
+
+std::shared_ptr<Kernel> CNNConvolution::copy(const std::shared_ptr<MTL::Device>& target) const {
+    auto kernel = clone();
+    if (target) kernel->setDevice(target);
+    kernel->parameters_ = std::make_shared<ConvolutionParameters>(*parameters_, kernel->device());
+    if (auto source = dataSource_->copy(kernel->device())) kernel->dataSource_ = std::move(source);
+    return kernel;
+}
+
+std::size_t CNNConvolution::resultFeatureChannels(std::size_t) const { return outputFeatureChannels(); }
+
+std::shared_ptr<State> CNNConvolution::newResultState(const StateOwner& owner, const std::shared_ptr<Image>&,
+                                                      const StateBatch&, const std::shared_ptr<Image>&) {
+    return std::make_shared<CNNConvolutionGradientState>(
+        owner, descriptor_->weightCount(), outputFeatureChannels(),
+        std::dynamic_pointer_cast<CNNConvolution>(weak_from_this().lock()));
+}
+
+std::shared_ptr<ForwardRecord> CNNConvolution::captureRecord(const Image& source,
+                                                             const Image& destination) const {
+    auto record =
+        std::make_shared<ConvolutionRecord>(*CNNKernel::captureRecord(source, destination), descriptor_);
+    record->sourceFeatureChannels = inputFeatureChannels();
+    return record;
+}
+
+void CNNConvolution::validate(const UnaryEncoding& encoding) const {
+    checkInputChannels(encoding.sourceChannels, inputFeatureChannels(), name(), "sourceImage");
+    for (const auto& state : encoding.destinationStates) {
+        const auto* own = dynamic_cast<const CNNConvolutionGradientState*>(state.get());
+        if (!own)
+            throw Error(name(), "destinationState", "a CNNConvolutionGradientState",
+                        fmt::format("a {}", state->className()));
+        if (own->convolution() && own->convolution().get() != this)
+            throw Error(name(), "destinationState", "a state made by this kernel",
+                        "one made by " + own->convolution()->name());
+        if (own->weightCount() != descriptor_->weightCount() || own->biasCount() != outputFeatureChannels())
+            throw Error(name(), "destinationState",
+                        fmt::format("room for {} weights and {} biases", descriptor_->weightCount(),
+                                    outputFeatureChannels()),
+                        fmt::format("for {} and {}", own->weightCount(), own->biasCount()));
+    }
+}
+
+void CNNConvolution::record(UnaryEncoding& encoding) {
+    const auto window = windowOf(
+        *descriptor_, static_cast<std::int64_t>((kernelWidth() - 1) * dilationRateX() + 1) / 2 - offset().x,
+        static_cast<std::int64_t>((kernelHeight() - 1) * dilationRateY() + 1) / 2 - offset().y, edgeMode());
+    const auto source = encoding.source.channels(0, static_cast<std::int64_t>(inputFeatureChannels()));
+    encoding.encoder->run([source, weights = parameters_->weights(), biases = parameters_->biases(),
+                           destination = encoding.destination, window, groups = groupsOf(*descriptor_),
+                           neuron = neuronOf(fusedNeuronDescriptor())] {
+        ops::ConvolutionForward op;
+        op.src = source.tensor();
+        op.weights = weights.tensor();
+        op.bias = biases.array();
+        op.dst = destination.tensor();
+        op.window = window;
+        op.groups = groups;
+        op.neuron = neuron.neuron;
+        return op;
+    });
+}
+
+// --- parameters ---
+
+void CNNConvolution::reloadWeightsAndBiasesFromDataSource() {
+    const LoadedSource source(dataSource_.get(), className());
+    parameters_->replace(ConvolutionParameters(device(), source, *descriptor_));
+}
+
+void CNNConvolution::reloadWeightsAndBiases(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& state) {
+    ConvolutionAccess::reload(*this, *parameters_, *descriptor_, commandBuffer, state);
+}
+
+std::shared_ptr<CNNConvolutionWeightsAndBiasesState> CNNConvolution::exportWeightsAndBiases(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, bool resultStateCanBeTemporary) {
+    checkCommandBuffer(*this, commandBuffer);
+    const auto owner = resultStateCanBeTemporary ? StateOwner::of(commandBuffer) : StateOwner::of(device());
+    const auto state = std::make_shared<CNNConvolutionWeightsAndBiasesState>(
+        owner, descriptor_->weightCount(), outputFeatureChannels());
+    StateAccess::setMaker(*state, name());
+    Encoder encoder(*commandBuffer, *this);
+    const auto copy = [&](const ArrayRef& from, const ArrayRef& to) {
+        encoder.run([from, to] {
+            ops::ArrayCopy op;
+            op.src = from.array();
+            op.dst = to.array();
+            return op;
+        });
+    };
+    copy(parameters_->rawWeights(), ConvolutionAccess::weights(*state));
+    copy(parameters_->rawBiases(), ConvolutionAccess::biases(*state));
+    encoder.finish();
+    return state;
+}
+
+}  // namespace MPS
+
+namespace pewter::mps {
+
+void ConvolutionAccess::reload(const MPS::Kernel& kernel, ConvolutionParameters& parameters,
+                               const MPS::CNNConvolutionDescriptor& descriptor,
+                               const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                               const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& state) {
+    checkCommandBuffer(kernel, commandBuffer);
+    if (!state) throw MTL::Error(kernel.name(), "state", "a CNNConvolutionWeightsAndBiasesState", "null");
+    requireState(*state, kernel.name(), "state", *commandBuffer, 1);
+    if (state->weightCount() != descriptor.weightCount())
+        throw MTL::Error(kernel.name(), "state", fmt::format("{} weights", descriptor.weightCount()),
+                         fmt::format("{}", state->weightCount()));
+    if (state->biasCount() != 0 && state->biasCount() != descriptor.outputFeatureChannels())
+        throw MTL::Error(kernel.name(), "state",
+                         fmt::format("{} biases, or none", descriptor.outputFeatureChannels()),
+                         fmt::format("{}", state->biasCount()));
+    Encoder encoder(*commandBuffer, kernel);
+    parameters.encodeReload(encoder, weights(*state), state->biasCount() > 0 ? biases(*state) : ArrayRef());
+    encoder.finish();
+    consumeStates({state}, kernel.name());
+}
+
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exportForUpdate(
+    MPS::CNNConvolution& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
+    auto& parameters = *convolution.parameters_;
+    if (parameters.isFolded()) return convolution.exportWeightsAndBiases(commandBuffer, true);
+    checkCommandBuffer(convolution, commandBuffer);
+    const auto state = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(
+        MPS::StateOwner::of(commandBuffer), convolution.descriptor_->weightCount(),
+        convolution.outputFeatureChannels());
+    StateAccess::setMaker(*state, convolution.name());
+    StateAccess::borrow(*state, 0, parameters.rawWeights().buffer);
+    StateAccess::borrow(*state, 1, parameters.rawBiases().buffer);
+    return state;
+}
+
+void ConvolutionAccess::shareParameters(MPS::CNNConvolutionGradient& gradient,
+                                        const MPS::CNNConvolution& forward) {
+    if (geometryOf(*gradient.descriptor_) != geometryOf(*forward.descriptor_))
+        throw MTL::Error(gradient.name(), "weights",
+                         "the geometry of the forward kernel, " + geometryOf(*forward.descriptor_),
+                         geometryOf(*gradient.descriptor_));
+    gradient.parameters_ = forward.parameters_;
+}
+
+}  // namespace pewter::mps

@@ -1,0 +1,268 @@
+#include "mps/kernels/ConvolutionParameters.h"
+
+#include <fmt/format.h>
+
+#include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
+#include <cmath>
+#include <cstring>
+
+#include "mps/kernels/Neurons.h"
+
+namespace pewter::mps {
+
+using MPS::CNNConvolutionDataSource;
+using MPS::CNNConvolutionDescriptor;
+using MPS::CNNWeightsQuantizationType;
+using MPS::DataType;
+using MTL::Error;
+
+namespace {
+
+std::int64_t extent(std::size_t value) { return static_cast<std::int64_t>(value); }
+
+std::string named(DataType type) {
+    switch (type) {
+        case DataType::Float32:
+            return "Float32";
+        case DataType::Float16:
+            return "Float16";
+        case DataType::BFloat16:
+            return "BFloat16";
+        case DataType::UInt8:
+            return "UInt8";
+        default:
+            return fmt::format("DataType {:#x}", static_cast<std::uint32_t>(type));
+    }
+}
+
+void checkQuantization(const CNNConvolutionDataSource& source, const std::string& who) {
+    switch (source.weightsQuantizationType()) {
+        case CNNWeightsQuantizationType::Linear:
+            if (!source.rangesForUInt8Kernel())
+                throw Error(who, "rangesForUInt8Kernel", "a range for each output channel", "null");
+            return;
+        case CNNWeightsQuantizationType::LookupTable:
+            if (!source.lookupTableForUInt8Kernel())
+                throw Error(who, "lookupTableForUInt8Kernel", "256 values", "null");
+            return;
+        default:
+            throw Error(who, "weightsQuantizationType", "Linear or LookupTable for UInt8 weights", "None");
+    }
+}
+
+/// Throws unless the source's weights can be read.
+void checkWeights(const CNNConvolutionDataSource& source, const std::string& who) {
+    const auto type = source.dataType();
+    if (type != DataType::Float32 && type != DataType::Float16 && type != DataType::UInt8)
+        throw Error(who, "dataType", "Float32, Float16 or UInt8", named(type));
+    if (source.weightsLayout() != MPS::CNNConvolutionWeightsLayout::OHWI)
+        throw Error(who, "weightsLayout", "OHWI",
+                    fmt::format("{}", static_cast<std::uint32_t>(source.weightsLayout())));
+    const auto kept = source.kernelWeightsDataType();
+    if (kept != DataType::Float32 && kept != DataType::Float16)
+        throw Error(who, "kernelWeightsDataType", "Float32 or Float16", named(kept));
+    if (!source.weights()) throw Error(who, "weights", "a pointer to the weights", "null");
+    if (type == DataType::UInt8) checkQuantization(source, who);
+}
+
+void dequantize(const CNNConvolutionDataSource& source, std::size_t outputs, std::size_t perOutput,
+                float* to) {
+    const auto* codes = static_cast<const std::uint8_t*>(source.weights());
+    if (source.weightsQuantizationType() == CNNWeightsQuantizationType::LookupTable) {
+        const float* table = source.lookupTableForUInt8Kernel();
+        for (std::size_t i = 0; i < outputs * perOutput; ++i) to[i] = table[codes[i]];
+        return;
+    }
+    const float* ranges = source.rangesForUInt8Kernel();
+    for (std::size_t o = 0; o < outputs; ++o) {
+        const float low = ranges[2 * o], high = ranges[2 * o + 1];
+        for (std::size_t i = o * perOutput; i < (o + 1) * perOutput; ++i)
+            to[i] = static_cast<float>(codes[i]) / 255.0f * (high - low) + low;
+    }
+}
+
+/// float16 to float32 by the device itself, now.
+void widen(const std::shared_ptr<MTL::Device>& device, const void* halves, MTL::Buffer& floats,
+           std::size_t count) {
+    const auto staged = device->newBuffer(halves, 2 * count, MTL::ResourceStorageModeManaged);
+    auto& backend = mtl::deviceOf(*device).backend();
+    const auto stream = backend.newStream();
+    ops::ArrayCopy copy;
+    copy.src = {mtl::addressOf(*staged), ops::Type::Float16, extent(count)};
+    copy.dst = {mtl::addressOf(floats), ops::Type::Float32, extent(count)};
+    backend.run(copy, *stream);
+    stream->synchronize();
+}
+
+/// W = w I, B = b I + beta - I mean with I = gamma / sqrt(variance + epsilon) (MPSCNNConvolution.h).
+void fold(const CNNConvolutionDescriptor::BatchNormalization& bn, const float* weights, const float* biases,
+          std::size_t count, float* foldedWeights, float* foldedBiases) {
+    const std::size_t outputs = bn.gamma.size(), perOutput = count / outputs;
+    for (std::size_t o = 0; o < outputs; ++o) {
+        const double scale = static_cast<double>(bn.gamma[o]) /
+                             std::sqrt(static_cast<double>(bn.variance[o]) + static_cast<double>(bn.epsilon));
+        for (std::size_t i = o * perOutput; i < (o + 1) * perOutput; ++i)
+            foldedWeights[i] = static_cast<float>(weights[i] * scale);
+        foldedBiases[o] = static_cast<float>(biases[o] * scale + bn.beta[o] - scale * bn.mean[o]);
+    }
+}
+
+float* floatsOf(MTL::Buffer& buffer) { return reinterpret_cast<float*>(mtl::addressOf(buffer)); }
+
+std::shared_ptr<MTL::Buffer> floats(const std::shared_ptr<MTL::Device>& device, std::size_t count) {
+    return device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
+}
+
+}  // namespace
+
+std::string geometryOf(const CNNConvolutionDescriptor& d) {
+    std::string text =
+        fmt::format("{} x {} taps, stride {} x {}, dilation {} x {}, {} to {} channels", d.kernelWidth(),
+                    d.kernelHeight(), d.strideInPixelsX(), d.strideInPixelsY(), d.dilationRateX(),
+                    d.dilationRateY(), d.inputFeatureChannels(), d.outputFeatureChannels());
+    if (d.channelMultiplier() > 0) return text + ", depthwise";
+    return text + fmt::format(" in {} group{}", d.groups(), d.groups() == 1 ? "" : "s");
+}
+
+void checkDescriptor(const CNNConvolutionDescriptor& d, const std::string& who) {
+    for (const auto& [argument, value] : {std::pair{"kernelWidth", d.kernelWidth()},
+                                          {"kernelHeight", d.kernelHeight()},
+                                          {"inputFeatureChannels", d.inputFeatureChannels()},
+                                          {"outputFeatureChannels", d.outputFeatureChannels()},
+                                          {"strideInPixelsX", d.strideInPixelsX()},
+                                          {"strideInPixelsY", d.strideInPixelsY()},
+                                          {"dilationRateX", d.dilationRateX()},
+                                          {"dilationRateY", d.dilationRateY()},
+                                          {"groups", d.groups()},
+                                          {"subPixelScaleFactor", d.subPixelScaleFactor()}})
+        if (value == 0) throw Error(who, argument, "at least 1", "0");
+    const std::size_t in = d.inputFeatureChannels(), out = d.outputFeatureChannels(), groups = d.groups();
+    const auto channels = fmt::format("{} to {} channels", in, out);
+    if (dynamic_cast<const MPS::CNNDepthWiseConvolutionDescriptor*>(&d)) {
+        if (groups != 1)
+            throw Error(who, "groups", "1 for a depthwise convolution", fmt::format("{}", groups));
+        if (out % in != 0)
+            throw Error(who, "outputFeatureChannels",
+                        "a multiple of inputFeatureChannels for a depthwise convolution", channels);
+    } else if (in % groups != 0 || out % groups != 0) {
+        throw Error(who, "groups", "a divisor of both channel counts",
+                    fmt::format("{} for {}", groups, channels));
+    } else if (groups > 1 && (in / groups % 4 != 0 || out / groups % 4 != 0)) {
+        throw Error(who, "groups", "multiples of 4 channels in each group",
+                    fmt::format("{} for {}", groups, channels));
+    }
+    if (d.subPixelScaleFactor() != 1)
+        throw Error(who, "subPixelScaleFactor", "1: sub-pixel convolution is not available",
+                    fmt::format("{}", d.subPixelScaleFactor()));
+    checkNeuron(d.fusedNeuronDescriptor(), out, who, "fusedNeuronDescriptor");
+    if (const auto& bn = d.batchNormalization(); bn && bn->gamma.size() != out)
+        throw Error(who, "setBatchNormalizationParametersForInference",
+                    fmt::format("{} values, one an output channel", out),
+                    fmt::format("{}", bn->gamma.size()));
+}
+
+LoadedSource::LoadedSource(CNNConvolutionDataSource* source, const std::string& className)
+    : source_(source), who_(className) {
+    if (!source_) throw Error(who_, "weights", "a data source", "null");
+    if (!source_->load()) throw Error(who_, "weights", "a data source whose load() succeeds", "false");
+    try {
+        if (const auto label = source_->label(); !label.empty())
+            who_ = fmt::format("{} '{}'", className, label);
+    } catch (...) {
+        source_->purge();
+        throw;
+    }
+}
+
+LoadedSource::~LoadedSource() { source_->purge(); }
+
+std::shared_ptr<const CNNConvolutionDescriptor> LoadedSource::descriptor() const {
+    const auto given = source_->descriptor();
+    if (!given) throw Error(who_, "descriptor", "a convolution descriptor", "null");
+    auto copy = given->copy();
+    checkDescriptor(*copy, who_);
+    return copy;
+}
+
+ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>& device,
+                                             const LoadedSource& source,
+                                             const CNNConvolutionDescriptor& descriptor) {
+    const auto now = source.descriptor();
+    if (geometryOf(*now) != geometryOf(descriptor))
+        throw Error(source.who(), "descriptor", "the geometry of the kernel, " + geometryOf(descriptor),
+                    geometryOf(*now));
+    checkWeights(*source, source.who());
+    const std::size_t outputs = descriptor.outputFeatureChannels(), count = descriptor.weightCount();
+    std::shared_ptr<MTL::Buffer> weights;
+    if (source->dataType() == DataType::Float32) {
+        weights =
+            device->newBuffer(source->weights(), count * sizeof(float), MTL::ResourceStorageModeManaged);
+    } else {
+        weights = floats(device, count);
+        if (source->dataType() == DataType::Float16)
+            widen(device, source->weights(), *weights, count);
+        else
+            dequantize(*source, outputs, count / outputs, floatsOf(*weights));
+    }
+    weights_.buffer = std::move(weights);
+    weights_.shape =
+        ops::Tensor::dense(nullptr, ops::Type::Float32, extent(outputs), extent(descriptor.kernelHeight()),
+                           extent(descriptor.kernelWidth()), extent(descriptor.inputChannelsPerGroup()));
+    biases_ = {floats(device, outputs), 0, ops::Type::Float32, extent(outputs)};
+    if (const float* given = source->biasTerms())
+        std::memcpy(floatsOf(*biases_.buffer), given, outputs * sizeof(float));
+    fold_ = descriptor.batchNormalization();
+    if (!fold_) return;
+    allocateFolded(device);
+    fold(*fold_, floatsOf(*weights_.buffer), floatsOf(*biases_.buffer), count,
+         floatsOf(*foldedWeights_.buffer), floatsOf(*foldedBiases_.buffer));
+}
+
+ConvolutionParameters::ConvolutionParameters(const ConvolutionParameters& other,
+                                             const std::shared_ptr<MTL::Device>& device)
+    : ConvolutionParameters(other) {
+    const auto copied = [&](std::shared_ptr<MTL::Buffer>& buffer) {
+        if (buffer)
+            buffer =
+                device->newBuffer(mtl::addressOf(*buffer), buffer->length(), MTL::ResourceStorageModeManaged);
+    };
+    copied(weights_.buffer);
+    copied(biases_.buffer);
+    copied(foldedWeights_.buffer);
+    copied(foldedBiases_.buffer);
+}
+
+void ConvolutionParameters::allocateFolded(const std::shared_ptr<MTL::Device>& device) {
+    foldedWeights_ = weights_;
+    foldedWeights_.buffer = floats(device, static_cast<std::size_t>(weights_.shape.count()));
+    foldedBiases_ = biases_;
+    foldedBiases_.buffer = floats(device, static_cast<std::size_t>(biases_.size));
+}
+
+ArrayRef ConvolutionParameters::rawWeights() const {
+    return {weights_.buffer, 0, ops::Type::Float32, weights_.shape.count()};
+}
+
+void ConvolutionParameters::encodeReload(Encoder& encoder, const ArrayRef& weights, const ArrayRef& biases) {
+    const auto copy = [&](const ArrayRef& from, const ArrayRef& to) {
+        // An update in place has nothing left to copy.
+        if (!from || (from.buffer == to.buffer && from.byteOffset == to.byteOffset)) return;
+        encoder.run([from, to] {
+            ops::ArrayCopy op;
+            op.src = from.array();
+            op.dst = to.array();
+            return op;
+        });
+    };
+    copy(weights, rawWeights());
+    copy(biases, biases_);
+    if (!fold_) return;
+    encoder.runHost(
+        [bn = fold_, from = rawWeights(), bias = biases_, to = foldedWeights_, foldedBias = foldedBiases_] {
+            fold(*bn, floatsOf(*from.buffer), floatsOf(*bias.buffer), static_cast<std::size_t>(from.size),
+                 floatsOf(*to.buffer), floatsOf(*foldedBias.buffer));
+        });
+}
+
+}  // namespace pewter::mps
