@@ -7,6 +7,10 @@
 #include <MPS/CNNGradientKernel.hpp>
 #include <MPS/CNNKernel.hpp>
 
+namespace pewter::mps {
+struct DropoutAccess;
+}
+
 namespace MPS {
 
 /// MPSCNNDropoutGradientState: the mask that one forward encode drew, and the parameters that drew it. One an image.
@@ -73,6 +77,8 @@ private:
     float keepProbability_;
     std::uint64_t seed_, encodes_ = 0;
     MTL::Size maskStride_;
+
+    friend struct pewter::mps::DropoutAccess;
 };
 
 /// MPSCNNDropoutGradient: dx = g * mask / keepProbability with the mask of the state.

@@ -96,12 +96,14 @@ public:
         const auto found = steps_.find(state.producer());
         return found == steps_.end() ? nullptr : found->second;
     }
+    std::shared_ptr<void>& shared(const void* key) override { return shared_[key]; }
     void add(const Filter& filter, Step& step) { steps_[&filter] = &step; }
 
 private:
     std::shared_ptr<MTL::Device> device_;
     std::unordered_set<const MPS::NNStateNode*> consumed_;
     std::unordered_map<const Filter*, Step*> steps_;
+    std::unordered_map<const void*, std::shared_ptr<void>> shared_;
 };
 
 }  // namespace
@@ -150,6 +152,9 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
         ProgramStep step;
         step.step = NodeAccess::compile(*filter, compilation);
         compilation.add(*filter, *step.step);
+        const auto& result = NodeAccess::result(*filter);
+        // Asked first: a step without a result image may read its sources less often.
+        const bool isMade = need.images.contains(&result) || !step.step->dropResult();
         for (const auto& source : NodeAccess::sources(*filter)) {
             const std::size_t slot = imageSlots.at(source.get());
             images[slot].reads += step.step->imageReads(step.images.size());
@@ -163,9 +168,8 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
             states[slot].persistent |= step.step->needsPersistentState(position);
             step.states.push_back(slot);
         }
-        const auto& result = NodeAccess::result(*filter);
         step.result = addImage(result, index);
-        if (!need.images.contains(&result)) images[step.result].isMade = !step.step->dropResult();
+        images[step.result].isMade = isMade;
         // Made only for somebody: a filter of the program, or the caller.
         for (const auto& node : NodeAccess::states(*filter)) {
             if (!compilation.isConsumed(*node) && !node->exportFromGraph()) continue;

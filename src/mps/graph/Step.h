@@ -85,6 +85,8 @@ public:
     virtual bool isExported(const MPS::NNStateNode& state) const = 0;
     /// The step of the filter that makes the state; null when the state is an input. Made before its consumers.
     virtual Step* producer(const MPS::NNStateNode& state) const = 0;
+    /// What the steps of one data source have in common; null until one of them puts it there.
+    virtual std::shared_ptr<void>& shared(const void* dataSource) = 0;
 };
 
 }  // namespace pewter::mps

@@ -48,7 +48,7 @@ NNGradientFilterNodes CNNConvolutionNode::newGradientFilters(
 std::unique_ptr<Step> CNNConvolutionNode::compile(Compilation& compilation) const {
     auto kernel = prepared(std::make_shared<CNNConvolution>(compilation.device(), weights_), *this);
     kernel->setAccumulatorPrecisionOption(accumulatorPrecision());
-    return std::make_unique<ConvolutionStep>(kernel);
+    return std::make_unique<ConvolutionStep>(kernel, compilation);
 }
 
 std::shared_ptr<CNNFullyConnectedNode> CNNFullyConnectedNode::node(
@@ -73,7 +73,7 @@ NNGradientFilterNodes CNNFullyConnectedNode::newGradientFilters(
 std::unique_ptr<Step> CNNFullyConnectedNode::compile(Compilation& compilation) const {
     auto kernel = prepared(std::make_shared<CNNFullyConnected>(compilation.device(), weights()), *this);
     kernel->setAccumulatorPrecisionOption(accumulatorPrecision());
-    return std::make_unique<ConvolutionStep>(kernel);
+    return std::make_unique<ConvolutionStep>(kernel, compilation);
 }
 
 std::shared_ptr<CNNConvolutionGradientNode> CNNConvolutionGradientNode::node(
@@ -114,7 +114,7 @@ std::unique_ptr<Step> compileGradient(const CNNConvolutionGradientNode& node, Co
         throw Error(node.name(), "convolutionGradientState", "a state that a convolution of this graph makes",
                     "another one");
     auto kernel = prepared(std::make_shared<GradientKernel>(compilation.device(), node.weights()), node);
-    return std::make_unique<ConvolutionGradientStep>(kernel, forward->convolution(), node.trainingStyle(),
+    return std::make_unique<ConvolutionGradientStep>(kernel, *forward, node.trainingStyle(),
                                                      compilation.isExported(state));
 }
 

@@ -4,9 +4,9 @@
 #include <MPS/CNNDropoutNode.hpp>
 #include <MTL/Error.hpp>
 
+#include "mps/graph/steps/DropoutStep.h"
 #include "mps/graph/steps/GradientStep.h"
 #include "mps/graph/steps/Prepare.h"
-#include "mps/graph/steps/UnaryStep.h"
 
 namespace MPS {
 
@@ -50,7 +50,7 @@ NNGradientFilterNodes CNNDropoutNode::newGradientFilters(const std::shared_ptr<N
 }
 
 std::unique_ptr<Step> CNNDropoutNode::compile(Compilation& compilation) const {
-    return std::make_unique<UnaryStep>(prepared(
+    return std::make_unique<DropoutStep>(prepared(
         std::make_shared<CNNDropout>(compilation.device(), keepProbability_, seed_, maskStride_), *this));
 }
 

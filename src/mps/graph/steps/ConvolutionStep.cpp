@@ -5,14 +5,24 @@
 
 namespace pewter::mps {
 
+ConvolutionStep::ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Compilation& compilation)
+    : UnaryStep(kernel), convolution_(std::move(kernel)) {
+    auto& shared = compilation.shared(convolution_->dataSource().get());
+    if (!shared) shared = std::make_shared<ConvolutionGroup>();
+    group_ = std::static_pointer_cast<ConvolutionGroup>(shared);
+    group_->addForward(convolution_);
+}
+
 ConvolutionGradientStep::ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
-                                                 std::shared_ptr<MPS::CNNConvolution> forward,
-                                                 MPS::NNTrainingStyle style, bool isStateExported)
+                                                 const ConvolutionStep& forward, MPS::NNTrainingStyle style,
+                                                 bool isStateExported)
     : kernel_(std::move(kernel)),
-      forward_(std::move(forward)),
+      forward_(forward.convolution()),
+      group_(forward.group()),
       style_(style),
       shared_(kernel_->dataSource() == forward_->dataSource()) {
     if (shared_) ConvolutionAccess::shareParameters(*kernel_, *forward_);
+    group_->addGradient(shared_ ? nullptr : kernel_);
     if (!updates() && !isStateExported)
         kernel_->setGradientOption(MPS::CNNConvolutionGradientOptionGradientWithData);
 }
@@ -37,6 +47,8 @@ void ConvolutionGradientStep::encode(const StepArguments& arguments) {
         kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
     else
         kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], arguments.destinations[0]);
+    group_->encoded(this);
+    if (!updates()) group_->reloadIfComplete(commandBuffer);
 }
 
 void ConvolutionGradientStep::update(const StepArguments& arguments) {
@@ -49,19 +61,14 @@ void ConvolutionGradientStep::update(const StepArguments& arguments) {
 
 void ConvolutionGradientStep::updateOnDevice(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                              const State& state) {
-    const auto source = shared_ ? ConvolutionAccess::exportForUpdate(*forward_, commandBuffer)
-                                : forward_->exportWeightsAndBiases(commandBuffer, true);
+    const auto source = group_->isSingle() ? ConvolutionAccess::exportForUpdate(*forward_, commandBuffer)
+                                           : forward_->exportWeightsAndBiases(commandBuffer, true);
     const ReadDuty ofGradient("gradientState", state), ofSource("sourceState", source);
     const auto result = kernel_->dataSource()->update(commandBuffer, state, source);
     ofGradient.check(kernel_->name(), "update");
     ofSource.check(kernel_->name(), "update", result == source ? 1 : 0);
-    if (!result) return;
-    if (!shared_) {
-        // Two reloads, but only one read of the returned state.
-        if (result->isTemporary()) result->setReadCount(result->readCount() + 1);
-        kernel_->reloadWeightsAndBiases(commandBuffer, result);
-    }
-    forward_->reloadWeightsAndBiases(commandBuffer, result);
+    if (result) group_->returned(result);
+    group_->reloadIfComplete(commandBuffer);
 }
 
 void ConvolutionGradientStep::updateOnHost(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -70,10 +77,8 @@ void ConvolutionGradientStep::updateOnHost(const std::shared_ptr<MTL::CommandBuf
     state->synchronize(commandBuffer);
     source->synchronize(commandBuffer);
     whenCompleted(*commandBuffer, kernel_->name(),
-                  [kernel = kernel_, forward = forward_, shared = shared_, state, source] {
-                      if (!kernel->dataSource()->update(state, source)) return;
-                      forward->reloadWeightsAndBiasesFromDataSource();
-                      if (!shared) kernel->reloadWeightsAndBiasesFromDataSource();
+                  [dataSource = kernel_->dataSource(), group = group_, state, source] {
+                      if (dataSource->update(state, source)) group->reloadFromDataSource();
                   });
 }
 

@@ -3,6 +3,7 @@
 #include <MPS/CNNConvolution.hpp>
 #include <memory>
 
+#include "mps/graph/steps/ConvolutionGroup.h"
 #include "mps/graph/steps/UnaryStep.h"
 
 namespace pewter::mps {
@@ -10,14 +11,15 @@ namespace pewter::mps {
 /// A convolution or fully connected kernel.
 class ConvolutionStep : public UnaryStep {
 public:
-    explicit ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel)
-        : UnaryStep(kernel), convolution_(std::move(kernel)) {}
+    ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Compilation& compilation);
 
     const std::shared_ptr<MPS::CNNConvolution>& convolution() const { return convolution_; }
+    const std::shared_ptr<ConvolutionGroup>& group() const { return group_; }
     void reloadFromDataSource() override { convolution_->reloadWeightsAndBiasesFromDataSource(); }
 
 private:
     std::shared_ptr<MPS::CNNConvolution> convolution_;
+    std::shared_ptr<ConvolutionGroup> group_;
 };
 
 /// Gradients of a convolution, and the update of its weights by the data source of the gradient node.
@@ -25,8 +27,7 @@ class ConvolutionGradientStep : public Step {
 public:
     /// isStateExported: somebody outside wants the gradients, even of frozen weights.
     ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
-                            std::shared_ptr<MPS::CNNConvolution> forward, MPS::NNTrainingStyle style,
-                            bool isStateExported);
+                            const ConvolutionStep& forward, MPS::NNTrainingStyle style, bool isStateExported);
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -51,6 +52,7 @@ private:
 
     std::shared_ptr<MPS::CNNConvolutionGradient> kernel_;
     std::shared_ptr<MPS::CNNConvolution> forward_;
+    std::shared_ptr<ConvolutionGroup> group_;
     MPS::NNTrainingStyle style_;
     /// Both kernels compute with one copy of the weights.
     bool shared_;
