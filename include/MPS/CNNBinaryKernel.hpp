@@ -15,6 +15,8 @@ struct ForwardRecord;
 
 namespace MPS {
 
+class NNBinaryGradientState;
+
 /// MPSCNNBinaryKernel: two source images, primary and secondary, to one destination image.
 ///
 /// Encodes as in CNNKernel, each source lowered by one read. An object given as both sources is read twice.
@@ -177,6 +179,8 @@ protected:
                                 const ImageBatch& secondaries, const StateBatch& sourceStates);
 
 private:
+    void setRecords(NNBinaryGradientState& state, const Image& primary, const Image& secondary,
+                    const Image& destination, std::size_t resultChannels) const;
     void checkReturned(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& primaries,
                        const ImageBatch& secondaries) const;
 

@@ -47,6 +47,7 @@ void Temporary::require(const std::string& kernel, const std::string& argument, 
     if (heap_.get() != &heap)
         throw MTL::Error(kernel, argument, "a temporary object of this command buffer",
                          describe() + " of another command buffer");
+    if (viewOf) viewOf->require(kernel, argument, heap, 0);
     if (readCount_ == 0)
         throw MTL::Error(kernel, argument, "a read count of at least 1",
                          fmt::format("{} with read count 0 (last read by {})", describe(),

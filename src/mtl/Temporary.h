@@ -37,6 +37,8 @@ public:
     std::string describe() const;
 
     std::function<void()> release;
+    /// The object whose storage this one shows; dead with it.
+    std::shared_ptr<Temporary> viewOf;
     std::string label, maker;
 
 private:

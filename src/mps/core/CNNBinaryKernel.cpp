@@ -95,6 +95,14 @@ std::shared_ptr<ForwardRecord> CNNBinaryKernel::captureRecord(const Image& sourc
     return record;
 }
 
+void CNNBinaryKernel::setRecords(NNBinaryGradientState& state, const Image& primary, const Image& secondary,
+                                 const Image& destination, std::size_t resultChannels) const {
+    auto first = captureRecord(primary, false, destination), second = captureRecord(secondary, true, destination);
+    // What the kernel writes, which may be less than the destination has from the offset on.
+    first->resultFeatureChannels = second->resultFeatureChannels = resultChannels;
+    state.setRecords(std::move(first), std::move(second));
+}
+
 ImageDescriptor CNNBinaryKernel::destinationImageDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
                                                             const StateBatch& sourceStates) {
     if (sourceImages.size() != 2 || !sourceImages[0] || !sourceImages[1])
@@ -214,9 +222,10 @@ void CNNBinaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& co
     if (!destinations.empty())
         for (std::size_t i = 0; i < destinationStates.size(); ++i) {
             StateAccess::setMaker(*destinationStates[i], name());
+            // A state that serves the whole batch records its first image.
+            if (i > 0 && destinationStates[i] == destinationStates[i - 1]) continue;
             if (auto* state = dynamic_cast<NNBinaryGradientState*>(destinationStates[i].get()))
-                state->setRecords(captureRecord(*primaries[i], false, *destinations[i]),
-                                  captureRecord(*secondaries[i], true, *destinations[i]));
+                setRecords(*state, *primaries[i], *secondaries[i], *destinations[i], encoding.resultChannels);
         }
     consumeImages(primaries, name());
     consumeImages(secondaries, name());
@@ -337,8 +346,11 @@ std::shared_ptr<State> CNNBinaryKernel::resultState(const std::shared_ptr<Image>
     auto state = newResultState(StateOwner::of(device()), primaryImage, secondaryImage, sourceStates,
                                 destinationImage);
     if (auto* gradient = dynamic_cast<NNBinaryGradientState*>(state.get()))
-        gradient->setRecords(captureRecord(*primaryImage, false, *destinationImage),
-                             captureRecord(*secondaryImage, true, *destinationImage));
+        setRecords(
+            *gradient, *primaryImage, *secondaryImage, *destinationImage,
+            resultFeatureChannels(
+                channelsOf(*this, primary_, *primaryImage, "primarySourceFeatureChannelOffset").count,
+                channelsOf(*this, secondary_, *secondaryImage, "secondarySourceFeatureChannelOffset").count));
     return state;
 }
 
@@ -355,8 +367,11 @@ std::shared_ptr<State> CNNBinaryKernel::temporaryResultState(const std::shared_p
                                 destinationImage);
     if (state) StateAccess::setMaker(*state, name());
     if (auto* gradient = dynamic_cast<NNBinaryGradientState*>(state.get()))
-        gradient->setRecords(captureRecord(*primaryImage, false, *destinationImage),
-                             captureRecord(*secondaryImage, true, *destinationImage));
+        setRecords(
+            *gradient, *primaryImage, *secondaryImage, *destinationImage,
+            resultFeatureChannels(
+                channelsOf(*this, primary_, *primaryImage, "primarySourceFeatureChannelOffset").count,
+                channelsOf(*this, secondary_, *secondaryImage, "secondarySourceFeatureChannelOffset").count));
     return state;
 }
 

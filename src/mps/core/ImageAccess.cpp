@@ -166,6 +166,7 @@ void ImageAccess::share(Image& parent, const ImageBatch& views) {
     for (const auto& view : views) {
         view->temporary_ = newTemporary(parent.temporary_->heap(), *view, "a view", nullptr);
         view->temporary_->label = view->label_;
+        view->temporary_->viewOf = parent.temporary_;
         view->temporary_->release = [left, of = parent.temporary_] {
             if (--*left == 0) of->consume("its views");
         };
