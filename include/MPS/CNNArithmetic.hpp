@@ -20,8 +20,14 @@ public:
                                                const ImageDescriptor& suggestedDescriptor) override;
     const char* className() const override { return "CNNArithmeticGradientState"; }
 
+    /// Channels that the forward kernel wrote.
+    std::size_t resultFeatureChannels() const { return resultFeatureChannels_; }
+
     /// For CNNArithmetic: maskBytes 0 for no mask.
-    CNNArithmeticGradientState(const StateOwner& owner, std::size_t maskBytes);
+    CNNArithmeticGradientState(const StateOwner& owner, std::size_t maskBytes, std::size_t resultFeatureChannels);
+
+private:
+    std::size_t resultFeatureChannels_;
 };
 
 /// MPSCNNArithmeticGradientStateBatch.
@@ -176,8 +182,6 @@ protected:
     const char* acceptedState() const override { return "CNNArithmeticGradientState"; }
     bool accepts(const State& state) const override;
     std::size_t resultChannelsOf(const pewter::mps::BinaryEncoding& encoding) const override;
-    ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
     void validate(const pewter::mps::BinaryEncoding& encoding) const override;
     void record(pewter::mps::BinaryEncoding& encoding) override;
 

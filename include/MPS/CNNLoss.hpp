@@ -105,6 +105,8 @@ protected:
     void describe(Facts& facts) const override;
 
 private:
+    CNNLossLabels(std::shared_ptr<MTL::Device> device, std::shared_ptr<Image> labelsImage,
+                  std::shared_ptr<Image> weightsImage, std::shared_ptr<Image> lossImage);
     void check(const MTL::Size& lossImageSize) const;
 
     std::shared_ptr<Image> labelsImage_, weightsImage_, lossImage_;

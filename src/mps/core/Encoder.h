@@ -115,4 +115,24 @@ struct BinaryEncoding {
     TensorRef destination;
 };
 
+/// The same for any number of sources.
+struct MultiaryEncoding {
+    struct Source {
+        std::size_t width = 0, height = 0;
+        ChannelWindow channels;
+        TensorRef tensor;
+    };
+
+    const std::vector<MPS::ImageBatch>& images;
+    const MPS::StateBatch& destinationStates;
+    const MPS::ImageBatch& destinations;
+    std::vector<Source> sources;
+    std::size_t count = 0;  ///< pictures processed
+    std::size_t resultChannels = 0;
+    Clip clip;
+
+    Encoder* encoder = nullptr;
+    TensorRef destination;
+};
+
 }  // namespace pewter::mps

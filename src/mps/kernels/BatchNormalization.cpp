@@ -1,0 +1,249 @@
+#include <fmt/format.h>
+
+#include <MPS/CNNBatchNormalization.hpp>
+#include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
+#include <cstring>
+
+#include "mps/core/Checks.h"
+#include "mps/kernels/BatchNormalizationAccess.h"
+#include "mps/kernels/Neurons.h"
+#include "mps/kernels/Pointwise.h"
+
+namespace MPS {
+
+using namespace pewter::mps;
+namespace ops = pewter::ops;
+using Access = BatchNormalizationAccess;
+
+// --- data source ---
+
+CNNBatchNormalizationDataSource::~CNNBatchNormalizationDataSource() = default;
+
+namespace {
+
+void consumeOne(const std::shared_ptr<CNNBatchNormalizationState>& state) {
+    if (state && state->isTemporary()) state->setReadCount(state->readCount() - 1);
+}
+
+}  // namespace
+
+std::shared_ptr<CNNNormalizationGammaAndBetaState> CNNBatchNormalizationDataSource::updateGammaAndBeta(
+    const std::shared_ptr<MTL::CommandBuffer>&, const std::shared_ptr<CNNBatchNormalizationState>& state) {
+    consumeOne(state);
+    return nullptr;
+}
+
+std::shared_ptr<CNNNormalizationMeanAndVarianceState> CNNBatchNormalizationDataSource::updateMeanAndVariance(
+    const std::shared_ptr<MTL::CommandBuffer>&, const std::shared_ptr<CNNBatchNormalizationState>& state) {
+    consumeOne(state);
+    return nullptr;
+}
+
+bool CNNBatchNormalizationDataSource::updateGammaAndBeta(const std::shared_ptr<CNNBatchNormalizationState>&) {
+    return false;
+}
+
+bool CNNBatchNormalizationDataSource::updateMeanAndVariance(const std::shared_ptr<CNNBatchNormalizationState>&) {
+    return false;
+}
+
+std::shared_ptr<CNNBatchNormalizationDataSource> CNNBatchNormalizationDataSource::copy(
+    const std::shared_ptr<MTL::Device>&) const {
+    return nullptr;
+}
+
+// --- kernel ---
+
+namespace {
+
+std::shared_ptr<MTL::Buffer> bufferOf(MTL::Device& device, const float* values, float missing, std::size_t count) {
+    auto buffer = device.newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
+    auto* to = static_cast<float*>(buffer->contents());
+    for (std::size_t i = 0; i < count; ++i) to[i] = values ? values[i] : missing;
+    return buffer;
+}
+
+}  // namespace
+
+CNNBatchNormalization::CNNBatchNormalization(std::shared_ptr<MTL::Device> device,
+                                             std::shared_ptr<CNNBatchNormalizationDataSource> dataSource)
+    : CNNBatchNormalization(std::move(device), std::move(dataSource), NNNeuronDescriptor()) {}
+
+CNNBatchNormalization::CNNBatchNormalization(std::shared_ptr<MTL::Device> device,
+                                             std::shared_ptr<CNNBatchNormalizationDataSource> dataSource,
+                                             const NNNeuronDescriptor& fusedNeuronDescriptor)
+    : CNNKernel(std::move(device)),
+      dataSource_(std::move(dataSource)),
+      neuron_(fusedNeuronDescriptor),
+      parameters_(std::make_shared<BatchNormalizationParameters>()) {
+    if (!dataSource_) throw Error(name(), "dataSource", "a data source", "null");
+    parameters_->channels = dataSource_->numberOfFeatureChannels();
+    parameters_->label = dataSource_->label();
+    if (parameters_->channels == 0)
+        throw Error(name(), "dataSource.numberOfFeatureChannels", "at least 1", "0");
+    checkNeuron(neuron_, parameters_->channels, name(), "fusedNeuronDescriptor");
+    setLabel(parameters_->label);
+    reload(*dataSource_, true, true);
+    parameters_->epsilon = dataSource_->epsilon();
+}
+
+void CNNBatchNormalization::reload(CNNBatchNormalizationDataSource& dataSource, bool gammaAndBeta,
+                                   bool meanAndVariance) {
+    const auto channels = parameters_->channels;
+    if (dataSource.numberOfFeatureChannels() != channels)
+        throw Error(name(), "dataSource.numberOfFeatureChannels", fmt::format("{}", channels),
+                    fmt::format("{}", dataSource.numberOfFeatureChannels()));
+    if (!dataSource.load()) throw Error(name(), "dataSource", "one that loads", "load() returned false");
+    // Work under way keeps the old buffers.
+    if (gammaAndBeta) {
+        parameters_->gamma = bufferOf(*device(), dataSource.gamma(), 1, channels);
+        parameters_->beta = bufferOf(*device(), dataSource.beta(), 0, channels);
+    }
+    if (meanAndVariance) {
+        parameters_->mean = bufferOf(*device(), dataSource.mean(), 0, channels);
+        parameters_->variance = bufferOf(*device(), dataSource.variance(), 1, channels);
+    }
+    dataSource.purge();
+}
+
+std::size_t CNNBatchNormalization::numberOfFeatureChannels() const { return parameters_->channels; }
+float CNNBatchNormalization::epsilon() const { return parameters_->epsilon; }
+void CNNBatchNormalization::setEpsilon(float epsilon) { parameters_->epsilon = epsilon; }
+
+void CNNBatchNormalization::reloadGammaAndBetaFromDataSource() { reload(*dataSource_, true, false); }
+void CNNBatchNormalization::reloadMeanAndVarianceFromDataSource() { reload(*dataSource_, false, true); }
+
+void CNNBatchNormalization::reloadDataSource(const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource) {
+    if (!dataSource) throw Error(name(), "dataSource", "a data source", "null");
+    reload(*dataSource, true, true);
+}
+
+namespace {
+
+/// Copies the first values of two buffers into a kernel's, in command order.
+void encodeReload(const CNNBatchNormalization& kernel, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                  const std::shared_ptr<State>& state, const char* argument,
+                  const std::pair<std::shared_ptr<MTL::Buffer>, std::shared_ptr<MTL::Buffer>>& to) {
+    checkCommandBuffer(kernel, commandBuffer);
+    if (!state) throw Error(kernel.name(), argument, "a state", "null");
+    requireState(*state, kernel.name(), argument, *commandBuffer, 1);
+    const std::size_t channels = kernel.numberOfFeatureChannels();
+    for (const std::size_t i : {0u, 1u})
+        if (state->bufferSize(i) < channels * sizeof(float))
+            throw Error(kernel.name(), argument, fmt::format("{} values of float32", channels),
+                        fmt::format("{} bytes", state->bufferSize(i)));
+    Encoder encoder(*commandBuffer, kernel);
+    for (const std::size_t i : {0u, 1u}) {
+        const auto from = StateAccess::array(*state, i, static_cast<std::int64_t>(channels));
+        const auto target = Access::parameter(i == 0 ? to.first : to.second, channels);
+        // Some clients write into the kernel's own buffers.
+        if (from.buffer == target.buffer) continue;
+        encoder.run([from, target] {
+            ops::ArrayCopy op;
+            op.src = from.array();
+            op.dst = target.array();
+            return op;
+        });
+    }
+    encoder.finish();
+    consumeStates({state}, kernel.name());
+}
+
+}  // namespace
+
+void CNNBatchNormalization::reloadGammaAndBeta(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                               const std::shared_ptr<CNNNormalizationGammaAndBetaState>& state) {
+    encodeReload(*this, commandBuffer, state, "gammaAndBetaState", {parameters_->gamma, parameters_->beta});
+}
+
+void CNNBatchNormalization::reloadMeanAndVariance(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+    const std::shared_ptr<CNNNormalizationMeanAndVarianceState>& state) {
+    encodeReload(*this, commandBuffer, state, "meanAndVarianceState", {parameters_->mean, parameters_->variance});
+}
+
+std::shared_ptr<Kernel> CNNBatchNormalization::copy(const std::shared_ptr<MTL::Device>& device) const {
+    auto copy = std::shared_ptr<CNNBatchNormalization>(new CNNBatchNormalization(*this));
+    if (device) copy->setDevice(device);
+    if (auto source = dataSource_->copy(copy->device())) copy->dataSource_ = source;
+    copy->parameters_ = std::make_shared<BatchNormalizationParameters>(*parameters_);
+    auto& p = *copy->parameters_;
+    for (auto* buffer : {&p.gamma, &p.beta, &p.mean, &p.variance})
+        *buffer = copy->device()->newBuffer((*buffer)->contents(), p.channels * sizeof(float),
+                                            MTL::ResourceStorageModeManaged);
+    return copy;
+}
+
+std::shared_ptr<State> CNNBatchNormalization::newResultState(const StateOwner& owner,
+                                                             const std::shared_ptr<Image>& sourceImage,
+                                                             const StateBatch&, const std::shared_ptr<Image>&) {
+    const std::size_t element =
+        sourceImage->featureChannelFormat() == ImageFeatureChannelFormat::Float64 ? sizeof(double) : sizeof(float);
+    return std::make_shared<CNNBatchNormalizationState>(
+        owner, std::dynamic_pointer_cast<CNNBatchNormalization>(weak_from_this().lock()), parameters_, element);
+}
+
+void CNNBatchNormalization::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                   const std::shared_ptr<Image>& sourceImage,
+                                   const std::shared_ptr<CNNBatchNormalizationState>& state,
+                                   const std::shared_ptr<Image>& destinationImage) {
+    encodeImages(commandBuffer, {sourceImage}, {state}, {}, {destinationImage}, false);
+    state->setRecord(captureRecord(*sourceImage, *destinationImage));
+}
+
+void CNNBatchNormalization::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                        const ImageBatch& sourceImages,
+                                        const std::shared_ptr<CNNBatchNormalizationState>& state,
+                                        const ImageBatch& destinationImages) {
+    if (destinationImages.size() != sourceImages.size())
+        throw Error(name(), "destinationImages", fmt::format("{} images, as many as sources", sourceImages.size()),
+                    fmt::format("{}", destinationImages.size()));
+    encodeImages(commandBuffer, sourceImages, StateBatch(sourceImages.size(), state), {}, destinationImages, true);
+    if (!sourceImages.empty()) state->setRecord(captureRecord(*sourceImages[0], *destinationImages[0]));
+}
+
+void CNNBatchNormalization::validate(const UnaryEncoding& encoding) const {
+    if (!encoding.destinationStates.empty())
+        throw Error(name(), "destinationState", "an encode with a batch normalisation state",
+                    "one of the inherited forms with a result state");
+    if (encoding.sourceChannels.count != parameters_->channels)
+        throw Error(name(), "sourceImage", fmt::format("{} feature channels", parameters_->channels),
+                    fmt::format("{}", encoding.sourceChannels.count));
+    for (const auto& state : encoding.sourceStates) {
+        const auto* own = dynamic_cast<const CNNBatchNormalizationState*>(state.get());
+        if (!own)
+            throw Error(name(), "batchNormalizationState", "a CNNBatchNormalizationState",
+                        fmt::format("a {}", state->className()));
+        if (&Access::parameters(*own) != parameters_.get())
+            throw Error(name(), "batchNormalizationState", "a state that this kernel made",
+                        fmt::format("one made by CNNBatchNormalization '{}'", Access::parameters(*own).label));
+    }
+}
+
+void CNNBatchNormalization::record(UnaryEncoding& encoding) {
+    ArrayRef mean = Access::parameter(parameters_->mean, parameters_->channels);
+    ArrayRef variance = Access::parameter(parameters_->variance, parameters_->channels);
+    if (!encoding.sourceStates.empty()) {
+        auto& state = static_cast<CNNBatchNormalizationState&>(*encoding.sourceStates[0]);
+        mean = Access::mean(state);
+        variance = Access::variance(state);
+    }
+    encoding.encoder->run([source = pointwiseSource(encoding, *this), destination = encoding.destination, mean,
+                           variance, gamma = Access::parameter(parameters_->gamma, parameters_->channels),
+                           beta = Access::parameter(parameters_->beta, parameters_->channels),
+                           epsilon = parameters_->epsilon, neuron = neuronOf(neuron_)] {
+        ops::BatchNormalizationForward op;
+        op.src = source.tensor();
+        op.dst = destination.tensor();
+        op.mean = mean.array();
+        op.variance = variance.array();
+        op.gamma = gamma.array();
+        op.beta = beta.array();
+        op.epsilon = epsilon;
+        op.neuron = neuron.neuron;
+        return op;
+    });
+}
+
+}  // namespace MPS

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <MPS/CNNBatchNormalization.hpp>
+#include <MTL/Resource.hpp>
+#include <memory>
+#include <string>
+
+#include "mps/core/StateAccess.h"
+
+namespace pewter::mps {
+
+/// A batch normalisation's values, shared by the kernel and the states it made. A host reload puts new buffers here, so
+/// that commands recorded before keep theirs; a device reload writes into them in command order.
+struct BatchNormalizationParameters {
+    std::size_t channels = 0;
+    float epsilon = 0;
+    std::shared_ptr<MTL::Buffer> gamma, beta, mean, variance;
+    std::string label;
+};
+
+/// What kernels do with batch normalisation states.
+struct BatchNormalizationAccess {
+    using State = MPS::CNNBatchNormalizationState;
+    /// Indices of the buffers of a state.
+    enum Slot : std::size_t { Mean, Variance, GradientForGamma, GradientForBeta };
+
+    static const BatchNormalizationParameters& parameters(const State& state) { return *state.parameters_; }
+
+    static ArrayRef parameter(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
+        return {buffer, 0, ops::Type::Float32, static_cast<std::int64_t>(channels)};
+    }
+    static ArrayRef gamma(const State& state) {
+        return parameter(state.parameters_->gamma, state.parameters_->channels);
+    }
+    static ArrayRef beta(const State& state) {
+        return parameter(state.parameters_->beta, state.parameters_->channels);
+    }
+    /// The batch's statistics, or the kernel's before there are any.
+    static ArrayRef mean(State& state) {
+        return state.statisticsCount_ > 0 ? own(state, Mean)
+                                          : parameter(state.parameters_->mean, state.parameters_->channels);
+    }
+    static ArrayRef variance(State& state) {
+        return state.statisticsCount_ > 0 ? own(state, Variance)
+                                          : parameter(state.parameters_->variance, state.parameters_->channels);
+    }
+    /// double when the state was made for a Float64 image: gradient checks need it.
+    static ArrayRef own(State& state, Slot slot) {
+        const auto channels = state.parameters_->channels;
+        return StateAccess::array(state, slot, static_cast<std::int64_t>(channels),
+                                  state.bufferSize(slot) == channels * sizeof(double) ? ops::Type::Float64
+                                                                                      : ops::Type::Float32);
+    }
+
+    static std::int64_t statisticsCount(const State& state) { return state.statisticsCount_; }
+    static std::int64_t gradientCount(const State& state) { return state.gradientCount_; }
+
+    /// Adds pixels to the statistics; returns how many were there before.
+    static std::int64_t addStatistics(State& state, std::int64_t pixels) {
+        if (state.spent_) state.reset();
+        const auto before = state.statisticsCount_;
+        state.statisticsCount_ += pixels;
+        return before;
+    }
+    /// Adds pixels to the gradient sums; returns how many were there before.
+    static std::int64_t addGradients(State& state, std::int64_t pixels) {
+        if (state.spent_) {
+            state.gradientCount_ = 0;
+            state.spent_ = false;
+        }
+        const auto before = state.gradientCount_;
+        state.gradientCount_ += pixels;
+        return before;
+    }
+    static void spend(State& state) { state.spent_ = true; }
+};
+
+}  // namespace pewter::mps
