@@ -56,6 +56,9 @@ public:
     /// Number of commands so far, and the way back to it when an encode fails halfway.
     std::size_t commandCount() const { return commands_.size(); }
     void truncate(std::size_t count) { commands_.resize(count); }
+    /// The same for completed handlers, which a failed encode may have added.
+    std::size_t completedHandlerCount() const { return completedHandlers_.size(); }
+    void truncateCompletedHandlers(std::size_t count) { completedHandlers_.resize(count); }
     /// Keeps an object alive until the completed handlers have run.
     void retain(std::shared_ptr<const void> object);
     const std::shared_ptr<TemporaryHeap>& heap();

@@ -48,19 +48,30 @@ void setReads(const StateBatch& batch, std::size_t reads) {
 Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer, Settings settings)
     : program_(program),
       commandBuffer_(std::move(commandBuffer)),
-      root_(mtl::recordingBuffer(*commandBuffer_, settings.name)),
+      start_(commandBuffer_->rootCommandBuffer()),
       settings_(std::move(settings)),
-      mark_(root_.commandCount()),
+      commands_(mtl::recordingBuffer(*commandBuffer_, settings_.name).commandCount()),
+      handlers_(root().completedHandlerCount()),
       images_(program.images.size()),
       states_(program.states.size()) {}
 
 Execution::~Execution() {
     if (done_) return;
     // A failed encode leaves the command buffer and the caller's temporaries as they were.
-    root_.truncate(mark_);
+    if (commandBuffer_->rootCommandBuffer() == start_) {
+        root().truncate(commands_);
+        root().truncateCompletedHandlers(handlers_);
+    }
     discard(madeImages_, madeStates_);
+    for (auto held = held_.rbegin(); held != held_.rend(); ++held)
+        if (held->temporary->readCount() > 0) held->temporary->setReadCount(held->before);
+    for (std::size_t i = 0; i < stepsBegun_; ++i) program_.steps[i].step->rewind();
+}
+
+void Execution::returnHeld() {
     for (const auto& held : held_)
-        if (held.temporary->readCount() > 0) held.temporary->setReadCount(held.before);
+        if (held.temporary->readCount() > 0) held.temporary->setReadCount(held.temporary->readCount() - 1);
+    held_.clear();
 }
 
 void Execution::bindSources(const std::vector<ImageBatch>& images, const std::vector<StateBatch>& states) {
@@ -83,25 +94,33 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
     };
     const auto hold = [&](const std::shared_ptr<mtl::Temporary>& temporary, const char* argument, std::size_t reads) {
         if (!temporary) return;
-        temporary->require(settings_.name, argument, *root_.heap(), reads ? 1 : 0);
+        temporary->require(settings_.name, argument, *root().heap(), reads ? 1 : 0);
         if (reads == 0) return;
-        held_.push_back({temporary, temporary->readCount()});
+        // Given for several inputs it is read once for each.
+        std::size_t inputs = 1, own = 0;
+        for (const auto& held : held_)
+            if (held.temporary == temporary) ++inputs, own += held.reads;
+        if (temporary->readCount() - own < inputs)
+            throw Error(settings_.name, argument,
+                        fmt::format("a read count of at least {}, one for each input", inputs),
+                        fmt::format("{} with read count {}", temporary->describe(), temporary->readCount() - own));
+        held_.push_back({temporary, temporary->readCount(), reads});
         // One read is the graph's own and is given back at the end: the encode lowers the count by exactly one.
         temporary->setReadCount(temporary->readCount() + reads);
     };
-    const auto& backend = mtl::deviceOf(*root_.device()).backend();
+    const auto& backend = mtl::deviceOf(*root().device()).backend();
     for (std::size_t i = 0; i < images.size(); ++i) {
         equal("sourceImages", i, images[i].size());
         for (std::size_t j = 0; j < images[i].size(); ++j) {
             const auto& image = images[i][j];
             const auto where = [&] { return fmt::format("sourceImages[{}][{}]", i, j); };
             if (!image) throw Error(settings_.name, where(), "an image", "null");
-            if (image->device() != root_.device())
-                throw Error(settings_.name, where(), "an image of device " + root_.device()->name(),
+            if (image->device() != root().device())
+                throw Error(settings_.name, where(), "an image of device " + root().device()->name(),
                             "one of device " + image->device()->name());
             if (!backend.supports(typeOf(image->featureChannelFormat(), settings_.name)))
                 throw Error(settings_.name, where(),
-                            fmt::format("a channel format that device {} computes", root_.device()->name()),
+                            fmt::format("a channel format that device {} computes", root().device()->name()),
                             nameOf(image->featureChannelFormat()));
             if (settings_.batch && image->numberOfImages() != 1)
                 throw Error(settings_.name, where(), "an image that holds one picture in a batch",
@@ -163,7 +182,7 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
     if (step.state == kNone) return;
     const StateSlot& slot = program_.states[step.state];
     const bool temporary = !slot.persistent && (!slot.exported || settings_.outputStateIsTemporary);
-    const auto owner = temporary ? MPS::StateOwner::of(commandBuffer_) : MPS::StateOwner::of(root_.device());
+    const auto owner = temporary ? MPS::StateOwner::of(commandBuffer_) : MPS::StateOwner::of(root().device());
     arguments.resultStates = step.step->makeStates(owner, arguments);
     forDistinct(arguments.resultStates, [&](const auto& state) {
         if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
@@ -182,6 +201,7 @@ void Execution::runStep(std::size_t index) {
     for (const std::size_t slot : step.states) arguments.states.push_back(states_[slot]);
     makeImages(step, arguments);
     makeStates(step, arguments);
+    stepsBegun_ = index + 1;
     step.step->encode(arguments);
     if (step.step->updates()) {
         if (settings_.dry) {
@@ -210,7 +230,7 @@ void Execution::releaseAfter(std::size_t index) {
 
 void Execution::noteStep(std::size_t index, const ProgramStep& step) {
     auto& note = report->steps[index];
-    note.liveBytes = root_.heap()->live();
+    note.liveBytes = root().heap()->live();
     const auto& images = images_[step.result];
     if (!images.empty()) {
         auto& out = report->images[step.result];
@@ -249,9 +269,7 @@ void Execution::run() {
     for (const std::size_t slot : program_.exportedStates)
         if (program_.states[slot].synchronize) MPS::StateBatchSynchronize(states_[slot], commandBuffer_);
     // The graph's own read of each temporary source: the kernels have taken all but the first.
-    for (const auto& held : held_)
-        if (held.temporary->readCount() > 0) held.temporary->setReadCount(held.before - 1);
-    held_.clear();
+    returnHeld();
     if (settings_.dry)
         for (auto& step : program_.steps) step.step->rewind();
     done_ = true;

@@ -46,10 +46,15 @@ private:
     void noteStep(std::size_t index, const ProgramStep& step);
 
     GraphProgram& program_;
-    std::shared_ptr<MTL::CommandBuffer> commandBuffer_;
-    mtl::CommandBuffer& root_;
+    /// The buffer that records now; a callback may have handed over the one of the start.
+    mtl::CommandBuffer& root() { return mtl::rootOf(*commandBuffer_); }
+    /// Lowers the count of every source by the graph's own read.
+    void returnHeld();
+
+    std::shared_ptr<MTL::CommandBuffer> commandBuffer_, start_;
     Settings settings_;
-    std::size_t mark_;
+    std::size_t commands_, handlers_;
+    std::size_t stepsBegun_ = 0;
     bool done_ = false;
     std::vector<MPS::ImageBatch> images_;
     std::vector<MPS::StateBatch> states_;
@@ -58,7 +63,7 @@ private:
     MPS::StateBatch madeStates_;
     struct Held {
         std::shared_ptr<mtl::Temporary> temporary;
-        std::size_t before = 0;
+        std::size_t before = 0, reads = 0;
     };
     std::vector<Held> held_;
 };
