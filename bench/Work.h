@@ -1,0 +1,104 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+
+#include "ops/Backend.h"
+
+/// What an operation must do at least: multiplications and additions, and bytes read and written once each. The figures
+/// that rates and limits are made of.
+namespace pewter::bench {
+
+struct Work {
+    double flops = 0, bytes = 0;
+};
+
+inline double bytesOf(const ops::Tensor& t) {
+    return t.isNull() ? 0.0 : static_cast<double>(t.count()) * static_cast<double>(ops::sizeOf(t.type));
+}
+inline double bytesOf(const ops::Array& a) {
+    return a.isNull() ? 0.0 : static_cast<double>(a.size) * static_cast<double>(ops::sizeOf(a.type));
+}
+template <class... T>
+double bytesOfAll(const T&... t) {
+    return (bytesOf(t) + ...);
+}
+
+/// Two a tap of every output element, padding included.
+inline double convolutionFlops(const ops::Tensor& output, const ops::Tensor& weights) {
+    return 2.0 * static_cast<double>(output.count()) * static_cast<double>(weights.h * weights.w * weights.c);
+}
+
+inline Work workOf(const ops::ConvolutionForward& op) {
+    return {convolutionFlops(op.dst, op.weights), bytesOfAll(op.src, op.weights, op.bias, op.dst)};
+}
+inline Work workOf(const ops::ConvolutionDataGradient& op) {
+    return {convolutionFlops(op.diffDst, op.weights), bytesOfAll(op.diffDst, op.weights, op.diffSrc)};
+}
+inline Work workOf(const ops::ConvolutionWeightsGradient& op) {
+    return {convolutionFlops(op.diffDst, op.diffWeights),
+            bytesOfAll(op.src, op.diffDst, op.diffWeights, op.diffBias)};
+}
+inline Work workOf(const ops::FullyConnectedForward& op) {
+    return {convolutionFlops(op.dst, op.weights), bytesOfAll(op.src, op.weights, op.bias, op.dst)};
+}
+inline Work workOf(const ops::FullyConnectedDataGradient& op) {
+    return {convolutionFlops(op.diffDst, op.weights), bytesOfAll(op.diffDst, op.weights, op.diffSrc)};
+}
+inline Work workOf(const ops::FullyConnectedWeightsGradient& op) {
+    return {convolutionFlops(op.diffDst, op.diffWeights), bytesOfAll(op.src, op.diffDst, op.diffWeights, op.diffBias)};
+}
+// The rest moves more than it computes: only its bytes are counted.
+inline Work workOf(const ops::PoolingForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::PoolingGradient& op) {
+    return {0, (op.type == ops::PoolingType::Max ? bytesOf(op.src) : 0.0) + bytesOfAll(op.diffDst, op.diffSrc)};
+}
+inline Work workOf(const ops::NeuronForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::NeuronGradient& op) { return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)}; }
+inline Work workOf(const ops::SoftMaxForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::SoftMaxGradient& op) { return {0, bytesOfAll(op.dst, op.diffDst, op.diffSrc)}; }
+inline Work workOf(const ops::DropoutForward& op) { return {0, bytesOfAll(op.src, op.dst, op.mask)}; }
+inline Work workOf(const ops::DropoutGradient& op) { return {0, bytesOfAll(op.diffDst, op.mask, op.diffSrc)}; }
+inline Work workOf(const ops::BatchNormalizationStatistics& op) { return {0, bytesOf(op.src)}; }
+inline Work workOf(const ops::BatchNormalizationForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::BatchNormalizationStatisticsGradient& op) { return {0, bytesOfAll(op.src, op.diffDst)}; }
+inline Work workOf(const ops::BatchNormalizationGradient& op) {
+    return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)};
+}
+inline Work workOf(const ops::Arithmetic& op) { return {0, bytesOfAll(op.primary, op.secondary, op.dst)}; }
+inline Work workOf(const ops::ArithmeticGradient& op) { return {0, bytesOfAll(op.diffDst, op.other, op.diffSrc)}; }
+inline Work workOf(const ops::Loss& op) {
+    return {0, bytesOfAll(op.src, op.labels, op.weights, op.gradient, op.loss)};
+}
+/// Read: gradient, values, moments; written: result, moments.
+inline Work workOf(const ops::OptimizerStep& op) {
+    return {0, bytesOfAll(op.gradient, op.values, op.result) + 2 * bytesOfAll(op.first, op.second, op.third)};
+}
+inline Work workOf(const ops::Copy& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::CopyGradient& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::Fill& op) { return {0, bytesOf(op.dst)}; }
+inline Work workOf(const ops::ArrayCopy& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+
+inline std::string extentsOf(const ops::Tensor& t) { return fmt::format("{}x{}x{}x{}", t.n, t.h, t.w, t.c); }
+
+/// The extents that tell two operations of one kind apart.
+template <class Op>
+std::string extentsOf(const Op& op) {
+    if constexpr (requires { op.diffWeights; })
+        return extentsOf(op.src) + ", " + extentsOf(op.diffDst);
+    else if constexpr (requires { op.values; })
+        return fmt::format("{}", op.values.size);
+    else if constexpr (requires { op.src.size; })
+        return fmt::format("{}", op.src.size);
+    else if constexpr (requires { op.src; op.dst; })
+        return extentsOf(op.src) + ", " + extentsOf(op.dst);
+    else if constexpr (requires { op.diffSrc; })
+        return extentsOf(op.diffDst) + ", " + extentsOf(op.diffSrc);
+    else if constexpr (requires { op.src; })
+        return extentsOf(op.src);
+    else
+        return extentsOf(op.dst);
+}
+
+}  // namespace pewter::bench
