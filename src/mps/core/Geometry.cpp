@@ -10,6 +10,8 @@ namespace pewter::mps {
 namespace {
 
 std::int64_t styleOf(MPS::NNPaddingMethod method, const std::string& who) {
+    if ((method & MPS::NNPaddingMethodAlignMask) == MPS::NNPaddingMethodAlign_reserved)
+        throw MTL::Error(who, "padding", "an alignment that is not reserved", fmt::format("{:#x}", method));
     switch (method & MPS::NNPaddingMethodSizeMask) {
         case MPS::NNPaddingMethodSizeValidOnly: return -1;
         case MPS::NNPaddingMethodSizeSame: return 0;
