@@ -10,8 +10,9 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <optional>
+#include <map>
 
+#include "Arguments.h"
 #include "Ceilings.h"
 #include "Problems.h"
 #include "Work.h"
@@ -333,30 +334,11 @@ void addProblems(ops::Backend& backend, const std::filesystem::path& list) {
         }
 }
 
-/// --key VALUE or --key=VALUE, taken out of the arguments.
-std::optional<std::string> takeOption(std::vector<char*>& arguments, const std::string& key) {
-    for (std::size_t i = 1; i < arguments.size(); ++i) {
-        const std::string argument = arguments[i];
-        if (argument.starts_with(key + "=")) {
-            arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i));
-            return argument.substr(key.size() + 1);
-        }
-        if (argument == key) {
-            if (i + 1 == arguments.size()) throw MTL::Error("bench_Ops", key, "a value", "none");
-            const std::string value = arguments[i + 1];
-            arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i),
-                            arguments.begin() + static_cast<std::ptrdiff_t>(i + 2));
-            return value;
-        }
-    }
-    return std::nullopt;
-}
-
 void runBenchmarks(int argc, char** argv) {
     std::vector<char*> arguments(argv, argv + argc);
-    auto& backend = backendNamed(takeOption(arguments, "--device").value_or(ops::backends().front().name));
+    auto& backend = backendNamed(bench::takeOption(arguments, "--device").value_or(ops::backends().front().name));
     std::vector<std::filesystem::path> lists;
-    while (const auto list = takeOption(arguments, "--problems")) lists.push_back(*list);
+    while (const auto list = bench::takeOption(arguments, "--problems")) lists.push_back(*list);
     if (lists.empty())
         for (const char* name : {"mnist", "cifar_resnet18", "elementwise"})
             lists.push_back(std::filesystem::path(__FILE__).parent_path() / "problems" / (std::string(name) + ".txt"));

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "Ceilings.h"
+#include "Work.h"
+#include "ops/Backend.h"
+
+namespace pewter::bench {
+
+/// What one kind of operation on one set of extents took.
+struct ProfileRow {
+    std::string operation, extents;
+    std::uint64_t calls = 0;
+    double seconds = 0;
+    Work work;  ///< of all calls together
+};
+
+/// A device that hands every operation to another one and keeps the time. Operations of one queue run one after the
+/// other, so the times add up to the time of the step.
+class ProfilingBackend final : public ops::Backend {
+public:
+    explicit ProfilingBackend(std::shared_ptr<ops::Backend> inner) : inner_(std::move(inner)) {}
+
+    std::string name() const override { return inner_->name(); }
+    std::string description() const override { return inner_->description(); }
+    int threads() const override { return inner_->threads(); }
+    void* allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+    void deallocate(void* memory, std::size_t bytes) noexcept override { inner_->deallocate(memory, bytes); }
+    std::unique_ptr<ops::Stream> newStream() override { return inner_->newStream(); }
+    bool supports(ops::Type type) const override { return inner_->supports(type); }
+
+#define PEWTER_DECLARE(Op) \
+    void run(const ops::Op& op, ops::Stream& stream) override { timed(#Op, op, stream); }
+    PEWTER_OPS(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
+
+    void clear() {
+        std::lock_guard lock(mutex_);
+        rows_.clear();
+    }
+    std::vector<ProfileRow> rows() const {
+        std::lock_guard lock(mutex_);
+        std::vector<ProfileRow> out;
+        for (const auto& [key, row] : rows_) out.push_back(row);
+        return out;
+    }
+
+private:
+    template <class Op>
+    void timed(const char* name, const Op& op, ops::Stream& stream) {
+        const double start = secondsNow();
+        inner_->run(op, stream);
+        stream.synchronize();
+        const double seconds = secondsNow() - start;
+        const Work work = workOf(op);
+        std::lock_guard lock(mutex_);
+        auto& row = rows_[{name, extentsOf(op)}];
+        if (row.calls == 0) row.operation = name, row.extents = extentsOf(op);
+        ++row.calls;
+        row.seconds += seconds;
+        row.work.flops += work.flops;
+        row.work.bytes += work.bytes;
+    }
+
+    std::shared_ptr<ops::Backend> inner_;
+    mutable std::mutex mutex_;
+    std::map<std::pair<std::string, std::string>, ProfileRow> rows_;
+};
+
+}  // namespace pewter::bench
