@@ -7,8 +7,7 @@ namespace pewter::ops {
 
 enum class PoolingType : std::uint8_t { Max, Average };
 
-/// Max: reads outside follow window.edge (Zero: a 0 takes part; Clamp: the edge pixel); NaN propagates. An outside tap
-/// counts as a tap of its window like any other.
+/// Max: reads outside follow window.edge (Zero: a 0 takes part; Clamp: the edge pixel); NaN propagates.
 /// Average: edge Zero divides by width*height always; edge Clamp cuts the window to the source enlarged by zeroPadX/Y
 /// on every side and divides by that area; a window wholly outside the source gives 0. Dilation is 1 for Average.
 struct PoolingForward {
@@ -19,8 +18,9 @@ struct PoolingForward {
 };
 
 /// diffSrc = adjoint of the pooling at src applied to diffDst; overwrites all of diffSrc, 0 where no window reached.
-/// Max: taps are scanned row by row and the first strictly greater one wins; an outside tap that wins credits nothing
-/// under Zero and the edge pixel it read under Clamp. Only the extents of src matter to Average.
+/// Max: taps are scanned row by row and the first strictly greater one wins. Under Zero an outside tap wins only if 0 is
+/// greater than every tap inside, and credits nothing; under Clamp it counts like any other and credits the edge pixel
+/// that it read. Only the extents of src matter to Average.
 struct PoolingGradient {
     PoolingType type = PoolingType::Max;
     Tensor src, diffDst, diffSrc;

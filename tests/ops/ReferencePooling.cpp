@@ -71,9 +71,9 @@ TEST(ReferencePooling, ATapOutsideThatWinsCreditsNothingUnderZeroAndTheEdgePixel
     EXPECT_EQ(gradient(kMax, {-1, -2}, {1, 10, 100}, {.width = 2, .padLeft = 1}), (Numbers{10, 0}));
     EXPECT_EQ(gradient(kMax, {-1, -2}, {1, 10, 100}, {.width = 2, .padLeft = 1, .edge = kClamp}),
               (Numbers{11, 100}));
-    // The zero outside is scanned first, so it wins the tie on the left and loses it on the right.
+    // The zeros outside lose ties, on the left and on the right.
     EXPECT_EQ(gradient(kMax, {0, -1, 0}, {1, 10, 100, 1000}, {.width = 2, .padLeft = 1}),
-              (Numbers{10, 0, 1100}));
+              (Numbers{11, 0, 1100}));
 }
 
 TEST(ReferencePooling, OverlappingWindowsAddTheirGradients) {

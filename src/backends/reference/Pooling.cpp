@@ -18,20 +18,24 @@ struct Winner {
 Winner winnerOf(const ops::Window& window, const Values& src, std::int64_t n, std::int64_t y, std::int64_t x,
                 std::int64_t c) {
     Winner best;
-    bool first = true;
+    bool first = true, leaves = false;
     for (std::int64_t r = 0; r < window.height; ++r)
         for (std::int64_t q = 0; q < window.width; ++q) {
             const auto v =
                 edgeIndex(y * window.strideY - window.padTop + r * window.dilationY, src.h, window.edge);
             const auto u =
                 edgeIndex(x * window.strideX - window.padLeft + q * window.dilationX, src.w, window.edge);
-            const bool outside = v < 0 || u < 0;
-            const double value = outside ? 0 : src.at(n, v, u, c);
+            if (v < 0 || u < 0) {
+                leaves = true;
+                continue;
+            }
+            const double value = src.at(n, v, u, c);
             // The first NaN wins over everything and stays.
-            if (first || value > best.value || (std::isnan(value) && !std::isnan(best.value)))
-                best = {value, outside ? -1 : v, outside ? -1 : u};
+            if (first || value > best.value || (std::isnan(value) && !std::isnan(best.value))) best = {value, v, u};
             first = false;
         }
+    // The zeros outside lose every tie.
+    if (first || (leaves && best.value < 0)) return {};
     return best;
 }
 

@@ -81,7 +81,8 @@ void maxForwardOf(const PoolingPlan& p, std::int64_t from, std::int64_t to) {
     }
 }
 
-/// Gives the gradient of a window to the tap that wins it: the first largest, or the first NaN.
+/// Gives the gradient of a window to the tap that wins it: the first largest, or the first NaN. The zeros outside win
+/// only where they are larger than all taps inside, and then nobody gets it.
 template <class V, class N, int Side>
 void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_t* rows,
                      const std::int64_t* columns, const float* gradient, float* diff, std::int64_t from,
@@ -92,18 +93,25 @@ void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_
         V best = {};
         N winner = {};
         std::int32_t tap = 0;
+        bool first = true, leaves = false;
         for (std::int64_t r = 0; r < height; ++r)
             for (std::int64_t q = 0; q < width; ++q, ++tap) {
-                V value = {};
-                if ((rows[r] | columns[q]) >= 0) value = loadFrom<V>(image + rows[r] + columns[q] + i);
-                if (tap == 0) {
+                if ((rows[r] | columns[q]) < 0) {
+                    leaves = true;
+                    continue;
+                }
+                const V value = loadFrom<V>(image + rows[r] + columns[q] + i);
+                if (first) {
                     best = value;
+                    winner = N{} + tap;
+                    first = false;
                 } else {
                     const auto take = ((value > best) | (value != value)) & (best == best);
                     best = take ? value : best;
                     winner = take ? N{} + tap : winner;
                 }
             }
+        if (leaves) winner = best < V{} ? N{} - 1 : winner;
         const V g = loadFrom<V>(gradient + i);
         tap = 0;
         for (std::int64_t r = 0; r < height; ++r)
