@@ -49,6 +49,16 @@ public:
     const void* weights() const override { return values.data(); }
     const float* biasTerms() const override { return biases.data(); }
     std::string label() const override { return "weights"; }
+    using MPS::CNNConvolutionDataSource::update;
+    /// Frozen: takes its reads and changes nothing.
+    std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> update(
+        const std::shared_ptr<MTL::CommandBuffer>&,
+        const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
+        const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) override {
+        for (const std::shared_ptr<MPS::State>& state : MPS::StateBatch{gradientState, sourceState})
+            if (state->isTemporary()) state->setReadCount(state->readCount() - 1);
+        return nullptr;
+    }
 
 private:
     std::shared_ptr<MPS::CNNConvolutionDescriptor> descriptor_;
