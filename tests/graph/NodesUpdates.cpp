@@ -1,5 +1,6 @@
 #include <MPS/CNNNormalizationState.hpp>
 #include <MPS/NNGraph.hpp>
+#include <MPS/NNInitialGradientNode.hpp>
 #include <MPS/NNOptimizer.hpp>
 #include <MTL/MTL.hpp>
 
@@ -165,6 +166,28 @@ TEST(NodesUpdates, FiltersThatShareADataSourceChangeTogetherAfterTheLastOfThem) 
     EXPECT_THAT(net.step(), ElementsAre(4, 12));
     // Either gradient is w sum(g x) = 14; each update starts from 2 and gives -5.
     EXPECT_THAT(net.step(), ElementsAre(25, 75));
+}
+
+TEST(NodesUpdates, AnInitialGradientTrainsASumWithoutALoss) {
+    const auto x = MPS::NNImageNode::node();
+    const auto conv = MPS::CNNConvolutionNode::node(x, std::make_shared<OneWeight>(2.0F));
+    const auto ones = MPS::NNInitialGradientNode::node(conv->resultImage());
+    const auto termini = ones->trainingGraph();
+    ASSERT_EQ(termini.size(), 1u);
+    EXPECT_EQ(termini[0]->sources()[0], ones->resultImage());
+    MPS::NNGraph graph(device(), termini[0]->resultImage());
+    graph.setFormat(Format::Float32);
+    const auto step = [&] {
+        const auto commands = device()->newCommandQueue()->commandBuffer();
+        const auto result = graph.encodeBatch(commands, {{pixel(1), pixel(3)}});
+        commands->commit();
+        commands->waitUntilCompleted();
+        return valuesOf(result);
+    };
+    EXPECT_THAT(step(), ElementsAre(2, 2));
+    // 2 - (1 + 3) / 2
+    EXPECT_THAT(step(), ElementsAre(0, 0));
+    EXPECT_THAT(messageOf([&] { ones->gradientFilter(x); }), HasSubstr("its own gradient"));
 }
 
 TEST(NodesUpdates, OnTheHostTheyComeInEncodeOrderEachFollowedByItsReload) {
