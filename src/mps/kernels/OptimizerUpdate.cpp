@@ -100,7 +100,7 @@ bool momentsOf(const MPS::Kernel& kernel, const OptimizerUpdate& update,
         const bool optional = i == 2 || (i == 0 && update.optionalFirst);
         const std::size_t size = lists[i] ? lists[i]->size() : 0;
         if (size == 0 && optional) continue;
-        const auto argument = std::string(update.moments[i]) + "s";
+        const auto argument = std::string(update.moments[i]) + "Vectors";
         if (size == 0 || size > 2)
             throw Error(kernel.name(), argument, "1 or 2 vectors", fmt::format("{}", size));
         if (size != entries)
