@@ -82,9 +82,7 @@ CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(std::sh
 CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(
     const std::shared_ptr<MTL::Device>& device, const CNNConvolutionDescriptor& descriptor)
     : CNNConvolutionWeightsAndBiasesState(StateOwner::of(device), checked(descriptor).weightCount(),
-                                          descriptor.outputFeatureChannels()) {
-    if (!device) throw Error(kWeightsState, "device", "a device", "null");
-}
+                                          descriptor.outputFeatureChannels()) {}
 
 CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(
     std::shared_ptr<MTL::Buffer> weights, std::size_t weightsOffset, std::shared_ptr<MTL::Buffer> biases,
