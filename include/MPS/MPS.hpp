@@ -36,6 +36,8 @@
 #include <MPS/NNGradientState.hpp>
 #include <MPS/NNGraph.hpp>
 #include <MPS/NNImageNode.hpp>
+#include <MPS/NNInitialGradient.hpp>
+#include <MPS/NNInitialGradientNode.hpp>
 #include <MPS/NNNeuronDescriptor.hpp>
 #include <MPS/NNOptimizer.hpp>
 #include <MPS/NNPadding.hpp>

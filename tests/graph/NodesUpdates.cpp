@@ -326,6 +326,38 @@ TEST(NodesUpdates, BatchNormalizationUsesTheBatchInTrainingAndStoredStatisticsOt
     EXPECT_THAT(run(inference, nullptr), ElementsAre(1, 3));
 }
 
+TEST(NodesUpdates, BatchNormalizationsThatShareADataSourceChangeTogetherAfterTheLastOfThem) {
+    const auto x = MPS::NNImageNode::node(name("x")), start = MPS::NNImageNode::node(name("g"));
+    const auto source = std::make_shared<TwoAndFive>();
+    const auto first = MPS::CNNBatchNormalizationNode::node(x, source);
+    const auto second = MPS::CNNBatchNormalizationNode::node(first->resultImage(), source);
+    for (const auto& node : {first, second}) {
+        node->setFlags(MPS::CNNBatchNormalizationFlagsCalculateStatisticsNever);
+        node->resultImage()->setExportFromGraph(true);
+        node->resultImage()->setImageAllocator(MPS::Image::defaultAllocator());
+    }
+    MPS::NNGraph graph(device(), second->trainingGraph(start).at(0)->resultImage());
+    graph.setFormat(Format::Float32);
+    const auto step = [&](std::vector<MPS::ImageBatch>& exported) {
+        const auto commands = device()->newCommandQueue()->commandBuffer();
+        const auto result =
+            graph.encodeBatch(commands, {{pixel(1), pixel(3)}, {pixel(1), pixel(3)}}, {}, &exported, nullptr);
+        commands->commit();
+        commands->waitUntilCompleted();
+        return valuesOf(result);
+    };
+    std::vector<MPS::ImageBatch> exported;
+    // Stored statistics 0 and 1 and gamma 1: the gradient passes through both unchanged.
+    EXPECT_THAT(step(exported), ElementsAre(1, 3));
+    EXPECT_THAT(source->calls, testing::SizeIs(4));
+    exported.clear();
+    // Now y = 2 x + 5 twice.
+    EXPECT_THAT(step(exported), ElementsAre(4, 12));
+    ASSERT_EQ(exported.size(), 2u);
+    EXPECT_THAT(valuesOf(exported[0]), ElementsAre(7, 11));
+    EXPECT_THAT(valuesOf(exported[1]), ElementsAre(19, 27));
+}
+
 TEST(NodesUpdates, TheSingleImageFormTrainsOnAllPicturesOfItsImage) {
     const auto weight = std::make_shared<OneWeight>(2.0F);
     Net net({weight}, kGPU);

@@ -47,7 +47,7 @@ std::unique_ptr<Step> CNNBatchNormalizationNode::compile(Compilation& compilatio
     bool calculates = flags_ == CNNBatchNormalizationFlagsCalculateStatisticsAlways;
     if (flags_ == CNNBatchNormalizationFlagsCalculateStatisticsAutomatic)
         for (const auto& state : NodeAccess::states(*this)) calculates |= compilation.isConsumed(*state);
-    return std::make_unique<BatchNormalizationStep>(kernel, calculates);
+    return std::make_unique<BatchNormalizationStep>(kernel, calculates, compilation);
 }
 
 std::shared_ptr<CNNBatchNormalizationGradientNode> CNNBatchNormalizationGradientNode::node(
@@ -69,8 +69,7 @@ std::unique_ptr<Step> CNNBatchNormalizationGradientNode::compile(Compilation& co
                     "another one");
     auto kernel = prepared(std::make_shared<CNNBatchNormalizationGradient>(compilation.device()), *this);
     if (label().empty()) kernel->setLabel(forward->normalization()->label());
-    return std::make_unique<BatchNormalizationGradientStep>(kernel, forward->normalization(),
-                                                            trainingStyle());
+    return std::make_unique<BatchNormalizationGradientStep>(kernel, *forward, trainingStyle());
 }
 
 }  // namespace MPS

@@ -14,8 +14,12 @@ std::shared_ptr<MPS::CNNBatchNormalizationState> stateOf(const MPS::StateBatch& 
 }  // namespace
 
 BatchNormalizationStep::BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel,
-                                               bool calculatesStatistics)
+                                               bool calculatesStatistics, Compilation& compilation)
     : kernel_(std::move(kernel)) {
+    auto& shared = compilation.shared(kernel_->dataSource().get());
+    if (!shared) shared = std::make_shared<BatchNormalizationGroup>();
+    group_ = std::static_pointer_cast<BatchNormalizationGroup>(shared);
+    group_->addForward(kernel_);
     if (!calculatesStatistics) return;
     statistics_ = std::make_shared<MPS::CNNBatchNormalizationStatistics>(kernel_->device());
     statistics_->setLabel(kernel_->label());
@@ -58,13 +62,15 @@ void BatchNormalizationStep::reloadFromDataSource() {
 }
 
 BatchNormalizationGradientStep::BatchNormalizationGradientStep(
-    std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel,
-    std::shared_ptr<MPS::CNNBatchNormalization> forward, MPS::NNTrainingStyle style)
+    std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel, const BatchNormalizationStep& forward,
+    MPS::NNTrainingStyle style)
     : kernel_(std::move(kernel)),
       statistics_(std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(kernel_->device())),
-      forward_(std::move(forward)),
+      forward_(forward.normalization()),
+      group_(forward.group()),
       style_(style) {
     statistics_->setLabel(kernel_->label());
+    group_->addGradient();
 }
 
 MPS::ImageDescriptor BatchNormalizationGradientStep::describe(
@@ -83,11 +89,12 @@ void BatchNormalizationGradientStep::encode(const StepArguments& arguments) {
     const auto& states = arguments.states[0];
     statistics_->encodeBatch(commandBuffer, singlePictures(gradients), singlePictures(sources),
                              stateOf(states));
-    if (statisticsOnly_) return;
-    if (arguments.batch)
+    if (!statisticsOnly_ && arguments.batch)
         kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
-    else
+    else if (!statisticsOnly_)
         kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], arguments.destinations[0]);
+    group_->encoded(this);
+    if (!updates()) group_->reloadIfComplete(commandBuffer);
 }
 
 void BatchNormalizationGradientStep::update(const StepArguments& arguments) {
@@ -98,18 +105,17 @@ void BatchNormalizationGradientStep::update(const StepArguments& arguments) {
         const ReadDuty first("batchNormalizationState", state);
         const auto gammaAndBeta = dataSource->updateGammaAndBeta(commandBuffer, state);
         first.check(kernel_->name(), "updateGammaAndBeta");
-        if (gammaAndBeta) forward_->reloadGammaAndBeta(commandBuffer, gammaAndBeta);
         const ReadDuty second("batchNormalizationState", state);
         const auto meanAndVariance = dataSource->updateMeanAndVariance(commandBuffer, state);
         second.check(kernel_->name(), "updateMeanAndVariance");
-        if (meanAndVariance) forward_->reloadMeanAndVariance(commandBuffer, meanAndVariance);
+        group_->returned(gammaAndBeta, meanAndVariance);
+        group_->reloadIfComplete(commandBuffer);
         return;
     }
     state->synchronize(commandBuffer);
-    whenCompleted(*commandBuffer, kernel_->name(), [forward = forward_, state] {
-        const auto& source = forward->dataSource();
-        if (source->updateGammaAndBeta(state)) forward->reloadGammaAndBetaFromDataSource();
-        if (source->updateMeanAndVariance(state)) forward->reloadMeanAndVarianceFromDataSource();
+    whenCompleted(*commandBuffer, kernel_->name(), [source = dataSource, group = group_, state] {
+        if (source->updateGammaAndBeta(state)) group->reloadGammaAndBetaFromDataSource();
+        if (source->updateMeanAndVariance(state)) group->reloadMeanAndVarianceFromDataSource();
     });
 }
 

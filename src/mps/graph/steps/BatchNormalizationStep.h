@@ -4,14 +4,17 @@
 #include <memory>
 
 #include "mps/graph/Step.h"
+#include "mps/graph/steps/BatchNormalizationGroup.h"
 
 namespace pewter::mps {
 
 /// Normalisation with the statistics of the batch (two kernels) or with stored ones (one kernel).
 class BatchNormalizationStep : public Step {
 public:
-    BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel, bool calculatesStatistics);
+    BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel, bool calculatesStatistics,
+                           Compilation& compilation);
 
+    const std::shared_ptr<BatchNormalizationGroup>& group() const { return group_; }
     const std::shared_ptr<MPS::CNNBatchNormalization>& normalization() const { return kernel_; }
 
     MPS::Kernel& kernel() override { return *kernel_; }
@@ -28,6 +31,7 @@ public:
 private:
     std::shared_ptr<MPS::CNNBatchNormalization> kernel_;
     std::shared_ptr<MPS::CNNBatchNormalizationStatistics> statistics_;
+    std::shared_ptr<BatchNormalizationGroup> group_;
 };
 
 /// Statistics gradient over the whole batch, then the gradient for the images, then the updates of the data
@@ -35,8 +39,7 @@ private:
 class BatchNormalizationGradientStep : public Step {
 public:
     BatchNormalizationGradientStep(std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel,
-                                   std::shared_ptr<MPS::CNNBatchNormalization> forward,
-                                   MPS::NNTrainingStyle style);
+                                   const BatchNormalizationStep& forward, MPS::NNTrainingStyle style);
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -60,6 +63,7 @@ private:
     std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel_;
     std::shared_ptr<MPS::CNNBatchNormalizationStatisticsGradient> statistics_;
     std::shared_ptr<MPS::CNNBatchNormalization> forward_;
+    std::shared_ptr<BatchNormalizationGroup> group_;
     MPS::NNTrainingStyle style_;
     bool statisticsOnly_ = false;
 };

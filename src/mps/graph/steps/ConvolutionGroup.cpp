@@ -3,7 +3,7 @@
 namespace pewter::mps {
 
 void ConvolutionGroup::reloadIfComplete(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
-    if (seen_.size() < gradientSteps_) return;
+    if (!round_.isComplete()) return;
     const std::size_t kernels = forwards_.size() + gradients_.size();
     for (const auto& state : pending_) {
         // Each reload reads the state; together they take the one read that the update left.

@@ -2,8 +2,9 @@
 
 #include <MPS/CNNConvolution.hpp>
 #include <memory>
-#include <unordered_set>
 #include <vector>
+
+#include "mps/graph/steps/GradientRound.h"
 
 namespace pewter::mps {
 
@@ -14,20 +15,16 @@ public:
     void addForward(std::shared_ptr<MPS::CNNConvolution> kernel) { forwards_.push_back(std::move(kernel)); }
     /// ownWeights: null for a gradient kernel that computes with its forward kernel's parameters.
     void addGradient(std::shared_ptr<MPS::CNNConvolutionGradient> ownWeights) {
-        ++gradientSteps_;
+        round_.add();
         if (ownWeights) gradients_.push_back(std::move(ownWeights));
     }
 
     /// One convolution, one gradient: then the weights may be updated where they lie.
-    bool isSingle() const { return forwards_.size() == 1 && gradients_.empty() && gradientSteps_ == 1; }
+    bool isSingle() const { return forwards_.size() == 1 && gradients_.empty() && round_.steps() == 1; }
 
-    /// A gradient step was encoded. Seen again, it belongs to a new encode of the graph.
+    /// A gradient step was encoded.
     void encoded(const void* step) {
-        if (seen_.size() == gradientSteps_ || seen_.contains(step)) {
-            seen_.clear();
-            pending_.clear();
-        }
-        seen_.insert(step);
+        if (round_.encoded(step)) pending_.clear();
     }
     void returned(std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> state) {
         pending_.push_back(std::move(state));
@@ -39,8 +36,7 @@ public:
 private:
     std::vector<std::shared_ptr<MPS::CNNConvolution>> forwards_;
     std::vector<std::shared_ptr<MPS::CNNConvolutionGradient>> gradients_;
-    std::size_t gradientSteps_ = 0;
-    std::unordered_set<const void*> seen_;
+    GradientRound round_;
     std::vector<std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>> pending_;
 };
 
