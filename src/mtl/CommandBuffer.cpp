@@ -175,6 +175,12 @@ void CommandBuffer::submit(std::vector<std::string> leftovers) {
     queue_->submit(std::static_pointer_cast<CommandBuffer>(shared_from_this()));
 }
 
+void CommandBuffer::truncateTemporaries(std::size_t count) {
+    for (std::size_t i = count; i < temporaries_.size(); ++i)
+        if (temporaries_[i]->readCount() > 0) temporaries_[i]->setReadCount(0);
+    if (count < temporaries_.size()) temporaries_.resize(count);
+}
+
 CommandBuffer::Continuation CommandBuffer::commitAndKeep() {
     requireRecordable("commitAndContinue");
     if (heap_) {

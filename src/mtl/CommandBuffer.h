@@ -63,6 +63,9 @@ public:
     void retain(std::shared_ptr<const void> object);
     const std::shared_ptr<TemporaryHeap>& heap();
     void addTemporary(std::shared_ptr<Temporary> temporary) { temporaries_.push_back(std::move(temporary)); }
+    std::size_t temporaryCount() const { return temporaries_.size(); }
+    /// Gives up every temporary made after the first `count`: their encode failed.
+    void truncateTemporaries(std::size_t count);
     /// Heap and live temporaries, on their way from a committed buffer to the one that continues it.
     struct Continuation {
         std::shared_ptr<TemporaryHeap> heap;

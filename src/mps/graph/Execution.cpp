@@ -52,6 +52,7 @@ Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> 
       settings_(std::move(settings)),
       commands_(mtl::recordingBuffer(*commandBuffer_, settings_.name).commandCount()),
       handlers_(root().completedHandlerCount()),
+      temporaries_(root().temporaryCount()),
       images_(program.images.size()),
       states_(program.states.size()) {}
 
@@ -61,8 +62,8 @@ Execution::~Execution() {
     if (commandBuffer_->rootCommandBuffer() == start_) {
         root().truncate(commands_);
         root().truncateCompletedHandlers(handlers_);
+        root().truncateTemporaries(temporaries_);
     }
-    discard(madeImages_, madeStates_);
     for (auto held = held_.rbegin(); held != held_.rend(); ++held)
         if (held->temporary->readCount() > 0) held->temporary->setReadCount(held->before);
     for (std::size_t i = 0; i < stepsBegun_; ++i) program_.steps[i].step->rewind();
@@ -169,10 +170,9 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     auto& allocator = isResult0 ? *settings_.resultAllocator : *slot.allocator;
     arguments.destinations = allocateDestinations(step.step->kernel(), allocator, commandBuffer_, descriptor,
                                                   arguments.images.empty() ? 1 : arguments.images[0].size());
-    for (const auto& image : arguments.destinations) {
-        if (slot.handle && image->label().empty()) image->setLabel(slot.handle->label());
-        if (image->isTemporary()) madeImages_.push_back(image);
-    }
+    if (slot.handle)
+        for (const auto& image : arguments.destinations)
+            if (image->label().empty()) image->setLabel(slot.handle->label());
     // What leaves the graph leaves with a read for each way out.
     setReads(arguments.destinations, std::max<std::size_t>(slot.reads + slot.results + (slot.exported ? 1 : 0), 1));
     images_[step.result] = arguments.destinations;
@@ -186,7 +186,6 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
     arguments.resultStates = step.step->makeStates(owner, arguments);
     forDistinct(arguments.resultStates, [&](const auto& state) {
         if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
-        if (state->isTemporary()) madeStates_.push_back(state);
     });
     setReads(arguments.resultStates, std::max<std::size_t>(slot.reads + (slot.exported ? 1 : 0), 1));
     states_[step.state] = arguments.resultStates;

@@ -53,14 +53,11 @@ private:
 
     std::shared_ptr<MTL::CommandBuffer> commandBuffer_, start_;
     Settings settings_;
-    std::size_t commands_, handlers_;
+    std::size_t commands_, handlers_, temporaries_;
     std::size_t stepsBegun_ = 0;
     bool done_ = false;
     std::vector<MPS::ImageBatch> images_;
     std::vector<MPS::StateBatch> states_;
-    /// Temporaries that this encode made, to be given up if it fails.
-    MPS::ImageBatch madeImages_;
-    MPS::StateBatch madeStates_;
     struct Held {
         std::shared_ptr<mtl::Temporary> temporary;
         std::size_t before = 0, reads = 0;
