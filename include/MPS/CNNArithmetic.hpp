@@ -9,12 +9,12 @@
 
 namespace MPS {
 
-/// MPSCNNArithmeticGradientState: strides, scales and limits of an arithmetic kernel and, unless the limits are the
-/// defaults, which results lay strictly between them. One an image.
+/// MPSCNNArithmeticGradientState: strides, scales and limits of an arithmetic kernel and, unless the limits
+/// are the defaults, which results lay strictly between them. One an image.
 class PEWTER_API CNNArithmeticGradientState final : public NNBinaryGradientState {
 public:
-    /// For a gradient kernel: geometry of the operand it differentiates and of its source image; the result has the size
-    /// and channels of the operand.
+    /// For a gradient kernel: geometry of the operand it differentiates and of its source image; the result
+    /// has the size and channels of the operand.
     ImageDescriptor destinationImageDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
                                                const StateBatch& sourceStates, Kernel& kernel,
                                                const ImageDescriptor& suggestedDescriptor) override;
@@ -24,7 +24,8 @@ public:
     std::size_t resultFeatureChannels() const { return resultFeatureChannels_; }
 
     /// For CNNArithmetic: maskBytes 0 for no mask.
-    CNNArithmeticGradientState(const StateOwner& owner, std::size_t maskBytes, std::size_t resultFeatureChannels);
+    CNNArithmeticGradientState(const StateOwner& owner, std::size_t maskBytes,
+                               std::size_t resultFeatureChannels);
 
 private:
     std::size_t resultFeatureChannels_;
@@ -36,9 +37,9 @@ using CNNArithmeticGradientStateBatch = std::vector<std::shared_ptr<CNNArithmeti
 /// MPSCNNArithmetic: base of Add, Subtract, Multiply and Divide. With p, s the scales, x, y the operands:
 ///   r = (p x) op (s y) + bias, result = min(max(r, minimumValue), maximumValue), NaN kept
 ///
-/// A stride of 0 in pixels or feature channels broadcasts that operand along that axis; strides are 0 or 1. The result
-/// has the channels of the operand whose channel stride is 1; two such operands must have equally many.
-/// State: CNNArithmeticGradientState, one an image. Source: MPSCNNMath.h.
+/// A stride of 0 in pixels or feature channels broadcasts that operand along that axis; strides are 0 or 1.
+/// The result has the channels of the operand whose channel stride is 1; two such operands must have equally
+/// many. State: CNNArithmeticGradientState, one an image. Source: MPSCNNMath.h.
 class PEWTER_API CNNArithmetic : public CNNBinaryKernel {
 public:
     float primaryScale() const { return primaryScale_; }
@@ -52,7 +53,9 @@ public:
     std::size_t primaryStrideInFeatureChannels() const { return primaryStrideInFeatureChannels_; }
     void setPrimaryStrideInFeatureChannels(std::size_t stride) { primaryStrideInFeatureChannels_ = stride; }
     std::size_t secondaryStrideInFeatureChannels() const { return secondaryStrideInFeatureChannels_; }
-    void setSecondaryStrideInFeatureChannels(std::size_t stride) { secondaryStrideInFeatureChannels_ = stride; }
+    void setSecondaryStrideInFeatureChannels(std::size_t stride) {
+        secondaryStrideInFeatureChannels_ = stride;
+    }
     /// Default -FLT_MAX and FLT_MAX.
     float minimumValue() const { return minimumValue_; }
     void setMinimumValue(float value) { minimumValue_ = value; }
@@ -63,14 +66,15 @@ public:
     using CNNBinaryKernel::encodeBatch;
     /// Fills the state for the gradient kernels.
     /// Objective-C: -encodeToCommandBuffer:primaryImage:secondaryImage:destinationState:destinationImage:
-    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const std::shared_ptr<Image>& primaryImage,
-                const std::shared_ptr<Image>& secondaryImage,
+    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                const std::shared_ptr<Image>& primaryImage, const std::shared_ptr<Image>& secondaryImage,
                 const std::shared_ptr<CNNArithmeticGradientState>& destinationState,
                 const std::shared_ptr<Image>& destinationImage);
-    /// Objective-C: -encodeBatchToCommandBuffer:primaryImages:secondaryImages:destinationStates:destinationImages:
-    void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& primaryImages,
-                     const ImageBatch& secondaryImages, const StateBatch& destinationStates,
-                     const ImageBatch& destinationImages);
+    /// Objective-C:
+    /// -encodeBatchToCommandBuffer:primaryImages:secondaryImages:destinationStates:destinationImages:
+    void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                     const ImageBatch& primaryImages, const ImageBatch& secondaryImages,
+                     const StateBatch& destinationStates, const ImageBatch& destinationImages);
 
     const char* className() const override { return "CNNArithmetic"; }
 
@@ -79,7 +83,8 @@ protected:
 
     /// Value of pewter::ops::ArithmeticType.
     virtual int operation() const = 0;
-    std::size_t resultFeatureChannels(std::size_t primaryChannels, std::size_t secondaryChannels) const override;
+    std::size_t resultFeatureChannels(std::size_t primaryChannels,
+                                      std::size_t secondaryChannels) const override;
     std::shared_ptr<State> newResultState(const StateOwner& owner, const std::shared_ptr<Image>& primaryImage,
                                           const std::shared_ptr<Image>& secondaryImage,
                                           const StateBatch& sourceStates,
@@ -94,7 +99,8 @@ private:
 
     float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     std::size_t primaryStrideInFeatureChannels_ = 1, secondaryStrideInFeatureChannels_ = 1;
-    float minimumValue_ = -std::numeric_limits<float>::max(), maximumValue_ = std::numeric_limits<float>::max();
+    float minimumValue_ = -std::numeric_limits<float>::max(),
+          maximumValue_ = std::numeric_limits<float>::max();
 };
 
 /// MPSCNNAdd: p x + s y + bias.
@@ -147,12 +153,12 @@ protected:
 
 /// MPSCNNArithmeticGradient: the gradient for one operand of an arithmetic kernel, chosen at construction.
 ///
-/// The state's mask, if it has one, multiplies the incoming gradient g first; then e = primaryScale g (Add, Subtract) or
-/// e = primaryScale g secondaryScale z (Multiply); then e is summed over every axis along which the forward pass
-/// broadcast the operand. The kernel sets no scale and no sign by itself: for the operand with forward scale p, the other
-/// with s, primaryScale is p (Add, Subtract), -p (the secondary of Subtract), and p s (Multiply). bias and the limits
-/// are not used. The source image is the operand that is differentiated (only its size matters), for Multiply the
-/// *other* operand. Source: MPSCNNMath.h.
+/// The state's mask, if it has one, multiplies the incoming gradient g first; then e = primaryScale g (Add,
+/// Subtract) or e = primaryScale g secondaryScale z (Multiply); then e is summed over every axis along which
+/// the forward pass broadcast the operand. The kernel sets no scale and no sign by itself: for the operand
+/// with forward scale p, the other with s, primaryScale is p (Add, Subtract), -p (the secondary of Subtract),
+/// and p s (Multiply). bias and the limits are not used. The source image is the operand that is
+/// differentiated (only its size matters), for Multiply the *other* operand. Source: MPSCNNMath.h.
 class PEWTER_API CNNArithmeticGradient : public CNNGradientKernel {
 public:
     float primaryScale() const { return primaryScale_; }
@@ -163,7 +169,9 @@ public:
     void setBias(float bias) { bias_ = bias; }
     /// Broadcast stride of the source image, like secondaryStrideInPixelsX/Y. Default 1.
     std::size_t secondaryStrideInFeatureChannels() const { return secondaryStrideInFeatureChannels_; }
-    void setSecondaryStrideInFeatureChannels(std::size_t stride) { secondaryStrideInFeatureChannels_ = stride; }
+    void setSecondaryStrideInFeatureChannels(std::size_t stride) {
+        secondaryStrideInFeatureChannels_ = stride;
+    }
     float minimumValue() const { return minimumValue_; }
     void setMinimumValue(float value) { minimumValue_ = value; }
     float maximumValue() const { return maximumValue_; }
@@ -193,7 +201,8 @@ private:
 
     float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     std::size_t secondaryStrideInFeatureChannels_ = 1;
-    float minimumValue_ = -std::numeric_limits<float>::max(), maximumValue_ = std::numeric_limits<float>::max();
+    float minimumValue_ = -std::numeric_limits<float>::max(),
+          maximumValue_ = std::numeric_limits<float>::max();
     bool isSecondarySourceFilter_;
 };
 

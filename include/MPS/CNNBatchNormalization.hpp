@@ -51,9 +51,9 @@ public:
     /// Default: FLT_MIN.
     virtual float epsilon() const { return std::numeric_limits<float>::min(); }
 
-    /// Update of scale and bias on the device; lowers the state's read count by one and returns the new values, or null
-    /// for no change. Default: lowers the count and returns null.
-    /// Objective-C: -updateGammaAndBetaWithCommandBuffer:batchNormalizationState:
+    /// Update of scale and bias on the device; lowers the state's read count by one and returns the new
+    /// values, or null for no change. Default: lowers the count and returns null. Objective-C:
+    /// -updateGammaAndBetaWithCommandBuffer:batchNormalizationState:
     virtual std::shared_ptr<CNNNormalizationGammaAndBetaState> updateGammaAndBeta(
         const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
         const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
@@ -64,35 +64,39 @@ public:
         const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
     /// Update on the host; true when the values changed. Default: false.
     /// Objective-C: -updateGammaAndBetaWithBatchNormalizationState:
-    virtual bool updateGammaAndBeta(const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
+    virtual bool updateGammaAndBeta(
+        const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
     /// Objective-C: -updateMeanAndVarianceWithBatchNormalizationState:
-    virtual bool updateMeanAndVariance(const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
+    virtual bool updateMeanAndVariance(
+        const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
 
     /// A copy for a kernel that is copied to `device`, or null to share this object (the default).
     /// Objective-C: -copyWithZone:device:
-    virtual std::shared_ptr<CNNBatchNormalizationDataSource> copy(const std::shared_ptr<MTL::Device>& device) const;
+    virtual std::shared_ptr<CNNBatchNormalizationDataSource> copy(
+        const std::shared_ptr<MTL::Device>& device) const;
 };
 
-/// MPSCNNBatchNormalizationState: collects the statistics and gradients of a batch. One object serves the whole batch.
+/// MPSCNNBatchNormalizationState: collects the statistics and gradients of a batch. One object serves the
+/// whole batch.
 ///
-/// Made by a CNNBatchNormalization; filled by CNNBatchNormalizationStatistics, read by the normalising encode, filled
-/// again by CNNBatchNormalizationStatisticsGradient and read by CNNBatchNormalizationGradient. Each of these but the
-/// first lowers the read count by one a call. Source: MPSCNNBatchNormalization.h.
+/// Made by a CNNBatchNormalization; filled by CNNBatchNormalizationStatistics, read by the normalising
+/// encode, filled again by CNNBatchNormalizationStatisticsGradient and read by CNNBatchNormalizationGradient.
+/// Each of these but the first lowers the read count by one a call. Source: MPSCNNBatchNormalization.h.
 class PEWTER_API CNNBatchNormalizationState final : public NNGradientState {
 public:
     /// The kernel that made the state, or null when it is gone.
     std::shared_ptr<CNNBatchNormalization> batchNormalization() const;
 
-    /// Back to the values at creation: the next statistics encode and the next statistics-gradient encode overwrite what
-    /// is there. Work encoded before is unaffected.   Objective-C: -reset
+    /// Back to the values at creation: the next statistics encode and the next statistics-gradient encode
+    /// overwrite what is there. Work encoded before is unaffected.   Objective-C: -reset
     void reset();
 
-    /// float32, one value a channel (of states made for Float64 images, the batch's own values are float64). gamma and
-    /// beta are the kernel's current values.
+    /// float32, one value a channel (of states made for Float64 images, the batch's own values are float64).
+    /// gamma and beta are the kernel's current values.
     std::shared_ptr<MTL::Buffer> gamma() const;
     std::shared_ptr<MTL::Buffer> beta() const;
-    /// The statistics of all images since the last reset (variance divided by the count of pixels); before any, the
-    /// kernel's stored ones.
+    /// The statistics of all images since the last reset (variance divided by the count of pixels); before
+    /// any, the kernel's stored ones.
     std::shared_ptr<MTL::Buffer> mean();
     std::shared_ptr<MTL::Buffer> variance();
     /// Null until a statistics-gradient encode since the last reset.
@@ -122,12 +126,13 @@ private:
 
 /// MPSCNNBatchNormalization: y = f((x - mean) gamma / sqrt(variance + epsilon) + beta), channel by channel.
 ///
-/// Shapes: [N,H,W,C] to the same. Without a state: the stored statistics (inference). With a state: the state's, whose
-/// read count falls by one. The inherited encodes with a destination state refuse. Source: MPSCNNBatchNormalization.h.
+/// Shapes: [N,H,W,C] to the same. Without a state: the stored statistics (inference). With a state: the
+/// state's, whose read count falls by one. The inherited encodes with a destination state refuse. Source:
+/// MPSCNNBatchNormalization.h.
 class PEWTER_API CNNBatchNormalization final : public CNNKernel {
 public:
-    /// Loads the parameters. Throws MPS::Error for a null data source, one without channels, or one that refuses to load.
-    /// Objective-C: -initWithDevice:dataSource:
+    /// Loads the parameters. Throws MPS::Error for a null data source, one without channels, or one that
+    /// refuses to load. Objective-C: -initWithDevice:dataSource:
     CNNBatchNormalization(std::shared_ptr<MTL::Device> device,
                           std::shared_ptr<CNNBatchNormalizationDataSource> dataSource);
     /// Objective-C: -initWithDevice:dataSource:fusedNeuronDescriptor:
@@ -146,7 +151,8 @@ public:
     using CNNKernel::encodeBatch;
     /// Training: uses the state's statistics.
     /// Objective-C: -encodeToCommandBuffer:sourceImage:batchNormalizationState:destinationImage:
-    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const std::shared_ptr<Image>& sourceImage,
+    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                const std::shared_ptr<Image>& sourceImage,
                 const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
                 const std::shared_ptr<Image>& destinationImage);
     /// Objective-C: -encodeBatchToCommandBuffer:sourceImages:batchNormalizationState:destinationImages:
@@ -165,8 +171,9 @@ public:
     void reloadGammaAndBeta(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                             const std::shared_ptr<CNNNormalizationGammaAndBetaState>& gammaAndBetaState);
     /// Objective-C: -reloadMeanAndVarianceWithCommandBuffer:meanAndVarianceState:
-    void reloadMeanAndVariance(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                               const std::shared_ptr<CNNNormalizationMeanAndVarianceState>& meanAndVarianceState);
+    void reloadMeanAndVariance(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+        const std::shared_ptr<CNNNormalizationMeanAndVarianceState>& meanAndVarianceState);
 
     bool isResultStateReusedAcrossBatch() const override { return true; }
     const char* className() const override { return "CNNBatchNormalization"; }
@@ -190,8 +197,8 @@ private:
 
 /// MPSCNNBatchNormalizationStatistics: adds images to the mean and variance of a state; writes no image.
 ///
-/// Several calls add up; the statistics are those of all pixels since the last reset. Offset and clip rectangle are
-/// ignored, channel offsets are not. The read count stays. Source: MPSCNNBatchNormalization.h.
+/// Several calls add up; the statistics are those of all pixels since the last reset. Offset and clip
+/// rectangle are ignored, channel offsets are not. The read count stays. Source: MPSCNNBatchNormalization.h.
 class PEWTER_API CNNBatchNormalizationStatistics final : public CNNKernel {
 public:
     /// Objective-C: -initWithDevice:
@@ -212,8 +219,8 @@ protected:
 };
 
 /// MPSCNNBatchNormalizationStatisticsGradient: adds to a state the gradients of gamma and beta. With
-/// xh = (x - mean) / sqrt(variance + epsilon), z = gamma xh + beta, dz = g f'(z): beta gets sum dz, gamma sum dz xh,
-/// plain sums over images, rows and columns. Writes no image; lowers the state's read count by one.
+/// xh = (x - mean) / sqrt(variance + epsilon), z = gamma xh + beta, dz = g f'(z): beta gets sum dz, gamma sum
+/// dz xh, plain sums over images, rows and columns. Writes no image; lowers the state's read count by one.
 class PEWTER_API CNNBatchNormalizationStatisticsGradient final : public CNNGradientKernel {
 public:
     /// Objective-C: -initWithDevice:
@@ -223,8 +230,8 @@ public:
                                             const NNNeuronDescriptor& fusedNeuronDescriptor);
 
     /// Objective-C: -encodeBatchToCommandBuffer:sourceGradients:sourceImages:batchNormalizationState:
-    void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceGradients,
-                     const ImageBatch& sourceImages,
+    void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                     const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
                      const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
 
     bool isStateModified() const override { return true; }
@@ -243,9 +250,9 @@ private:
     NNNeuronDescriptor neuron_;
 };
 
-/// MPSCNNBatchNormalizationGradient: the gradient for the source images. With the state's sums over the whole batch of m
-/// pixels: dx = gamma / sqrt(variance + epsilon) (dz - sum dz / m - xh sum(dz xh) / m); with a state that holds stored
-/// statistics the two means are left out. Lowers the state's read count by one.
+/// MPSCNNBatchNormalizationGradient: the gradient for the source images. With the state's sums over the whole
+/// batch of m pixels: dx = gamma / sqrt(variance + epsilon) (dz - sum dz / m - xh sum(dz xh) / m); with a
+/// state that holds stored statistics the two means are left out. Lowers the state's read count by one.
 class PEWTER_API CNNBatchNormalizationGradient final : public CNNGradientKernel {
 public:
     /// Objective-C: -initWithDevice:
@@ -262,8 +269,8 @@ public:
                            const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
                            const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
     /// Objective-C: …batchNormalizationState:destinationGradients:
-    void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceGradients,
-                     const ImageBatch& sourceImages,
+    void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                     const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
                      const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
                      const ImageBatch& destinationGradients);
 
@@ -276,7 +283,8 @@ protected:
     const char* acceptedState() const override { return "CNNBatchNormalizationState"; }
     bool accepts(const State& state) const override;
     ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     void validate(const pewter::mps::BinaryEncoding& encoding) const override;
     void record(pewter::mps::BinaryEncoding& encoding) override;
 

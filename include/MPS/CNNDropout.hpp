@@ -13,11 +13,13 @@ struct DropoutAccess;
 
 namespace MPS {
 
-/// MPSCNNDropoutGradientState: the mask that one forward encode drew, and the parameters that drew it. One an image.
+/// MPSCNNDropoutGradientState: the mask that one forward encode drew, and the parameters that drew it. One an
+/// image.
 class PEWTER_API CNNDropoutGradientState final : public NNGradientState {
 public:
-    /// One byte a mask element, 0 or 1, in the order row, column, channel. For debugging; undefined before the encode,
-    /// which must have completed. Throws MPS::Error for a temporary state.   Objective-C: -maskData
+    /// One byte a mask element, 0 or 1, in the order row, column, channel. For debugging; undefined before
+    /// the encode, which must have completed. Throws MPS::Error for a temporary state.   Objective-C:
+    /// -maskData
     std::vector<std::uint8_t> maskData();
 
     const MTL::Size& maskStrideInPixels() const { return maskStride_; }
@@ -45,14 +47,15 @@ using CNNDropoutGradientStateBatch = std::vector<std::shared_ptr<CNNDropoutGradi
 
 /// MPSCNNDropout: y = k x / keepProbability, k drawn from {0, 1} with P(k = 1) = keepProbability.
 ///
-/// Shapes: [N,H,W,C] to the same. The draw of an element depends on seed, the number of encodes of this kernel so far,
-/// the image's index in the batch and the element's index in the mask (Philox 4x32-10), so that every device draws the
-/// same masks. State: CNNDropoutGradientState, one an image. Source: MPSCNNDropout.h.
+/// Shapes: [N,H,W,C] to the same. The draw of an element depends on seed, the number of encodes of this
+/// kernel so far, the image's index in the batch and the element's index in the mask (Philox 4x32-10), so
+/// that every device draws the same masks. State: CNNDropoutGradientState, one an image. Source:
+/// MPSCNNDropout.h.
 class PEWTER_API CNNDropout final : public CNNKernel {
 public:
-    /// maskStrideInPixels: each of width, height, depth (channels) 1 for a value of its own per coordinate, 0 for one
-    /// value along that dimension. Throws MPS::Error for a probability outside (0, 1) or another stride.
-    /// Objective-C: -initWithDevice:keepProbability:seed:maskStrideInPixels:
+    /// maskStrideInPixels: each of width, height, depth (channels) 1 for a value of its own per coordinate, 0
+    /// for one value along that dimension. Throws MPS::Error for a probability outside (0, 1) or another
+    /// stride. Objective-C: -initWithDevice:keepProbability:seed:maskStrideInPixels:
     CNNDropout(std::shared_ptr<MTL::Device> device, float keepProbability, std::uint64_t seed = 0,
                const MTL::Size& maskStrideInPixels = {1, 1, 1});
 
@@ -83,8 +86,8 @@ private:
 
 /// MPSCNNDropoutGradient: dx = g * mask / keepProbability with the mask of the state.
 ///
-/// Element (row, column) takes mask element (row + secondaryOffset.y, column + secondaryOffset.x); outside it, 0.
-/// The source image is not read; its size is the result's.
+/// Element (row, column) takes mask element (row + secondaryOffset.y, column + secondaryOffset.x); outside
+/// it, 0. The source image is not read; its size is the result's.
 class PEWTER_API CNNDropoutGradient final : public CNNGradientKernel {
 public:
     /// The three parameters must be the forward kernel's.
@@ -104,7 +107,8 @@ protected:
     const char* acceptedState() const override { return "CNNDropoutGradientState"; }
     bool accepts(const State& state) const override;
     ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     void validate(const pewter::mps::BinaryEncoding& encoding) const override;
     void record(pewter::mps::BinaryEncoding& encoding) override;
 

@@ -28,13 +28,20 @@ enum class CNNLossType : std::uint32_t {
 };
 
 /// MPSCNNReductionType.
-enum class CNNReductionType : std::int32_t { None = 0, Sum = 1, Mean = 2, SumByNonZeroWeights = 3, Count = 4 };
+enum class CNNReductionType : std::int32_t {
+    None = 0,
+    Sum = 1,
+    Mean = 2,
+    SumByNonZeroWeights = 3,
+    Count = 4
+};
 
-/// MPSCNNLossDataDescriptor: float32 values of labels or weights in host memory, and how they lie there. Holds a copy.
+/// MPSCNNLossDataDescriptor: float32 values of labels or weights in host memory, and how they lie there.
+/// Holds a copy.
 class PEWTER_API CNNLossDataDescriptor {
 public:
-    /// size: width, height, and channels as depth; tightly packed. Throws MPS::Error for null, a zero extent, or fewer
-    /// bytes than that needs.   Objective-C: +cnnLossDataDescriptorWithData:layout:size:
+    /// size: width, height, and channels as depth; tightly packed. Throws MPS::Error for null, a zero extent,
+    /// or fewer bytes than that needs.   Objective-C: +cnnLossDataDescriptorWithData:layout:size:
     static CNNLossDataDescriptor cnnLossDataDescriptor(const void* data, std::size_t bytes, DataLayout layout,
                                                        const MTL::Size& size);
     static CNNLossDataDescriptor cnnLossDataDescriptor(const std::vector<float>& data, DataLayout layout,
@@ -49,7 +56,8 @@ public:
     std::size_t bytesPerImage() const { return bytesPerImage_; }
     void setBytesPerImage(std::size_t bytes) { bytesPerImage_ = bytes; }
 
-    /// The values in the order row, column, channel. Throws MPS::Error when the strides lead outside the data.
+    /// The values in the order row, column, channel. Throws MPS::Error when the strides lead outside the
+    /// data.
     std::vector<float> values() const;
 
 private:
@@ -65,15 +73,15 @@ class CNNLossLabels;
 /// MPSCNNLossLabelsBatch: one object an image.
 using CNNLossLabelsBatch = std::vector<std::shared_ptr<CNNLossLabels>>;
 
-/// MPSCNNLossLabels: labels, optional weights, and where the loss goes. A state that CNNLoss reads and writes; plain, so
-/// its read count is 0. Source: MPSCNNLoss.h.
+/// MPSCNNLossLabels: labels, optional weights, and where the loss goes. A state that CNNLoss reads and
+/// writes; plain, so its read count is 0. Source: MPSCNNLoss.h.
 class PEWTER_API CNNLossLabels final : public State {
 public:
     /// Copies the data; the loss image is 1 x 1 x 1.   Objective-C: -initWithDevice:labelsDescriptor:
     CNNLossLabels(std::shared_ptr<MTL::Device> device, const CNNLossDataDescriptor& labelsDescriptor);
-    /// lossImageSize: {1,1,1} for a reducing loss, the labels' size (depth: channels) for CNNReductionType::None. Throws
-    /// MPS::Error for another, and for weights of another size.
-    /// Objective-C: -initWithDevice:lossImageSize:labelsDescriptor:weightsDescriptor:
+    /// lossImageSize: {1,1,1} for a reducing loss, the labels' size (depth: channels) for
+    /// CNNReductionType::None. Throws MPS::Error for another, and for weights of another size. Objective-C:
+    /// -initWithDevice:lossImageSize:labelsDescriptor:weightsDescriptor:
     CNNLossLabels(std::shared_ptr<MTL::Device> device, const MTL::Size& lossImageSize,
                   const CNNLossDataDescriptor& labelsDescriptor,
                   const CNNLossDataDescriptor* weightsDescriptor = nullptr);
@@ -83,13 +91,15 @@ public:
                   std::shared_ptr<Image> labelsImage, std::shared_ptr<Image> weightsImage);
     ~CNNLossLabels() override;
 
-    /// Labels for a batch whose images lie back to back, so that one operation serves them all. An extension; labels
-    /// made one by one work as well. weightsDescriptors is empty or as long as labelsDescriptors.
-    static CNNLossLabelsBatch batch(const std::shared_ptr<MTL::Device>& device, const MTL::Size& lossImageSize,
+    /// Labels for a batch whose images lie back to back, so that one operation serves them all. An extension;
+    /// labels made one by one work as well. weightsDescriptors is empty or as long as labelsDescriptors.
+    static CNNLossLabelsBatch batch(const std::shared_ptr<MTL::Device>& device,
+                                    const MTL::Size& lossImageSize,
                                     const std::vector<CNNLossDataDescriptor>& labelsDescriptors,
                                     const std::vector<CNNLossDataDescriptor>& weightsDescriptors = {});
     /// The same around a batch of label images (and weight images, or none); only the loss images are new.
-    static CNNLossLabelsBatch batch(const std::shared_ptr<MTL::Device>& device, const MTL::Size& lossImageSize,
+    static CNNLossLabelsBatch batch(const std::shared_ptr<MTL::Device>& device,
+                                    const MTL::Size& lossImageSize,
                                     const std::vector<std::shared_ptr<Image>>& labelsImages,
                                     const std::vector<std::shared_ptr<Image>>& weightsImages = {});
 
@@ -140,14 +150,14 @@ struct PEWTER_API CNNLossDescriptor {
 
 /// MPSCNNLoss: the loss of predictions against labels, and its gradient, in one encode.
 ///
-/// The destination image receives the gradient weight * w * dl/dy (the reduction does not divide it), of the source's
-/// size; the loss goes to the labels' lossImage. SoftMaxCrossEntropy takes logits. Labels and weights have the source's
-/// size. Encodes without labels refuse. Formulas: CNNLoss in the documentation of Apple's MPSCNNLoss.h; for hinge labels
-/// 0 and 1 stand for -1 and 1.
+/// The destination image receives the gradient weight * w * dl/dy (the reduction does not divide it), of the
+/// source's size; the loss goes to the labels' lossImage. SoftMaxCrossEntropy takes logits. Labels and
+/// weights have the source's size. Encodes without labels refuse. Formulas: CNNLoss in the documentation of
+/// Apple's MPSCNNLoss.h; for hinge labels 0 and 1 stand for -1 and 1.
 class PEWTER_API CNNLoss final : public CNNKernel {
 public:
-    /// Throws MPS::Error for an unknown type, CosineDistance with a reduction other than Sum, and a smoothing outside
-    /// [0, 1].   Objective-C: -initWithDevice:lossDescriptor:
+    /// Throws MPS::Error for an unknown type, CosineDistance with a reduction other than Sum, and a smoothing
+    /// outside [0, 1].   Objective-C: -initWithDevice:lossDescriptor:
     CNNLoss(std::shared_ptr<MTL::Device> device, const CNNLossDescriptor& lossDescriptor);
 
     CNNLossType lossType() const { return descriptor_.lossType; }
@@ -160,8 +170,9 @@ public:
     float delta() const { return descriptor_.delta; }
 
     /// Objective-C: -encodeToCommandBuffer:sourceImage:labels:destinationImage:
-    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const std::shared_ptr<Image>& sourceImage,
-                const std::shared_ptr<CNNLossLabels>& labels, const std::shared_ptr<Image>& destinationImage);
+    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                const std::shared_ptr<Image>& sourceImage, const std::shared_ptr<CNNLossLabels>& labels,
+                const std::shared_ptr<Image>& destinationImage);
     /// Returns the gradient.   Objective-C: -encodeToCommandBuffer:sourceImage:labels:
     std::shared_ptr<Image> encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                   const std::shared_ptr<Image>& sourceImage,
@@ -170,8 +181,8 @@ public:
     void encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceImages,
                      const CNNLossLabelsBatch& labels, const ImageBatch& destinationImages);
     /// Objective-C: -encodeBatchToCommandBuffer:sourceImages:labels:
-    ImageBatch encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceImages,
-                           const CNNLossLabelsBatch& labels);
+    ImageBatch encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                           const ImageBatch& sourceImages, const CNNLossLabelsBatch& labels);
 
     bool isStateModified() const override { return true; }
     const char* className() const override { return "CNNLoss"; }

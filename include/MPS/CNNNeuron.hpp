@@ -9,8 +9,8 @@
 
 namespace MPS {
 
-/// MPSCNNNeuron: an activation function, element by element; reads outside the source follow edgeMode() before the
-/// function is applied. Shapes: [N,H,W,C] to the same. The functions stand at CNNNeuronType.
+/// MPSCNNNeuron: an activation function, element by element; reads outside the source follow edgeMode()
+/// before the function is applied. Shapes: [N,H,W,C] to the same. The functions stand at CNNNeuronType.
 /// State: NNGradientState, one an image. Source: MPSCNNNeuron.h.
 class PEWTER_API CNNNeuron : public CNNKernel {
 public:
@@ -39,7 +39,8 @@ private:
     NNNeuronDescriptor descriptor_;
 };
 
-/// MPSCNNNeuronGradient: dx = g f'(x). The source image is the forward *input*. There is no gradient for the parameters.
+/// MPSCNNNeuronGradient: dx = g f'(x). The source image is the forward *input*. There is no gradient for the
+/// parameters.
 class PEWTER_API CNNNeuronGradient final : public CNNGradientKernel {
 public:
     /// The descriptor is the forward kernel's.   Objective-C: -initWithDevice:neuronDescriptor:
@@ -59,7 +60,8 @@ public:
 protected:
     bool accepts(const State& state) const override;
     ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     void validate(const pewter::mps::BinaryEncoding& encoding) const override;
     void record(pewter::mps::BinaryEncoding& encoding) override;
 
@@ -83,7 +85,8 @@ public:
     const char* className() const override { return "CNNNeuronReLU"; }
 };
 
-/// MPSCNNNeuronPReLU: x, or a[channel] x below 0. Copies `count` slopes.   Objective-C: -initWithDevice:a:count:
+/// MPSCNNNeuronPReLU: x, or a[channel] x below 0. Copies `count` slopes.   Objective-C:
+/// -initWithDevice:a:count:
 class PEWTER_API CNNNeuronPReLU final : public CNNNeuron {
 public:
     CNNNeuronPReLU(std::shared_ptr<MTL::Device> device, const float* a, std::size_t count);

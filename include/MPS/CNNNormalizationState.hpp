@@ -6,8 +6,8 @@
 
 namespace MPS {
 
-/// MPSCNNNormalizationGammaAndBetaState: scale and bias on their way into a normalisation kernel; float32, one value a
-/// channel (more are ignored). Source: MPSCNNNormalizationWeights.h.
+/// MPSCNNNormalizationGammaAndBetaState: scale and bias on their way into a normalisation kernel; float32,
+/// one value a channel (more are ignored). Source: MPSCNNNormalizationWeights.h.
 class PEWTER_API CNNNormalizationGammaAndBetaState final : public State {
 public:
     /// Wraps the buffers without copying. Throws MPS::Error for null.   Objective-C: -initWithGamma:beta:
@@ -31,7 +31,8 @@ private:
 class PEWTER_API CNNNormalizationMeanAndVarianceState final : public State {
 public:
     /// Wraps the buffers without copying. Throws MPS::Error for null.   Objective-C: -initWithMean:variance:
-    CNNNormalizationMeanAndVarianceState(std::shared_ptr<MTL::Buffer> mean, std::shared_ptr<MTL::Buffer> variance);
+    CNNNormalizationMeanAndVarianceState(std::shared_ptr<MTL::Buffer> mean,
+                                         std::shared_ptr<MTL::Buffer> variance);
     /// Read count 1; a reload lowers it.
     /// Objective-C: +temporaryStateWithCommandBuffer:numberOfFeatureChannels:
     static std::shared_ptr<CNNNormalizationMeanAndVarianceState> temporaryState(

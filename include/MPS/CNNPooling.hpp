@@ -13,9 +13,9 @@ namespace MPS {
 ///
 /// With E = (k - 1) * dilation + 1, output pixel i of an axis reads the source at
 ///   offset + stride * i + m * dilation - floor(E / 2),   m = 0 ... k - 1
-/// so that even windows reach one pixel further to the left and top. Shapes: [N,H,W,C] to [N,Ho,Wo,C], Ho and Wo from
-/// the padding policy: ceil((H + v (E - 1)) / stride), v = -1 valid, 0 same, 1 full.
-/// State: NNGradientState, one an image. Source: MPSCNNPooling.h.
+/// so that even windows reach one pixel further to the left and top. Shapes: [N,H,W,C] to [N,Ho,Wo,C], Ho and
+/// Wo from the padding policy: ceil((H + v (E - 1)) / stride), v = -1 valid, 0 same, 1 full. State:
+/// NNGradientState, one an image. Source: MPSCNNPooling.h.
 class PEWTER_API CNNPooling : public CNNKernel {
 public:
     const char* className() const override { return "CNNPooling"; }
@@ -32,7 +32,8 @@ protected:
 
 /// MPSCNNPoolingMax: the largest value of each window; NaN propagates.
 ///
-/// Reads outside the source follow edgeMode(): under Zero a 0 takes part, under Clamp the nearest edge pixel does.
+/// Reads outside the source follow edgeMode(): under Zero a 0 takes part, under Clamp the nearest edge pixel
+/// does.
 class PEWTER_API CNNPoolingMax : public CNNPooling {
 public:
     /// Stride 1. Throws MPS::Error for a zero size.   Objective-C: -initWithDevice:kernelWidth:kernelHeight:
@@ -56,9 +57,9 @@ class PEWTER_API CNNDilatedPoolingMax final : public CNNPoolingMax {
 public:
     /// Throws MPS::Error for a zero. Objective-C:
     /// -initWithDevice:kernelWidth:kernelHeight:dilationRateX:dilationRateY:strideInPixelsX:strideInPixelsY:
-    CNNDilatedPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                         std::size_t dilationRateX, std::size_t dilationRateY, std::size_t strideInPixelsX,
-                         std::size_t strideInPixelsY);
+    CNNDilatedPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                         std::size_t kernelHeight, std::size_t dilationRateX, std::size_t dilationRateY,
+                         std::size_t strideInPixelsX, std::size_t strideInPixelsY);
 
     const char* className() const override { return "CNNDilatedPoolingMax"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
@@ -66,10 +67,10 @@ public:
 
 /// MPSCNNPoolingAverage: the mean of each window.
 ///
-/// edgeMode Zero: sum of the pixels inside divided by kernelWidth * kernelHeight, always. Clamp: the window is cut to
-/// the source enlarged by zeroPadSizeX/Y on every side, and its area there divides. A window wholly outside gives 0.
-/// An encode that returns its image under a padding policy with the bit ExcludeEdges sets edgeMode Clamp and the zero
-/// pad sizes that the policy applied (Caffe's rule).
+/// edgeMode Zero: sum of the pixels inside divided by kernelWidth * kernelHeight, always. Clamp: the window
+/// is cut to the source enlarged by zeroPadSizeX/Y on every side, and its area there divides. A window wholly
+/// outside gives 0. An encode that returns its image under a padding policy with the bit ExcludeEdges sets
+/// edgeMode Clamp and the zero pad sizes that the policy applied (Caffe's rule).
 class PEWTER_API CNNPoolingAverage final : public CNNPooling {
 public:
     /// Stride 1. Throws MPS::Error for a zero size.   Objective-C: -initWithDevice:kernelWidth:kernelHeight:
@@ -89,7 +90,8 @@ public:
 
 protected:
     ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     void record(pewter::mps::UnaryEncoding& encoding) override;
     std::shared_ptr<pewter::mps::ForwardRecord> captureRecord(const Image& source,
                                                               const Image& destination) const override;
@@ -100,10 +102,10 @@ private:
 
 /// MPSCNNPoolingGradient: base of the pooling gradients.
 ///
-/// The incoming gradient is read from primaryOffset on, sourceSize() pixels of it; pixel primaryOffset + i is the one
-/// that window i wrote, and secondaryOffset is the centre of window 0. A gradient pixel belongs to the forward source's
-/// pixel of the same position; those that no window reached are 0. Encodes that return their image take all this from
-/// the state; kernelOffsetX/Y must be 0. Source: MPSCNNPooling.h.
+/// The incoming gradient is read from primaryOffset on, sourceSize() pixels of it; pixel primaryOffset + i is
+/// the one that window i wrote, and secondaryOffset is the centre of window 0. A gradient pixel belongs to
+/// the forward source's pixel of the same position; those that no window reached are 0. Encodes that return
+/// their image take all this from the state; kernelOffsetX/Y must be 0. Source: MPSCNNPooling.h.
 class PEWTER_API CNNPoolingGradient : public CNNGradientKernel {
 public:
     /// Default: everything from primaryOffset on. Intersected with the incoming gradient.
@@ -115,39 +117,43 @@ public:
 
 protected:
     CNNPoolingGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                       std::size_t strideInPixelsX, std::size_t strideInPixelsY, std::size_t dilationRateX = 1,
-                       std::size_t dilationRateY = 1);
+                       std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+                       std::size_t dilationRateX = 1, std::size_t dilationRateY = 1);
 
     ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     void validate(const pewter::mps::BinaryEncoding& encoding) const override;
     bool accepts(const State& state) const override;
     /// Whether the state's forward class is the one this kernel differentiates.
     virtual bool isGradientOf(const pewter::mps::ForwardRecord& forward) const = 0;
 
 private:
-    MTL::Size sourceSize_{std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max(),
+    MTL::Size sourceSize_{std::numeric_limits<std::uint64_t>::max(),
+                          std::numeric_limits<std::uint64_t>::max(),
                           std::numeric_limits<std::uint64_t>::max()};
 };
 
-/// MPSCNNPoolingMaxGradient: each window's gradient goes to its maximum, found again in the source image: taps are
-/// scanned row by row and the first strictly greater one wins. A tap outside that wins credits nothing under Zero (it
-/// wins only if 0 is greater than every tap inside) and the edge pixel it read under Clamp.
+/// MPSCNNPoolingMaxGradient: each window's gradient goes to its maximum, found again in the source image:
+/// taps are scanned row by row and the first strictly greater one wins. A tap outside that wins credits
+/// nothing under Zero (it wins only if 0 is greater than every tap inside) and the edge pixel it read under
+/// Clamp.
 class PEWTER_API CNNPoolingMaxGradient : public CNNPoolingGradient {
 public:
     /// Stride 1. Throws MPS::Error for a zero size.   Objective-C: -initWithDevice:kernelWidth:kernelHeight:
-    CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight);
+    CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                          std::size_t kernelHeight);
     /// Objective-C: -initWithDevice:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
-    CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                          std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+    CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                          std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY);
 
     const char* className() const override { return "CNNPoolingMaxGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 
 protected:
-    CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                          std::size_t strideInPixelsX, std::size_t strideInPixelsY, std::size_t dilationRateX,
-                          std::size_t dilationRateY);
+    CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                          std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+                          std::size_t dilationRateX, std::size_t dilationRateY);
     bool isGradientOf(const pewter::mps::ForwardRecord& forward) const override;
     void record(pewter::mps::BinaryEncoding& encoding) override;
 };
@@ -158,23 +164,25 @@ public:
     /// Objective-C:
     /// -initWithDevice:kernelWidth:kernelHeight:dilationRateX:dilationRateY:strideInPixelsX:strideInPixelsY:
     CNNDilatedPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
-                                 std::size_t kernelHeight, std::size_t dilationRateX, std::size_t dilationRateY,
-                                 std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+                                 std::size_t kernelHeight, std::size_t dilationRateX,
+                                 std::size_t dilationRateY, std::size_t strideInPixelsX,
+                                 std::size_t strideInPixelsY);
 
     const char* className() const override { return "CNNDilatedPoolingMaxGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 };
 
-/// MPSCNNPoolingAverageGradient: each window's gradient is spread evenly over its pixels. Only the size of the source
-/// image matters. zeroPadSizeX/Y and the edge mode are those of the forward kernel.
+/// MPSCNNPoolingAverageGradient: each window's gradient is spread evenly over its pixels. Only the size of
+/// the source image matters. zeroPadSizeX/Y and the edge mode are those of the forward kernel.
 class PEWTER_API CNNPoolingAverageGradient final : public CNNPoolingGradient {
 public:
     /// Stride 1. Throws MPS::Error for a zero size.   Objective-C: -initWithDevice:kernelWidth:kernelHeight:
     CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
                               std::size_t kernelHeight);
     /// Objective-C: -initWithDevice:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
-    CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                              std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+    CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                              std::size_t kernelHeight, std::size_t strideInPixelsX,
+                              std::size_t strideInPixelsY);
 
     std::size_t zeroPadSizeX() const { return zeroPadSizeX_; }
     void setZeroPadSizeX(std::size_t pixels) { zeroPadSizeX_ = pixels; }

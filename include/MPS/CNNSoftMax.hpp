@@ -7,8 +7,9 @@
 
 namespace MPS {
 
-/// MPSCNNSoftMax: probabilities from scores, across the channels of each pixel: exp(x_k) / sum_j exp(x_j), shifted by
-/// the maximum. Shapes: [N,H,W,C] to the same. State: NNGradientState, one an image. Source: MPSCNNSoftMax.h.
+/// MPSCNNSoftMax: probabilities from scores, across the channels of each pixel: exp(x_k) / sum_j exp(x_j),
+/// shifted by the maximum. Shapes: [N,H,W,C] to the same. State: NNGradientState, one an image. Source:
+/// MPSCNNSoftMax.h.
 class PEWTER_API CNNSoftMax : public CNNKernel {
 public:
     /// Objective-C: -initWithDevice:
@@ -40,14 +41,15 @@ protected:
 
 /// MPSCNNSoftMaxGradient: s_k (g_k - sum_j g_j s_j), s the forward kernel's result.
 ///
-/// The source image of this kernel is the forward *result*, not its input. A gradient pixel belongs to the result's
-/// pixel of the same position.
+/// The source image of this kernel is the forward *result*, not its input. A gradient pixel belongs to the
+/// result's pixel of the same position.
 class PEWTER_API CNNSoftMaxGradient : public CNNGradientKernel {
 public:
     /// Objective-C: -initWithDevice:
     explicit CNNSoftMaxGradient(std::shared_ptr<MTL::Device> device);
 
-    /// Forward offset, channels and edge mode are facts of the forward input; what this kernel reads is the result.
+    /// Forward offset, channels and edge mode are facts of the forward input; what this kernel reads is the
+    /// result.
     void configure(const pewter::mps::ForwardRecord& forward) override;
     const char* className() const override { return "CNNSoftMaxGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
@@ -55,7 +57,8 @@ public:
 protected:
     virtual bool isLogarithm() const { return false; }
     ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates, const ImageDescriptor& suggested) override;
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     bool accepts(const State& state) const override;
     void validate(const pewter::mps::BinaryEncoding& encoding) const override;
     void record(pewter::mps::BinaryEncoding& encoding) override;

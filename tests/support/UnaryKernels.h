@@ -35,7 +35,8 @@ inline MPS::ImageBatch imagesOf(const DevicePtr& device, const Extents& e, const
     return imageOf(device, e.w, e.h, e.c, values, format, e.n)->batchRepresentation();
 }
 
-/// Whether `gradient` is the derivative of objective at x, by central differences (GradientCheck.h has the bounds).
+/// Whether `gradient` is the derivative of objective at x, by central differences (GradientCheck.h has the
+/// bounds).
 inline testing::AssertionResult isDerivative(const Numbers& gradient, const Numbers& x,
                                              const std::function<double(const Numbers&)>& objective) {
     constexpr double kStep = 0x1p-17;
@@ -63,7 +64,8 @@ inline Numbers distinct(Random& random, std::size_t count, double scale = 0x1p-7
     Numbers values(count);
     for (std::size_t i = 0; i < count; ++i) values[i] = (static_cast<double>(i) + 0.5) * scale;
     for (std::size_t i = count; i > 1; --i)
-        std::swap(values[i - 1], values[static_cast<std::size_t>(random.integer(0, static_cast<std::int64_t>(i) - 1))]);
+        std::swap(values[i - 1],
+                  values[static_cast<std::size_t>(random.integer(0, static_cast<std::int64_t>(i) - 1))]);
     for (std::size_t i = 0; i < count; ++i)
         if (random.coin()) values[i] = -values[i];
     return values;
@@ -128,13 +130,15 @@ public:
             backward->encodeBatch(commands, gs, seconds, states, dxs);
         }
         for (const auto& state : states) {
-            EXPECT_EQ(state->readCount(), 0u) << "the gradient encode is the only reader of " << state->className();
+            EXPECT_EQ(state->readCount(), 0u)
+                << "the gradient encode is the only reader of " << state->className();
         }
         finish(commands);
         return {read(ys), read(dxs), out};
     }
 
-    /// Central differences of the result's dot product with a fixed gradient; images of double on `reference`.
+    /// Central differences of the result's dot product with a fixed gradient; images of double on
+    /// `reference`.
     void checkGradient(const Extents& e, const Numbers& x, Random& random, const Way& way = {}) const {
         Numbers g;
         const auto gradient = [&](std::size_t count) {
@@ -160,8 +164,10 @@ public:
             for (const bool given : {false, true})
                 for (const bool temporary : {false, true}) {
                     const auto again = run(e, x, gradient, Format::Float32, {memory, given, temporary});
-                    EXPECT_EQ(again.y, first.y) << forward->className() << " on " << forward->device()->name();
-                    EXPECT_EQ(again.dx, first.dx) << backward->className() << " on " << forward->device()->name();
+                    EXPECT_EQ(again.y, first.y)
+                        << forward->className() << " on " << forward->device()->name();
+                    EXPECT_EQ(again.dx, first.dx)
+                        << backward->className() << " on " << forward->device()->name();
                 }
     }
 };

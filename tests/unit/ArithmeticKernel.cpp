@@ -64,11 +64,12 @@ struct Operation {
     };
 
     Result run(const DevicePtr& device, const Extents& ep, const Numbers& primary, const Extents& es,
-               const Numbers& secondary, const std::function<Numbers(std::size_t)>& g, Format format = Format::Float32,
-               Memory memory = Memory::Together, bool given = false) const {
+               const Numbers& secondary, const std::function<Numbers(std::size_t)>& g,
+               Format format = Format::Float32, Memory memory = Memory::Together, bool given = false) const {
         const auto k = kernel(device);
         const auto commands = device->newCommandQueue()->commandBuffer();
-        const auto ps = imagesOf(device, ep, primary, format, memory), ss = imagesOf(device, es, secondary, format, memory);
+        const auto ps = imagesOf(device, ep, primary, format, memory),
+                   ss = imagesOf(device, es, secondary, format, memory);
         MPS::ImageBatch ys;
         MPS::StateBatch states;
         if (out.count() > 0 || given) {
@@ -122,9 +123,11 @@ TEST(ArithmeticKernel, AgreesWithPyTorchWithBroadcastingScalesAndLimits) {
             const auto r = o.run(device, extentsOf(c.at("primary")), numbers(c.at("primary")),
                                  extentsOf(c.at("secondary")), numbers(c.at("secondary")),
                                  [&](std::size_t) { return numbers(c.at("g")); });
-            EXPECT_TRUE(allNear(r.y, numbers(c.at("result")), 4e-6)) << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(r.y, numbers(c.at("result")), 4e-6))
+                << c.at("name") << " on " << device->name();
             if (o.type == "Divide") continue;
-            EXPECT_TRUE(allNear(r.dPrimary, numbers(c.at("dPrimary")), 8e-6)) << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(r.dPrimary, numbers(c.at("dPrimary")), 8e-6))
+                << c.at("name") << " on " << device->name();
             EXPECT_TRUE(allNear(r.dSecondary, numbers(c.at("dSecondary")), 8e-6))
                 << c.at("name") << " on " << device->name();
         }
@@ -135,7 +138,8 @@ TEST(ArithmeticKernel, GradientsAreTheDerivativesForEveryPlacementAndBroadcast) 
     const auto device = MTL::copyDevice("reference");
     for (const auto* type : {"Add", "Subtract", "Multiply"})
         for (const auto edge : {MPS::ImageEdgeMode::Zero, MPS::ImageEdgeMode::Clamp})
-            for (const auto& [sx, sy, sc] : {std::tuple{1u, 1u, 1u}, {0u, 1u, 1u}, {0u, 0u, 1u}, {0u, 0u, 0u}, {1u, 1u, 0u}}) {
+            for (const auto& [sx, sy, sc] :
+                 {std::tuple{1u, 1u, 1u}, {0u, 1u, 1u}, {0u, 0u, 1u}, {0u, 0u, 0u}, {1u, 1u, 0u}}) {
                 Operation o{.type = type, .p = 0.75f, .s = -1.5f, .bias = 0.25f};
                 o.sx = sx, o.sy = sy, o.sc = sc;
                 o.minimum = -1.0f;
@@ -144,7 +148,8 @@ TEST(ArithmeticKernel, GradientsAreTheDerivativesForEveryPlacementAndBroadcast) 
                 o.secondaryOffset = {0, 1, 0};
                 o.clip = {{1, 0, 0}, {3, 3, 1}};
                 o.out = {2, 3, 5, 4};
-                // The secondary operand is larger than 1 along broadcast axes, too: one element of it is read.
+                // The secondary operand is larger than 1 along broadcast axes, too: one element of it is
+                // read.
                 const Extents ep{2, 3, 4, 4}, es{2, 3, 3, 4};
                 auto p = uniform(random, ep.count()), s = uniform(random, es.count());
                 Numbers g;
@@ -153,19 +158,26 @@ TEST(ArithmeticKernel, GradientsAreTheDerivativesForEveryPlacementAndBroadcast) 
                     return g;
                 };
                 const auto r = o.run(device, ep, p, es, s, draw, Format::Float64);
-                EXPECT_TRUE(isDerivative(r.dPrimary, p, [&](const Numbers& x) {
-                    return dot(o.run(device, ep, x, es, s, draw, Format::Float64).y, g);
-                })) << type << " primary, strides " << sx << sy << sc;
-                EXPECT_TRUE(isDerivative(r.dSecondary, s, [&](const Numbers& x) {
-                    return dot(o.run(device, ep, p, es, x, draw, Format::Float64).y, g);
-                })) << type << " secondary, strides " << sx << sy << sc;
+                EXPECT_TRUE(isDerivative(r.dPrimary, p,
+                                         [&](const Numbers& x) {
+                                             return dot(o.run(device, ep, x, es, s, draw, Format::Float64).y,
+                                                        g);
+                                         }))
+                    << type << " primary, strides " << sx << sy << sc;
+                EXPECT_TRUE(isDerivative(r.dSecondary, s,
+                                         [&](const Numbers& x) {
+                                             return dot(o.run(device, ep, p, es, x, draw, Format::Float64).y,
+                                                        g);
+                                         }))
+                    << type << " secondary, strides " << sx << sy << sc;
             }
 }
 
 TEST(ArithmeticKernel, EveryWayToEncodeGivesTheSameBits) {
     Random random(52);
     const Extents e{3, 4, 3, 5}, line{3, 1, 3, 5};
-    const auto a = uniform(random, e.count()), b = uniform(random, line.count()), g = uniform(random, e.count());
+    const auto a = uniform(random, e.count()), b = uniform(random, line.count()),
+               g = uniform(random, e.count());
     for (const auto& device : weightedDevices()) {
         Operation o{.type = "Multiply", .p = 2, .s = 0.5f};
         o.sy = 0;
@@ -198,7 +210,8 @@ TEST(ArithmeticKernel, OneObjectAsBothOperandsIsReadTwice) {
     const auto commands = device->newCommandQueue()->commandBuffer();
     MPS::CNNNeuron copy(device, MPS::NNNeuronDescriptor());
     MPS::CNNMultiply multiply(device);
-    const auto t = std::dynamic_pointer_cast<MPS::TemporaryImage>(copy.encode(commands, imageOf(device, 2, 1, 1, {3, 4})));
+    const auto t = std::dynamic_pointer_cast<MPS::TemporaryImage>(
+        copy.encode(commands, imageOf(device, 2, 1, 1, {3, 4})));
     const auto y = imageOf(device, 2, 1, 1);
     EXPECT_THAT(sentenceOf([&] { multiply.encode(commands, t, t, y); }), HasSubstr("CNNMultiply"));
     t->setReadCount(2);
@@ -213,32 +226,40 @@ TEST(ArithmeticKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto commands = device->newCommandQueue()->commandBuffer();
     MPS::CNNAdd add(device);
     add.setLabel("join");
-    const auto a = imageOf(device, 2, 2, 4, Numbers(16, 1)), b = imageOf(device, 2, 2, 3), y = imageOf(device, 2, 2, 4);
-    EXPECT_THAT(sentenceOf([&] { add.encode(commands, a, b, y); }),
-                HasSubstr("CNNAdd 'join': secondaryImage: expected 4 feature channels, as the primary image has, found 3"));
+    const auto a = imageOf(device, 2, 2, 4, Numbers(16, 1)), b = imageOf(device, 2, 2, 3),
+               y = imageOf(device, 2, 2, 4);
+    EXPECT_THAT(
+        sentenceOf([&] { add.encode(commands, a, b, y); }),
+        HasSubstr(
+            "CNNAdd 'join': secondaryImage: expected 4 feature channels, as the primary image has, found 3"));
     add.setSecondaryStrideInPixelsX(2);
-    EXPECT_THAT(sentenceOf([&] { add.encode(commands, a, a, y); }), HasSubstr("secondaryStrideInPixelsX: expected 0 or 1, found 2"));
+    EXPECT_THAT(sentenceOf([&] { add.encode(commands, a, a, y); }),
+                HasSubstr("secondaryStrideInPixelsX: expected 0 or 1, found 2"));
     add.setSecondaryStrideInPixelsX(1);
     MPS::CNNMultiply multiply(device);
     const auto state = add.resultState(a, a, {}, y);
     add.setMaximumValue(3);
     EXPECT_THAT(sentenceOf([&] {
-                    add.encode(commands, a, a, std::dynamic_pointer_cast<MPS::CNNArithmeticGradientState>(state), y);
+                    add.encode(commands, a, a,
+                               std::dynamic_pointer_cast<MPS::CNNArithmeticGradientState>(state), y);
                 }),
                 HasSubstr("destinationState: expected one made for 4 channels and a mask of 16 bytes"));
     add.setMaximumValue(std::numeric_limits<float>::max());
     add.encode(commands, a, a, std::dynamic_pointer_cast<MPS::CNNArithmeticGradientState>(state), y);
     MPS::CNNMultiplyGradient foreign(device, false);
     MPS::CNNAddGradient gradient(device, true);
-    EXPECT_THAT(sentenceOf([&] { foreign.encode(commands, y, a, state); }),
-                HasSubstr("gradientState: expected a state made by CNNMultiply, found one made by CNNAdd 'join'"));
+    EXPECT_THAT(
+        sentenceOf([&] { foreign.encode(commands, y, a, state); }),
+        HasSubstr("gradientState: expected a state made by CNNMultiply, found one made by CNNAdd 'join'"));
     MPS::CNNNeuron neuron(device, MPS::NNNeuronDescriptor());
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, y, a, neuron.resultState(a, {}, y)); }),
                 HasSubstr("gradientState: expected a CNNArithmeticGradientState, found a NNGradientState"));
     const auto dx = imageOf(device, 2, 2, 4);
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, b, a, state, dx); }),
                 HasSubstr("sourceGradient: expected 4 feature channels"));
-    EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, imageOf(device, 2, 2, 4), imageOf(device, 1, 2, 4), state, dx); }),
+    EXPECT_THAT(sentenceOf([&] {
+                    gradient.encode(commands, imageOf(device, 2, 2, 4), imageOf(device, 1, 2, 4), state, dx);
+                }),
                 HasSubstr("sourceImage: expected the secondary operand of CNNAdd 'join': 2 x 2"));
     gradient.setSecondaryStrideInFeatureChannels(0);
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, imageOf(device, 2, 2, 4), a, state, dx); }),

@@ -54,9 +54,9 @@ struct Training {
 };
 
 /// One step, with the batch in `pieces` calls of every kernel.
-Training train(const DevicePtr& device, const std::shared_ptr<Values>& source, const NNNeuronDescriptor& neuron,
-               const Extents& e, const Numbers& x, const Numbers& g, std::size_t pieces = 1,
-               Memory memory = Memory::Together, Format format = Format::Float32) {
+Training train(const DevicePtr& device, const std::shared_ptr<Values>& source,
+               const NNNeuronDescriptor& neuron, const Extents& e, const Numbers& x, const Numbers& g,
+               std::size_t pieces = 1, Memory memory = Memory::Together, Format format = Format::Float32) {
     const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, source, neuron);
     MPS::CNNBatchNormalizationStatistics statistics(device);
     MPS::CNNBatchNormalizationStatisticsGradient sums(device, neuron);
@@ -64,12 +64,14 @@ Training train(const DevicePtr& device, const std::shared_ptr<Values>& source, c
     const auto commands = device->newCommandQueue()->commandBuffer();
     const auto xs = imagesOf(device, e, x, format, memory), gs = imagesOf(device, e, g, format, memory),
                ys = imagesOf(device, e, x, format, memory), dxs = imagesOf(device, e, x, format, memory);
-    const auto state = std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(xs[0], {}, ys[0]));
+    const auto state =
+        std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(xs[0], {}, ys[0]));
     const auto each = [&](const auto& body) {
         for (std::size_t i = 0; i < pieces; ++i) {
             const auto cut = [&](const MPS::ImageBatch& all) {
-                return MPS::ImageBatch(all.begin() + static_cast<std::ptrdiff_t>(i * all.size() / pieces),
-                                       all.begin() + static_cast<std::ptrdiff_t>((i + 1) * all.size() / pieces));
+                return MPS::ImageBatch(
+                    all.begin() + static_cast<std::ptrdiff_t>(i * all.size() / pieces),
+                    all.begin() + static_cast<std::ptrdiff_t>((i + 1) * all.size() / pieces));
             };
             body(cut);
         }
@@ -108,10 +110,11 @@ TEST(BatchNormalizationKernel, TrainingAgreesWithPyTorch) {
             source->g = floats(c.at("gamma"));
             source->b = floats(c.at("beta"));
             source->eps = c.at("epsilon").get<float>();
-            const auto r = train(device, source, neuronFrom(c.at("neuron")), e, numbers(c.at("x")), numbers(c.at("g")));
+            const auto r =
+                train(device, source, neuronFrom(c.at("neuron")), e, numbers(c.at("x")), numbers(c.at("g")));
             const auto near = [&](const Numbers& actual, const char* key) {
-                EXPECT_TRUE(allNear(actual, numbers(c.at(key)), 2e-5)) << c.at("name") << ", " << key << " on "
-                                                                       << device->name();
+                EXPECT_TRUE(allNear(actual, numbers(c.at(key)), 2e-5))
+                    << c.at("name") << ", " << key << " on " << device->name();
             };
             near(r.y, "y");
             near(r.dx, "dx");
@@ -137,7 +140,8 @@ TEST(BatchNormalizationKernel, InferenceUsesTheStoredStatistics) {
             const auto commands = device->newCommandQueue()->commandBuffer();
             const auto ys = kernel.encodeBatch(commands, imagesOf(device, e, numbers(c.at("x"))));
             finish(commands);
-            EXPECT_TRUE(allNear(read(ys), numbers(c.at("y")), 4e-6)) << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(read(ys), numbers(c.at("y")), 4e-6))
+                << c.at("name") << " on " << device->name();
         }
 }
 
@@ -152,15 +156,18 @@ TEST(BatchNormalizationKernel, GradientsAreTheDerivatives) {
     EXPECT_TRUE(isDerivative(r.dx, x, [&](const Numbers& moved) {
         return dot(train(device, source, neuron, e, moved, g, 1, Memory::Together, Format::Float64).y, g);
     }));
-    // gamma and beta are float32 numbers: a step that is exact there, and what a step of 2^-10 leaves of f'''.
+    // gamma and beta are float32 numbers: a step that is exact there, and what a step of 2^-10 leaves of
+    // f'''.
     for (auto [parameter, expected] : {std::pair{&source->g, &r.dgamma}, {&source->b, &r.dbeta}})
         for (std::size_t i = 0; i < e.c; ++i) {
             const float at = (*parameter)[i];
             (*parameter)[i] = at + 0x1p-10f;
             const double high = (*parameter)[i];
-            const double above = dot(train(device, source, neuron, e, x, g, 1, Memory::Together, Format::Float64).y, g);
+            const double above =
+                dot(train(device, source, neuron, e, x, g, 1, Memory::Together, Format::Float64).y, g);
             (*parameter)[i] = at - 0x1p-10f;
-            const double below = dot(train(device, source, neuron, e, x, g, 1, Memory::Together, Format::Float64).y, g);
+            const double below =
+                dot(train(device, source, neuron, e, x, g, 1, Memory::Together, Format::Float64).y, g);
             EXPECT_NEAR((*expected)[i], (above - below) / (high - (*parameter)[i]), 1e-5);
             (*parameter)[i] = at;
         }
@@ -173,8 +180,12 @@ TEST(BatchNormalizationKernel, TwoSubBatchesEqualOneBatch) {
     const auto source = drawn(random, e.c);
     for (const auto& device : weightedDevices()) {
         const auto one = train(device, source, {}, e, x, g), two = train(device, source, {}, e, x, g, 2);
-        for (const auto& [a, b] : {std::pair{one.y, two.y}, {one.dx, two.dx}, {one.mean, two.mean},
-                                   {one.variance, two.variance}, {one.dgamma, two.dgamma}, {one.dbeta, two.dbeta}})
+        for (const auto& [a, b] : {std::pair{one.y, two.y},
+                                   {one.dx, two.dx},
+                                   {one.mean, two.mean},
+                                   {one.variance, two.variance},
+                                   {one.dgamma, two.dgamma},
+                                   {one.dbeta, two.dbeta}})
             EXPECT_TRUE(allNear(a, b, 4e-6)) << device->name();
         const auto loose = train(device, source, {}, e, x, g, 1, Memory::Loose);
         EXPECT_EQ(loose.y, one.y) << "loose images, " << device->name();
@@ -241,7 +252,8 @@ TEST(BatchNormalizationKernel, StatisticsAfterAGradientPassStartAfresh) {
     const auto device = MTL::copyDevice("reference");
     const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, std::make_shared<Values>(1));
     const auto commands = device->newCommandQueue()->commandBuffer();
-    const auto a = imageOf(device, 2, 1, 1, {1, 3}), b = imageOf(device, 2, 1, 1, {10, 14}), g = imageOf(device, 2, 1, 1, {1, 2});
+    const auto a = imageOf(device, 2, 1, 1, {1, 3}), b = imageOf(device, 2, 1, 1, {10, 14}),
+               g = imageOf(device, 2, 1, 1, {1, 2});
     const auto state = std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(a, {}, a));
     MPS::CNNBatchNormalizationStatistics statistics(device);
     MPS::CNNBatchNormalizationStatisticsGradient sums(device);
@@ -267,7 +279,8 @@ TEST(BatchNormalizationKernel, WithStoredStatisticsTheGradientLeavesTheMeansOut)
         const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, source);
         const auto commands = device->newCommandQueue()->commandBuffer();
         const auto x = imageOf(device, 2, 1, 1, {1, 3}), g = imageOf(device, 2, 1, 1, {5, 7});
-        const auto state = std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(x, {}, x));
+        const auto state =
+            std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(x, {}, x));
         MPS::CNNBatchNormalizationStatisticsGradient sums(device);
         MPS::CNNBatchNormalizationGradient gradient(device);
         gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
@@ -288,9 +301,10 @@ TEST(BatchNormalizationKernel, ReloadsReachTheKernelAndStatesThatWereMadeBefore)
         const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, source);
         EXPECT_EQ(source->loads, source->purges);
         const auto queue = device->newCommandQueue();
-        const auto x = imageOf(device, 1, 1, 2, {3, 4}), a = imageOf(device, 1, 1, 2), b = imageOf(device, 1, 1, 2),
-                   c = imageOf(device, 1, 1, 2);
-        const auto state = std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(x, {}, a));
+        const auto x = imageOf(device, 1, 1, 2, {3, 4}), a = imageOf(device, 1, 1, 2),
+                   b = imageOf(device, 1, 1, 2), c = imageOf(device, 1, 1, 2);
+        const auto state =
+            std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(x, {}, a));
         const auto commands = queue->commandBuffer();
         kernel->encode(commands, x, a);
         source->g = {2, 3};
@@ -298,16 +312,17 @@ TEST(BatchNormalizationKernel, ReloadsReachTheKernelAndStatesThatWereMadeBefore)
         kernel->encode(commands, x, b);
         const auto pair = MPS::CNNNormalizationGammaAndBetaState::temporaryState(commands, 5);
         EXPECT_EQ(pair->readCount(), 1u);
-        const auto values = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(bufferOf(device, {10, 20, 99}),
-                                                                                     bufferOf(device, {1, 2, 99}));
+        const auto values = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(
+            bufferOf(device, {10, 20, 99}), bufferOf(device, {1, 2, 99}));
         kernel->reloadGammaAndBeta(commands, values);
         kernel->encode(commands, x, c);
         kernel->reloadGammaAndBeta(commands, pair);
         EXPECT_EQ(pair->readCount(), 0u);
-        EXPECT_THAT(sentenceOf([&] { kernel->reloadGammaAndBeta(commands, pair); }), HasSubstr("read count 0"));
+        EXPECT_THAT(sentenceOf([&] { kernel->reloadGammaAndBeta(commands, pair); }),
+                    HasSubstr("read count 0"));
         kernel->reloadGammaAndBeta(commands, values);
-        const auto moments = std::make_shared<MPS::CNNNormalizationMeanAndVarianceState>(bufferOf(device, {6, 7}),
-                                                                                         bufferOf(device, {8, 9}));
+        const auto moments = std::make_shared<MPS::CNNNormalizationMeanAndVarianceState>(
+            bufferOf(device, {6, 7}), bufferOf(device, {8, 9}));
         kernel->reloadMeanAndVariance(commands, moments);
         finish(commands);
         EXPECT_EQ(read(*a), (Numbers{3, 4})) << device->name();
@@ -340,7 +355,8 @@ TEST(BatchNormalizationKernel, TheOptionalUpdatesConsumeOneReadAndChangeNothing)
 
 TEST(BatchNormalizationKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto device = MTL::copyDevice("reference");
-    EXPECT_THAT(sentenceOf([&] { MPS::CNNBatchNormalization(device, nullptr); }), HasSubstr("dataSource: expected"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNBatchNormalization(device, nullptr); }),
+                HasSubstr("dataSource: expected"));
     const auto broken = std::make_shared<Values>(2);
     broken->loadable = false;
     EXPECT_THAT(sentenceOf([&] { MPS::CNNBatchNormalization(device, broken); }),
@@ -361,8 +377,9 @@ TEST(BatchNormalizationKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     EXPECT_THAT(sentenceOf([&] { kernel->encode(commands, x, &out, false); }), HasSubstr("inherited forms"));
     EXPECT_THAT(sentenceOf([&] { kernel->encode(commands, x, std::shared_ptr<MPS::State>(state), y); }),
                 HasSubstr("inherited forms"));
-    EXPECT_THAT(sentenceOf([&] { kernel->encode(commands, x, std::shared_ptr<CNNBatchNormalizationState>(), y); }),
-                HasSubstr("found null"));
+    EXPECT_THAT(
+        sentenceOf([&] { kernel->encode(commands, x, std::shared_ptr<CNNBatchNormalizationState>(), y); }),
+        HasSubstr("found null"));
     MPS::CNNBatchNormalizationStatistics statistics(device);
     MPS::CNNBatchNormalizationStatisticsGradient sums(device);
     MPS::CNNBatchNormalizationGradient gradient(device);

@@ -142,15 +142,15 @@ TEST(DropoutKernel, GradientIsTheDerivativeForEveryPlacementOfTheResult) {
                     pair.forward->setOffset({dx, dy, 0});
                     pair.forward->setEdgeMode(edge);
                     pair.forward->setClipRect({{1, 0, 0}, {3, 4, 1}});
-                    return pair.run(
-                        e, values,
-                        [&](std::size_t count) {
-                            if (g.size() != count) g = uniform(random, count);
-                            return g;
-                        },
-                        Format::Float64, {Memory::Together, true, true});
+                    return pair.run(e, values,
+                                    [&](std::size_t count) {
+                                        if (g.size() != count) g = uniform(random, count);
+                                        return g;
+                                    },
+                                    Format::Float64, {Memory::Together, true, true});
                 };
-                EXPECT_TRUE(isDerivative(run(x).dx, x, [&](const Numbers& moved) { return dot(run(moved).y, g); }));
+                EXPECT_TRUE(
+                    isDerivative(run(x).dx, x, [&](const Numbers& moved) { return dot(run(moved).y, g); }));
             }
 }
 
@@ -168,15 +168,19 @@ TEST(DropoutKernel, TheSecondaryOffsetShiftsTheMaskAndOutsideItIsZero) {
     const auto mask = maskOf(state);
     Numbers expected;
     for (std::size_t i = 0; i < 4; ++i)
-        expected.push_back(i < 3 ? static_cast<float>(3 * (static_cast<double>(i) + 1) * mask[i + 1] / 0.75) : 0);
+        expected.push_back(i < 3 ? static_cast<float>(3 * (static_cast<double>(i) + 1) * mask[i + 1] / 0.75)
+                                 : 0);
     EXPECT_EQ(read(*dx), expected);
 }
 
 TEST(DropoutKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto device = MTL::copyDevice("reference");
     for (const float keep : {0.0f, 1.0f, -1.0f, std::numeric_limits<float>::quiet_NaN()})
-        EXPECT_THAT(sentenceOf([&] { MPS::CNNDropout(device, keep); }), HasSubstr("CNNDropout: keepProbability"));
-    EXPECT_THAT(sentenceOf([&] { MPS::CNNDropoutGradient(device, 0.5f, 0, {2, 1, 1}); }),
+        EXPECT_THAT(sentenceOf([&] { MPS::CNNDropout(device, keep); }),
+                    HasSubstr("CNNDropout: keepProbability"));
+    EXPECT_THAT(sentenceOf([&] {
+                    MPS::CNNDropoutGradient(device, 0.5f, 0, {2, 1, 1});
+                }),
                 HasSubstr("maskStrideInPixels: expected 0 or 1"));
     const auto queue = device->newCommandQueue();
     const auto commands = queue->commandBuffer();
@@ -191,8 +195,10 @@ TEST(DropoutKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto foreign = neuron.resultState(x, {}, y);
     EXPECT_THAT(sentenceOf([&] { pair.forward->encode(commands, x, foreign, y); }),
                 HasSubstr("destinationState: expected a CNNDropoutGradientState, found a NNGradientState"));
-    EXPECT_THAT(sentenceOf([&] { pair.forward->encodeBatch(commands, {x, x}, MPS::StateBatch{state, state},
-                                                           {y, imageOf(device, 4, 2, 4)}); }),
+    EXPECT_THAT(sentenceOf([&] {
+                    pair.forward->encodeBatch(commands, {x, x}, MPS::StateBatch{state, state},
+                                              {y, imageOf(device, 4, 2, 4)});
+                }),
                 HasSubstr("a state of its own for every image"));
     EXPECT_THAT(sentenceOf([&] { pair.backward->encode(commands, y, x, foreign); }),
                 HasSubstr("CNNDropoutGradient 'drop': gradientState: expected a CNNDropoutGradientState"));
@@ -205,6 +211,7 @@ TEST(DropoutKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     pair.forward->encode(commands, x, temporary, y);
     const auto dx = imageOf(device, 4, 2, 4);
     pair.backward->encode(commands, imageOf(device, 4, 2, 4, Numbers(32, 1)), x, temporary, dx);
-    EXPECT_THAT(sentenceOf([&] { pair.backward->encode(commands, y, x, temporary, dx); }), HasSubstr("read count 0"));
+    EXPECT_THAT(sentenceOf([&] { pair.backward->encode(commands, y, x, temporary, dx); }),
+                HasSubstr("read count 0"));
     finish(commands);
 }

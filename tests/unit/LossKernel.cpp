@@ -34,7 +34,8 @@ MPS::CNNLossLabelsBatch labelsOf(const DevicePtr& device, const Extents& e, cons
     if (memory == Memory::Together) return CNNLossLabels::batch(device, size, data, weightData);
     MPS::CNNLossLabelsBatch batch;
     for (std::size_t n = 0; n < e.n; ++n)
-        batch.push_back(std::make_shared<CNNLossLabels>(device, size, data[n], weights.empty() ? nullptr : &weightData[n]));
+        batch.push_back(std::make_shared<CNNLossLabels>(device, size, data[n],
+                                                        weights.empty() ? nullptr : &weightData[n]));
     return batch;
 }
 
@@ -63,7 +64,8 @@ Result run(const DevicePtr& device, const CNNLossDescriptor& d, const Extents& e
 }
 
 CNNLossDescriptor descriptorOf(const Json& c, CNNReductionType reduction, bool across) {
-    auto d = CNNLossDescriptor::cnnLossDescriptor(static_cast<CNNLossType>(c.at("value").get<int>()), reduction);
+    auto d =
+        CNNLossDescriptor::cnnLossDescriptor(static_cast<CNNLossType>(c.at("value").get<int>()), reduction);
     d.reduceAcrossBatch = across;
     d.weight = c.at("weight").get<float>();
     d.labelSmoothing = c.at("labelSmoothing").get<float>();
@@ -98,7 +100,8 @@ TEST(LossKernel, EveryTypeAndReductionAgreesWithPyTorch) {
                         expected[0] = c.at(name).get<double>();
                     else
                         expected = numbers(c.at(name));
-                    EXPECT_TRUE(allNear(r.loss, expected, 2e-5)) << c.at("name") << ", " << name << " on " << device->name();
+                    EXPECT_TRUE(allNear(r.loss, expected, 2e-5))
+                        << c.at("name") << ", " << name << " on " << device->name();
                     EXPECT_TRUE(allNear(r.gradient, numbers(c.at("gradient")), 1e-5))
                         << c.at("name") << ", " << name << " on " << device->name();
                 }
@@ -130,9 +133,11 @@ TEST(LossKernel, TheGradientIsTheDerivativeOfTheSummedLoss) {
         for (std::size_t i = 0; i < x.size(); ++i) {
             const double step = 0x1p-17, at = x[i];
             x[i] = at + step;
-            const double above = dot(run(device, d, e, x, labels(), Memory::Together, false, Format::Float64).loss, ones);
+            const double above =
+                dot(run(device, d, e, x, labels(), Memory::Together, false, Format::Float64).loss, ones);
             x[i] = at - step;
-            const double below = dot(run(device, d, e, x, labels(), Memory::Together, false, Format::Float64).loss, ones);
+            const double below =
+                dot(run(device, d, e, x, labels(), Memory::Together, false, Format::Float64).loss, ones);
             x[i] = at;
             numeric.push_back((above - below) / (2 * step));
         }
@@ -153,7 +158,8 @@ TEST(LossKernel, EveryWayToEncodeGivesTheSameBits) {
             for (const auto memory : {Memory::Together, Memory::Loose})
                 for (const auto labelMemory : {Memory::Together, Memory::Loose})
                     for (const bool given : {false, true}) {
-                        const auto again = run(device, d, e, x, labelsOf(device, e, t, {}, reduces, labelMemory), memory, given);
+                        const auto again = run(
+                            device, d, e, x, labelsOf(device, e, t, {}, reduces, labelMemory), memory, given);
                         EXPECT_EQ(again.gradient, first.gradient) << device->name();
                         EXPECT_EQ(again.loss, first.loss) << device->name();
                     }
@@ -162,11 +168,13 @@ TEST(LossKernel, EveryWayToEncodeGivesTheSameBits) {
 
 TEST(LossKernel, OneImageByItself) {
     for (const auto& device : weightedDevices()) {
-        MPS::CNNLoss kernel(device, CNNLossDescriptor::cnnLossDescriptor(CNNLossType::MeanSquaredError, CNNReductionType::Sum));
+        MPS::CNNLoss kernel(device, CNNLossDescriptor::cnnLossDescriptor(CNNLossType::MeanSquaredError,
+                                                                         CNNReductionType::Sum));
         kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
         const auto x = imageOf(device, 2, 1, 1, {3, 5}), given = imageOf(device, 2, 1, 1);
         const auto data = CNNLossDataDescriptor::cnnLossDataDescriptor({1, 1}, kHWC, {2, 1, 1});
-        const auto labels = std::make_shared<CNNLossLabels>(device, data), more = std::make_shared<CNNLossLabels>(device, data);
+        const auto labels = std::make_shared<CNNLossLabels>(device, data),
+                   more = std::make_shared<CNNLossLabels>(device, data);
         const auto commands = device->newCommandQueue()->commandBuffer();
         const auto gradient = kernel.encode(commands, x, labels);
         kernel.encode(commands, x, more, given);
@@ -196,28 +204,48 @@ TEST(LossKernel, DataDescriptorsReadBothLayoutsWithStrides) {
 
 TEST(LossKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto device = MTL::copyDevice("reference");
-    EXPECT_THAT(sentenceOf([&] { CNNLossDataDescriptor::cnnLossDataDescriptor({1, 2, 3}, kHWC, {2, 1, 2}); }),
-                HasSubstr("CNNLossDataDescriptor: data: expected 16 bytes for 4 values of float32, found 12"));
-    EXPECT_THAT(sentenceOf([&] { CNNLossDataDescriptor::cnnLossDataDescriptor(nullptr, 4, kHWC, {1, 1, 1}); }), HasSubstr("null"));
-    EXPECT_THAT(sentenceOf([&] { CNNLossDataDescriptor::cnnLossDataDescriptor({1}, kHWC, {1, 0, 1}); }), HasSubstr("size"));
+    EXPECT_THAT(
+        sentenceOf([&] {
+            CNNLossDataDescriptor::cnnLossDataDescriptor({1, 2, 3}, kHWC, {2, 1, 2});
+        }),
+        HasSubstr("CNNLossDataDescriptor: data: expected 16 bytes for 4 values of float32, found 12"));
+    EXPECT_THAT(sentenceOf([&] {
+                    CNNLossDataDescriptor::cnnLossDataDescriptor(nullptr, 4, kHWC, {1, 1, 1});
+                }),
+                HasSubstr("null"));
+    EXPECT_THAT(sentenceOf([&] {
+                    CNNLossDataDescriptor::cnnLossDataDescriptor({1}, kHWC, {1, 0, 1});
+                }),
+                HasSubstr("size"));
     const auto make = [&](CNNLossType type, CNNReductionType reduction) {
-        return sentenceOf([&] { MPS::CNNLoss(device, CNNLossDescriptor::cnnLossDescriptor(type, reduction)); });
+        return sentenceOf(
+            [&] { MPS::CNNLoss(device, CNNLossDescriptor::cnnLossDescriptor(type, reduction)); });
     };
     EXPECT_THAT(make(CNNLossType::Count, CNNReductionType::Sum), HasSubstr("CNNLoss: lossType"));
     EXPECT_THAT(make(CNNLossType::Log, CNNReductionType::Count), HasSubstr("CNNLoss: reductionType"));
-    EXPECT_THAT(make(CNNLossType::CosineDistance, CNNReductionType::Mean), HasSubstr("reductionType: expected Sum"));
-    auto smooth = CNNLossDescriptor::cnnLossDescriptor(CNNLossType::SoftMaxCrossEntropy, CNNReductionType::Sum);
+    EXPECT_THAT(make(CNNLossType::CosineDistance, CNNReductionType::Mean),
+                HasSubstr("reductionType: expected Sum"));
+    auto smooth =
+        CNNLossDescriptor::cnnLossDescriptor(CNNLossType::SoftMaxCrossEntropy, CNNReductionType::Sum);
     smooth.labelSmoothing = 1.5f;
-    EXPECT_THAT(sentenceOf([&] { MPS::CNNLoss(device, smooth); }), HasSubstr("labelSmoothing: expected 0 to 1, found 1.5"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNLoss(device, smooth); }),
+                HasSubstr("labelSmoothing: expected 0 to 1, found 1.5"));
 
     const auto data = CNNLossDataDescriptor::cnnLossDataDescriptor({1, 1, 1, 1}, kHWC, {2, 1, 2});
     const auto other = CNNLossDataDescriptor::cnnLossDataDescriptor({1, 1}, kHWC, {2, 1, 1});
-    EXPECT_THAT(sentenceOf([&] { CNNLossLabels(device, {1, 1, 1}, data, &other); }),
-                HasSubstr("CNNLossLabels: weights: expected 2 x 1 x 2, the size of the labels, found 2 x 1 x 1"));
+    EXPECT_THAT(
+        sentenceOf([&] {
+            CNNLossLabels(device, {1, 1, 1}, data, &other);
+        }),
+        HasSubstr("CNNLossLabels: weights: expected 2 x 1 x 2, the size of the labels, found 2 x 1 x 1"));
     EXPECT_THAT(sentenceOf([&] { CNNLossLabels(device, {2, 1, 1}, data); }), HasSubstr("lossImageSize"));
-    EXPECT_THAT(sentenceOf([&] { CNNLossLabels(device, {1, 1, 1}, nullptr, nullptr); }), HasSubstr("labelsImage: expected an image"));
+    EXPECT_THAT(sentenceOf([&] {
+                    CNNLossLabels(device, {1, 1, 1}, nullptr, nullptr);
+                }),
+                HasSubstr("labelsImage: expected an image"));
 
-    MPS::CNNLoss kernel(device, CNNLossDescriptor::cnnLossDescriptor(CNNLossType::MeanSquaredError, CNNReductionType::Sum));
+    MPS::CNNLoss kernel(
+        device, CNNLossDescriptor::cnnLossDescriptor(CNNLossType::MeanSquaredError, CNNReductionType::Sum));
     kernel.setLabel("error");
     const auto commands = device->newCommandQueue()->commandBuffer();
     const auto x = imageOf(device, 2, 1, 2, Numbers(4, 1)), y = imageOf(device, 2, 1, 2);
@@ -227,17 +255,22 @@ TEST(LossKernel, RefusalsNameKernelArgumentExpectedAndFound) {
                 HasSubstr("CNNLoss 'error': labels: expected an encode with labels"));
     EXPECT_THAT(sentenceOf([&] { kernel.encodeBatch(commands, {x}, {}, {y}); }),
                 HasSubstr("labels: expected 1, one for each image, found 0"));
-    EXPECT_THAT(sentenceOf([&] { kernel.encode(commands, x, std::make_shared<CNNLossLabels>(device, other), y); }),
-                HasSubstr("labels.labelsImage: expected 2 x 1 x 2, the size of the source, found 2 x 1 x 1"));
-    EXPECT_THAT(sentenceOf([&] {
-                    kernel.encode(commands, x, std::make_shared<CNNLossLabels>(device, MTL::Size{2, 1, 2}, data), y);
-                }),
-                HasSubstr("labels.lossImage: expected 1 x 1 x 1 for a loss that reduces"));
+    EXPECT_THAT(
+        sentenceOf([&] { kernel.encode(commands, x, std::make_shared<CNNLossLabels>(device, other), y); }),
+        HasSubstr("labels.labelsImage: expected 2 x 1 x 2, the size of the source, found 2 x 1 x 1"));
+    EXPECT_THAT(
+        sentenceOf([&] {
+            kernel.encode(commands, x, std::make_shared<CNNLossLabels>(device, MTL::Size{2, 1, 2}, data), y);
+        }),
+        HasSubstr("labels.lossImage: expected 1 x 1 x 1 for a loss that reduces"));
     const auto labels = std::make_shared<CNNLossLabels>(device, data);
-    EXPECT_THAT(sentenceOf([&] { kernel.encodeBatch(commands, {x, x}, {labels, labels}, {y, imageOf(device, 2, 1, 2)}); }),
+    EXPECT_THAT(sentenceOf([&] {
+                    kernel.encodeBatch(commands, {x, x}, {labels, labels}, {y, imageOf(device, 2, 1, 2)});
+                }),
                 HasSubstr("labels of its own for every image"));
     kernel.setOffset({1, 0, 0});
-    EXPECT_THAT(sentenceOf([&] { kernel.encode(commands, x, labels, y); }), HasSubstr("offset: expected (0, 0)"));
+    EXPECT_THAT(sentenceOf([&] { kernel.encode(commands, x, labels, y); }),
+                HasSubstr("offset: expected (0, 0)"));
     kernel.setOffset({0, 0, 0});
     kernel.encode(commands, x, labels, y);
     finish(commands);

@@ -28,8 +28,8 @@ protected:
         mps::TensorRef sum;
         for (std::size_t i = 0; i < encoding.sources.size(); ++i) {
             const auto one =
-                encoder.region(encoding.sources[i].tensor, offsetAtIndex(i).x, offsetAtIndex(i).y, encoding.clip.width,
-                               encoding.clip.height, mps::edgeOf(edgeModeAtIndex(i)));
+                encoder.region(encoding.sources[i].tensor, offsetAtIndex(i).x, offsetAtIndex(i).y,
+                               encoding.clip.width, encoding.clip.height, mps::edgeOf(edgeModeAtIndex(i)));
             if (i == 0) {
                 encoder.run([one, to = encoding.destination] {
                     ops::Copy op;
@@ -63,7 +63,8 @@ TEST(MultiaryKernel, EverySourceHasItsOwnPlaceAndEveryWayGivesTheSameBits) {
     for (int i = 0; i < 3; ++i) {
         const auto values = integers(random, e.count());
         for (std::size_t k = 0; k < values.size(); ++k) expected[k] += values[k];
-        sources.push_back(imagesOf(device, e, values, Format::Float32, i == 1 ? Memory::Loose : Memory::Together));
+        sources.push_back(
+            imagesOf(device, e, values, Format::Float32, i == 1 ? Memory::Loose : Memory::Together));
     }
     const auto returned = total.encodeBatch(commands, sources);
     MPS::StateBatch states;
@@ -92,7 +93,8 @@ TEST(MultiaryKernel, OffsetsChannelsAndReadCountsBelongToASource) {
     total.setEdgeMode(MPS::ImageEdgeMode::Clamp, 1);
     total.setDestinationFeatureChannelOffset(4);
     total.setClipRect({{1, 0, 0}, {2, 1, 1}});
-    const auto a = imageOf(device, 2, 1, 1, {10, 20}), b = imageOf(device, 2, 1, 5, {0, 0, 0, 0, 1, 0, 0, 0, 0, 2});
+    const auto a = imageOf(device, 2, 1, 1, {10, 20}),
+               b = imageOf(device, 2, 1, 5, {0, 0, 0, 0, 1, 0, 0, 0, 0, 2});
     const auto y = imageOf(device, 3, 1, 5, Numbers(15, -1));
     total.encode(commands, {a, b}, y);
     const auto t = MPS::TemporaryImage::temporaryImage(
@@ -117,9 +119,17 @@ TEST(MultiaryKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto a = imageOf(device, 2, 1, 1, {1, 2}), y = imageOf(device, 2, 1, 1);
     EXPECT_THAT(sentenceOf([&] { total.encode(commands, {a}, y); }),
                 HasSubstr("Total 'all': sourceImages: expected 2 sources, found 1"));
-    EXPECT_THAT(sentenceOf([&] { total.encode(commands, {a, nullptr}, y); }), HasSubstr("sourceImages[1]: expected an image"));
-    EXPECT_THAT(sentenceOf([&] { total.encode(commands, {a, y}, y); }), HasSubstr("shares no memory with sourceImages[1]"));
-    EXPECT_THAT(sentenceOf([&] { total.encodeBatch(commands, {{a}, {a, a}}); }),
+    EXPECT_THAT(sentenceOf([&] {
+                    total.encode(commands, {a, nullptr}, y);
+                }),
+                HasSubstr("sourceImages[1]: expected an image"));
+    EXPECT_THAT(sentenceOf([&] {
+                    total.encode(commands, {a, y}, y);
+                }),
+                HasSubstr("shares no memory with sourceImages[1]"));
+    EXPECT_THAT(sentenceOf([&] {
+                    total.encodeBatch(commands, {{a}, {a, a}});
+                }),
                 HasSubstr("sourceImages[1]: expected 1 images, as many as of source 0, found 2"));
     EXPECT_THAT(sentenceOf([&] { total.setOffset({}, 2); }), HasSubstr("index: expected less than 2"));
     EXPECT_THAT(sentenceOf([&] { total.resultState({a}, {}, y); }), HasSubstr("expected 2 sources"));

@@ -32,10 +32,12 @@ TEST(NeuronKernel, EveryTypeAgreesWithPyTorch) {
     for (const auto& device : weightedDevices())
         for (const auto& c : fixture("neuron").at("cases")) {
             const auto pair = pairOf(device, descriptorOf(c));
-            const auto result =
-                pair.run(extentsOf(c.at("x")), numbers(c.at("x")), [&](std::size_t) { return numbers(c.at("g")); });
-            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6)) << c.at("name") << " on " << device->name();
-            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6)) << c.at("name") << " on " << device->name();
+            const auto result = pair.run(extentsOf(c.at("x")), numbers(c.at("x")),
+                                         [&](std::size_t) { return numbers(c.at("g")); });
+            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6))
+                << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6))
+                << c.at("name") << " on " << device->name();
         }
 }
 
@@ -78,10 +80,12 @@ TEST(NeuronKernel, ChannelsReadAndWrittenAreSlices) {
         for (std::size_t c = 0; c < 16; ++c)
             // Lane 11 completes the four that were written.
             EXPECT_FLOAT_EQ(static_cast<float>(y[p * 16 + c]),
-                            c == 11 ? 0 : c < 8 || c > 11 ? -5 : static_cast<float>(2 * x[p * 12 + c - 4] + 1));
+                            c == 11           ? 0
+                            : c < 8 || c > 11 ? -5
+                                              : static_cast<float>(2 * x[p * 12 + c - 4] + 1));
     for (std::size_t p = 0; p < 6; ++p)
-        for (std::size_t c = 0; c < 3; ++c) EXPECT_FLOAT_EQ(static_cast<float>(dx[p * 3 + c]),
-                                                            static_cast<float>(2 * g[p * 16 + 8 + c]));
+        for (std::size_t c = 0; c < 3; ++c)
+            EXPECT_FLOAT_EQ(static_cast<float>(dx[p * 3 + c]), static_cast<float>(2 * g[p * 16 + 8 + c]));
 }
 
 TEST(NeuronKernel, EveryWayToEncodeGivesTheSameBits) {
@@ -121,21 +125,25 @@ TEST(NeuronKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     MPS::CNNNeuron prelu(device, NNNeuronDescriptor::cnnNeuronPReLUDescriptor({1, 2, 3}));
     prelu.setLabel("slopes");
     const auto source = imageOf(device, 2, 2, 4, Numbers(16, 1));
-    EXPECT_THAT(sentenceOf([&] { prelu.encode(commands, source, imageOf(device, 2, 2, 4)); }),
-                testing::AllOf(HasSubstr("CNNNeuron 'slopes'"), HasSubstr("neuronDescriptor"), HasSubstr("3")));
-    EXPECT_THAT(sentenceOf([&] { MPS::CNNNeuronPReLU(device, nullptr, 2); }), HasSubstr("CNNNeuronPReLU: a: expected"));
+    EXPECT_THAT(
+        sentenceOf([&] { prelu.encode(commands, source, imageOf(device, 2, 2, 4)); }),
+        testing::AllOf(HasSubstr("CNNNeuron 'slopes'"), HasSubstr("neuronDescriptor"), HasSubstr("3")));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNNeuronPReLU(device, nullptr, 2); }),
+                HasSubstr("CNNNeuronPReLU: a: expected"));
 
     // A state of another kernel, and gradients of other extents.
     MPS::CNNSoftMax other(device);
     MPS::CNNNeuron neuron(device, tanH());
     MPS::CNNNeuronGradient gradient(device, tanH());
     const auto result = imageOf(device, 2, 2, 4);
-    const auto foreign = other.resultState(source, {}, result), state = neuron.resultState(source, {}, result);
+    const auto foreign = other.resultState(source, {}, result),
+               state = neuron.resultState(source, {}, result);
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, result, source, foreign); }),
                 testing::AllOf(HasSubstr("gradientState: expected a state made by CNNNeuron"),
                                HasSubstr("found one made by CNNSoftMax")));
     EXPECT_THAT(sentenceOf([&] {
-                    gradient.encode(commands, result, source, std::make_shared<MPS::State>(device, std::size_t{4}));
+                    gradient.encode(commands, result, source,
+                                    std::make_shared<MPS::State>(device, std::size_t{4}));
                 }),
                 HasSubstr("gradientState: expected a NNGradientState, found a State"));
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, imageOf(device, 2, 2, 3), source, state); }),
@@ -163,10 +171,12 @@ TEST(SoftMaxKernel, AgreesWithPyTorch) {
                 pair.forward = std::make_shared<MPS::CNNSoftMax>(device);
                 pair.backward = std::make_shared<MPS::CNNSoftMaxGradient>(device);
             }
-            const auto result =
-                pair.run(extentsOf(c.at("x")), numbers(c.at("x")), [&](std::size_t) { return numbers(c.at("g")); });
-            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6)) << c.at("name") << " on " << device->name();
-            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6)) << c.at("name") << " on " << device->name();
+            const auto result = pair.run(extentsOf(c.at("x")), numbers(c.at("x")),
+                                         [&](std::size_t) { return numbers(c.at("g")); });
+            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6))
+                << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6))
+                << c.at("name") << " on " << device->name();
         }
 }
 
@@ -215,7 +225,8 @@ TEST(SoftMaxKernel, TheTwoFamiliesDoNotTakeEachOthersStates) {
     MPS::CNNSoftMaxGradient gradient(device);
     const auto image = imageOf(device, 2, 2, 4, Numbers(16, 1));
     const auto state = forward.resultState(image, {}, image);
-    EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, image, image, state); }),
-                HasSubstr("CNNSoftMaxGradient: gradientState: expected a state made by CNNSoftMax, found one made by "
-                          "CNNLogSoftMax"));
+    EXPECT_THAT(
+        sentenceOf([&] { gradient.encode(commands, image, image, state); }),
+        HasSubstr("CNNSoftMaxGradient: gradientState: expected a state made by CNNSoftMax, found one made by "
+                  "CNNLogSoftMax"));
 }

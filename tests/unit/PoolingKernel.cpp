@@ -17,13 +17,16 @@ UnaryPair maxPair(const DevicePtr& device, const Shape& s) {
         pair.forward = std::make_shared<MPS::CNNPoolingMax>(device, s.kw, s.kh, s.sx, s.sy);
         pair.backward = std::make_shared<MPS::CNNPoolingMaxGradient>(device, s.kw, s.kh, s.sx, s.sy);
     } else {
-        pair.forward = std::make_shared<MPS::CNNDilatedPoolingMax>(device, s.kw, s.kh, s.dx, s.dy, s.sx, s.sy);
-        pair.backward = std::make_shared<MPS::CNNDilatedPoolingMaxGradient>(device, s.kw, s.kh, s.dx, s.dy, s.sx, s.sy);
+        pair.forward =
+            std::make_shared<MPS::CNNDilatedPoolingMax>(device, s.kw, s.kh, s.dx, s.dy, s.sx, s.sy);
+        pair.backward =
+            std::make_shared<MPS::CNNDilatedPoolingMaxGradient>(device, s.kw, s.kh, s.dx, s.dy, s.sx, s.sy);
     }
     return pair;
 }
 
-UnaryPair averagePair(const DevicePtr& device, const Shape& s, std::size_t zeroPadX = 0, std::size_t zeroPadY = 0) {
+UnaryPair averagePair(const DevicePtr& device, const Shape& s, std::size_t zeroPadX = 0,
+                      std::size_t zeroPadY = 0) {
     UnaryPair pair;
     auto forward = std::make_shared<MPS::CNNPoolingAverage>(device, s.kw, s.kh, s.sx, s.sy);
     forward->setZeroPadSizeX(zeroPadX);
@@ -42,18 +45,24 @@ TEST(PoolingKernel, AgreesWithPyTorch) {
             const auto get = [&](const char* key) { return c.at(key).get<std::size_t>(); };
             const Shape s{get("kernelWidth"), get("kernelHeight"), get("strideX"),
                           get("strideY"),     get("dilationX"),    get("dilationY")};
-            auto pair = c.at("type") == "max" ? maxPair(device, s)
-                                              : averagePair(device, s, get("zeroPadSizeX"), get("zeroPadSizeY"));
-            pair.forward->setEdgeMode(c.at("edgeMode") == "Clamp" ? ImageEdgeMode::Clamp : ImageEdgeMode::Zero);
-            pair.forward->setOffset({c.at("offsetX").get<std::int64_t>(), c.at("offsetY").get<std::int64_t>(), 0});
+            auto pair = c.at("type") == "max"
+                            ? maxPair(device, s)
+                            : averagePair(device, s, get("zeroPadSizeX"), get("zeroPadSizeY"));
+            pair.forward->setEdgeMode(c.at("edgeMode") == "Clamp" ? ImageEdgeMode::Clamp
+                                                                  : ImageEdgeMode::Zero);
+            pair.forward->setOffset(
+                {c.at("offsetX").get<std::int64_t>(), c.at("offsetY").get<std::int64_t>(), 0});
             pair.keepOffset = true;
             pair.width = get("outputWidth"), pair.height = get("outputHeight");
             const auto e = extentsOf(c.at("x"));
             pair.channels = e.c;
-            const auto result = pair.run(e, numbers(c.at("x")), [&](std::size_t) { return numbers(c.at("g")); },
-                                         Format::Float32, {Memory::Together, true, true});
-            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6)) << c.at("name") << " on " << device->name();
-            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6)) << c.at("name") << " on " << device->name();
+            const auto result =
+                pair.run(e, numbers(c.at("x")), [&](std::size_t) { return numbers(c.at("g")); },
+                         Format::Float32, {Memory::Together, true, true});
+            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6))
+                << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6))
+                << c.at("name") << " on " << device->name();
         }
 }
 
@@ -115,10 +124,12 @@ TEST(PoolingKernel, ATieBetweenAPixelAndTheZerosOutsideGoesToThePixel) {
 TEST(PoolingKernel, ExcludeEdgesCountsOnlyTheBorderThatThePolicyPadded) {
     const auto device = MTL::copyDevice("reference");
     const auto commands = device->newCommandQueue()->commandBuffer();
-    // 3 pixels, window 3, stride 2, same: 2 results, 2 pixels missing, one on each side: every window counts whole.
+    // 3 pixels, window 3, stride 2, same: 2 results, 2 pixels missing, one on each side: every window counts
+    // whole.
     MPS::CNNPoolingAverage kernel(device, 3, 1, 2, 1);
     kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
-    kernel.setPadding(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethodSizeSame | MPS::NNPaddingMethodExcludeEdges));
+    kernel.setPadding(
+        MPS::NNDefaultPadding::padding(MPS::NNPaddingMethodSizeSame | MPS::NNPaddingMethodExcludeEdges));
     const auto whole = kernel.encode(commands, imageOf(device, 3, 1, 1, {3, 6, 9}));
     EXPECT_EQ(kernel.edgeMode(), ImageEdgeMode::Clamp);
     EXPECT_EQ(kernel.zeroPadSizeX(), 1u);
@@ -155,22 +166,28 @@ TEST(PoolingKernel, SourceSizeSelectsTheGradientPixelsThatTakePart) {
 
 TEST(PoolingKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     const auto device = MTL::copyDevice("reference");
-    EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingMax(device, 0, 2); }), HasSubstr("kernelWidth: expected at least 1"));
-    EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingAverage(device, 2, 2, 1, 0); }), HasSubstr("strideInPixelsY"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingMax(device, 0, 2); }),
+                HasSubstr("kernelWidth: expected at least 1"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingAverage(device, 2, 2, 1, 0); }),
+                HasSubstr("strideInPixelsY"));
     const auto commands = device->newCommandQueue()->commandBuffer();
     MPS::CNNPoolingMax forward(device, 2, 2, 2, 2);
     MPS::CNNPoolingAverage average(device, 2, 2, 2, 2);
-    const auto source = imageOf(device, 4, 4, 4, Numbers(64, 1)), result = imageOf(device, 2, 2, 4, Numbers(16, 1));
-    const auto state = forward.resultState(source, {}, result), other = average.resultState(source, {}, result);
+    const auto source = imageOf(device, 4, 4, 4, Numbers(64, 1)),
+               result = imageOf(device, 2, 2, 4, Numbers(16, 1));
+    const auto state = forward.resultState(source, {}, result),
+               other = average.resultState(source, {}, result);
     MPS::CNNPoolingMaxGradient gradient(device, 2, 2, 2, 2), wide(device, 3, 2, 2, 2);
     gradient.setLabel("down");
-    EXPECT_THAT(sentenceOf([&] { wide.encode(commands, result, source, state); }),
-                testing::AllOf(HasSubstr("gradientState: expected a forward window of 3 x 2"), HasSubstr("2 x 2")));
+    EXPECT_THAT(
+        sentenceOf([&] { wide.encode(commands, result, source, state); }),
+        testing::AllOf(HasSubstr("gradientState: expected a forward window of 3 x 2"), HasSubstr("2 x 2")));
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, result, source, other); }),
                 testing::AllOf(HasSubstr("CNNPoolingMaxGradient 'down': gradientState"),
                                HasSubstr("made by CNNPoolingAverage")));
-    EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, imageOf(device, 3, 2, 4), source, state, source); }),
-                HasSubstr("shares no memory"));
+    EXPECT_THAT(
+        sentenceOf([&] { gradient.encode(commands, imageOf(device, 3, 2, 4), source, state, source); }),
+        HasSubstr("shares no memory"));
     const auto dx = imageOf(device, 4, 4, 4);
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, imageOf(device, 2, 2, 8), source, state, dx); }),
                 HasSubstr("sourceGradient: expected 4 feature channels"));

@@ -26,13 +26,14 @@ std::size_t atLeastOne(std::size_t sourceCount) {
 std::string nameOf(std::size_t source) { return fmt::format("sourceImages[{}]", source); }
 
 ChannelWindow channelsOf(const Kernel& kernel, const CNNBinaryKernel::SourceGeometry& g, const Image& image) {
-    return resolveChannels(g.featureChannelOffset, g.featureChannelMaxCount, image.featureChannels(), kernel.name(),
-                           "sourceFeatureChannelOffset");
+    return resolveChannels(g.featureChannelOffset, g.featureChannelMaxCount, image.featureChannels(),
+                           kernel.name(), "sourceFeatureChannelOffset");
 }
 
 void checkCount(const Kernel& kernel, std::size_t found, std::size_t expected) {
     if (found != expected)
-        throw Error(kernel.name(), "sourceImages", fmt::format("{} sources", expected), fmt::format("{}", found));
+        throw Error(kernel.name(), "sourceImages", fmt::format("{} sources", expected),
+                    fmt::format("{}", found));
 }
 
 /// One batch of one image a source.
@@ -64,7 +65,8 @@ const CNNBinaryKernel::SourceGeometry& CNNMultiaryKernel::at(std::size_t index) 
 }
 
 CNNBinaryKernel::SourceGeometry& CNNMultiaryKernel::at(std::size_t index) {
-    return const_cast<CNNBinaryKernel::SourceGeometry&>(static_cast<const CNNMultiaryKernel*>(this)->at(index));
+    return const_cast<CNNBinaryKernel::SourceGeometry&>(
+        static_cast<const CNNMultiaryKernel*>(this)->at(index));
 }
 
 void CNNMultiaryKernel::setPadding(std::shared_ptr<NNPadding> padding) {
@@ -81,8 +83,8 @@ std::size_t CNNMultiaryKernel::resultFeatureChannels(const std::vector<std::size
     return sourceChannels[0];
 }
 
-ImageDescriptor CNNMultiaryKernel::adjustDescriptor(const std::vector<std::shared_ptr<Image>>&, const StateBatch&,
-                                                    const ImageDescriptor& suggested) {
+ImageDescriptor CNNMultiaryKernel::adjustDescriptor(const std::vector<std::shared_ptr<Image>>&,
+                                                    const StateBatch&, const ImageDescriptor& suggested) {
     return suggested;
 }
 
@@ -94,8 +96,8 @@ std::shared_ptr<State> CNNMultiaryKernel::newResultState(const StateOwner&,
 
 void CNNMultiaryKernel::validate(const MultiaryEncoding&) const {}
 
-ImageDescriptor CNNMultiaryKernel::destinationImageDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                                              const StateBatch& sourceStates) {
+ImageDescriptor CNNMultiaryKernel::destinationImageDescriptor(
+    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates) {
     checkCount(*this, sourceImages.size(), sourceCount());
     for (std::size_t i = 0; i < sourceImages.size(); ++i)
         if (!sourceImages[i]) throw Error(name(), nameOf(i), "an image", "null");
@@ -106,19 +108,21 @@ ImageDescriptor CNNMultiaryKernel::destinationImageDescriptor(const std::vector<
     const auto signedOf = [](std::size_t n) { return static_cast<std::int64_t>(n); };
     // Source 0 gives the size, every source its own place in it.
     const auto& first = sources_[0];
-    const auto x = forwardPadding(signedOf(sourceImages[0]->width()), dilated(first.kernelWidth, first.dilationRateX),
-                                  signedOf(first.strideInPixelsX), method, Axis::X, name());
-    const auto y = forwardPadding(signedOf(sourceImages[0]->height()),
-                                  dilated(first.kernelHeight, first.dilationRateY), signedOf(first.strideInPixelsY),
-                                  method, Axis::Y, name());
+    const auto x =
+        forwardPadding(signedOf(sourceImages[0]->width()), dilated(first.kernelWidth, first.dilationRateX),
+                       signedOf(first.strideInPixelsX), method, Axis::X, name());
+    const auto y =
+        forwardPadding(signedOf(sourceImages[0]->height()), dilated(first.kernelHeight, first.dilationRateY),
+                       signedOf(first.strideInPixelsY), method, Axis::Y, name());
     std::vector<std::size_t> channels;
     for (std::size_t i = 0; i < sourceImages.size(); ++i) {
         auto& g = sources_[i];
         const auto& image = *sourceImages[i];
         g.offset.x = paddingOffset(signedOf(image.width()), x.extent, dilated(g.kernelWidth, g.dilationRateX),
                                    signedOf(g.strideInPixelsX), method, Axis::X);
-        g.offset.y = paddingOffset(signedOf(image.height()), y.extent, dilated(g.kernelHeight, g.dilationRateY),
-                                   signedOf(g.strideInPixelsY), method, Axis::Y);
+        g.offset.y =
+            paddingOffset(signedOf(image.height()), y.extent, dilated(g.kernelHeight, g.dilationRateY),
+                          signedOf(g.strideInPixelsY), method, Axis::Y);
         channels.push_back(channelsOf(*this, g, image).count);
     }
     ImageDescriptor suggested;
@@ -129,7 +133,8 @@ ImageDescriptor CNNMultiaryKernel::destinationImageDescriptor(const std::vector<
     suggested.channelFormat = resultFormat(sourceImages[0]->featureChannelFormat());
     suggested = adjustDescriptor(sourceImages, sourceStates, suggested);
     for (const auto& state : sourceStates)
-        if (state) suggested = state->destinationImageDescriptor(sourceImages, sourceStates, *this, suggested);
+        if (state)
+            suggested = state->destinationImageDescriptor(sourceImages, sourceStates, *this, suggested);
     if (method & NNPaddingMethodCustom)
         suggested = padding_->destinationImageDescriptor(sourceImages, sourceStates, *this, suggested);
     return suggested;
@@ -142,7 +147,8 @@ void CNNMultiaryKernel::checkSources(const std::shared_ptr<MTL::CommandBuffer>& 
     for (std::size_t i = 0; i < sources.size(); ++i) {
         checkImages(*this, nameOf(i).c_str(), sources[i], sources[i].size() > 1);
         if (sources[i].size() != sources[0].size())
-            throw Error(name(), nameOf(i), fmt::format("{} images, as many as of source 0", sources[0].size()),
+            throw Error(name(), nameOf(i),
+                        fmt::format("{} images, as many as of source 0", sources[0].size()),
                         fmt::format("{}", sources[i].size()));
     }
 }
@@ -151,19 +157,21 @@ ImageBatch CNNMultiaryKernel::makeDestinations(const std::shared_ptr<MTL::Comman
                                                const std::vector<ImageBatch>& sources) {
     checkSources(commandBuffer, sources);
     if (sources[0].empty()) return {};
-    return allocateDestinations(*this, *allocator_, commandBuffer, destinationImageDescriptor(imagesAt(sources, 0)),
-                                sources[0].size());
+    return allocateDestinations(*this, *allocator_, commandBuffer,
+                                destinationImageDescriptor(imagesAt(sources, 0)), sources[0].size());
 }
 
 void CNNMultiaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                     const std::vector<ImageBatch>& sources, const StateBatch& destinationStates,
-                                     const ImageBatch& destinations, bool batch) {
+                                     const std::vector<ImageBatch>& sources,
+                                     const StateBatch& destinationStates, const ImageBatch& destinations,
+                                     bool batch) {
     checkSources(commandBuffer, sources);
     std::vector<std::string> names;
     std::vector<SourceArgument> arguments;
     for (std::size_t i = 0; i < sources.size(); ++i) names.push_back(nameOf(i));
     for (std::size_t i = 0; i < sources.size(); ++i) arguments.push_back({names[i].c_str(), sources[i]});
-    checkArguments(*this, commandBuffer, arguments, "sourceStates", {}, destinationStates, destinations, batch);
+    checkArguments(*this, commandBuffer, arguments, "sourceStates", {}, destinationStates, destinations,
+                   batch);
     if (sources[0].empty()) return;
 
     MultiaryEncoding encoding{
@@ -179,8 +187,9 @@ void CNNMultiaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& 
         encoding.sources.push_back({image.width(), image.height(), channelsOf(*this, g, image), {}});
         channels.push_back(encoding.sources[i].channels.count);
         if (!batch)
-            encoding.count = std::min(encoding.count, resolveImages(g.offset, clipRect_, image.numberOfImages(),
-                                                                    destination.numberOfImages(), name()));
+            encoding.count =
+                std::min(encoding.count, resolveImages(g.offset, clipRect_, image.numberOfImages(),
+                                                       destination.numberOfImages(), name()));
     }
     encoding.resultChannels = resultFeatureChannels(channels);
     checkDestinationChannels(*this, destinationFeatureChannelOffset_, encoding.resultChannels, destination);
@@ -193,11 +202,12 @@ void CNNMultiaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& 
                                 destinationFeatureChannelOffset_, encoding.resultChannels);
         for (std::size_t i = 0; i < sources.size(); ++i) {
             auto& source = encoding.sources[i];
-            source.tensor = encoder
-                                .source(sources[i], batch ? 0 : static_cast<std::size_t>(sources_[i].offset.z),
-                                        encoding.count)
-                                .channels(static_cast<std::int64_t>(source.channels.first),
-                                          static_cast<std::int64_t>(source.channels.count));
+            source.tensor =
+                encoder
+                    .source(sources[i], batch ? 0 : static_cast<std::size_t>(sources_[i].offset.z),
+                            encoding.count)
+                    .channels(static_cast<std::int64_t>(source.channels.first),
+                              static_cast<std::int64_t>(source.channels.count));
         }
         encoding.encoder = &encoder;
         record(encoding);
@@ -274,7 +284,8 @@ std::shared_ptr<Image> CNNMultiaryKernel::encode(const std::shared_ptr<MTL::Comm
 ImageBatch CNNMultiaryKernel::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                           const std::vector<ImageBatch>& sourceImages) {
     const auto destinations = makeDestinations(commandBuffer, sourceImages);
-    undoOnFailure(destinations, {}, [&] { encodeImages(commandBuffer, sourceImages, {}, destinations, true); });
+    undoOnFailure(destinations, {},
+                  [&] { encodeImages(commandBuffer, sourceImages, {}, destinations, true); });
     return destinations;
 }
 
@@ -295,8 +306,8 @@ std::shared_ptr<Image> CNNMultiaryKernel::encode(const std::shared_ptr<MTL::Comm
 }
 
 ImageBatch CNNMultiaryKernel::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                          const std::vector<ImageBatch>& sourceImages, StateBatch* destinationStates,
-                                          bool isTemporary) {
+                                          const std::vector<ImageBatch>& sourceImages,
+                                          StateBatch* destinationStates, bool isTemporary) {
     if (!destinationStates) throw Error(name(), "destinationStates", "an address for the new states", "null");
     const auto destinations = makeDestinations(commandBuffer, sourceImages);
     StateBatch states;
@@ -321,8 +332,9 @@ std::shared_ptr<State> CNNMultiaryKernel::resultState(const std::vector<std::sha
 }
 
 std::shared_ptr<State> CNNMultiaryKernel::temporaryResultState(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const std::vector<std::shared_ptr<Image>>& sourceImages,
-    const StateBatch& sourceStates, const std::shared_ptr<Image>& destinationImage) {
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates,
+    const std::shared_ptr<Image>& destinationImage) {
     checkCommandBuffer(*this, commandBuffer);
     checkStateImages(*this, {{"destinationImage", destinationImage}});
     checkCount(*this, sourceImages.size(), sourceCount());
@@ -343,10 +355,9 @@ StateBatch CNNMultiaryKernel::resultStateBatch(const std::vector<ImageBatch>& so
                           });
 }
 
-StateBatch CNNMultiaryKernel::temporaryResultStateBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                                        const std::vector<ImageBatch>& sourceImages,
-                                                        const std::vector<StateBatch>& sourceStates,
-                                                        const ImageBatch& destinationImages) {
+StateBatch CNNMultiaryKernel::temporaryResultStateBatch(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+    const std::vector<StateBatch>& sourceStates, const ImageBatch& destinationImages) {
     checkCount(*this, sourceImages.size(), sourceCount());
     return makeStateBatch(*this, sourceImages[0].size(), destinationImages.size(),
                           isResultStateReusedAcrossBatch(), [&](std::size_t i) {

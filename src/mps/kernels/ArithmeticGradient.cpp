@@ -21,7 +21,8 @@ namespace {
 const ArithmeticRecord* recordOf(const State& state, bool secondary) {
     const auto* own = dynamic_cast<const CNNArithmeticGradientState*>(&state);
     if (!own) return nullptr;
-    return dynamic_cast<const ArithmeticRecord*>((secondary ? own->secondaryRecord() : own->primaryRecord()).get());
+    return dynamic_cast<const ArithmeticRecord*>(
+        (secondary ? own->secondaryRecord() : own->primaryRecord()).get());
 }
 
 }  // namespace
@@ -44,7 +45,8 @@ ImageDescriptor CNNArithmeticGradientState::destinationImageDescriptor(
     return descriptor;
 }
 
-CNNArithmeticGradient::CNNArithmeticGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter)
+CNNArithmeticGradient::CNNArithmeticGradient(std::shared_ptr<MTL::Device> device,
+                                             bool isSecondarySourceFilter)
     : CNNGradientKernel(std::move(device)), isSecondarySourceFilter_(isSecondarySourceFilter) {}
 
 void CNNArithmeticGradient::configure(const ForwardRecord& own, const ForwardRecord& other) {
@@ -61,14 +63,16 @@ bool CNNArithmeticGradient::accepts(const State& state) const {
 }
 
 std::size_t CNNArithmeticGradient::resultChannelsOf(const BinaryEncoding& encoding) const {
-    const auto* own =
-        encoding.sourceStates.empty() ? nullptr : recordOf(*encoding.sourceStates[0], isSecondarySourceFilter_);
+    const auto* own = encoding.sourceStates.empty()
+                          ? nullptr
+                          : recordOf(*encoding.sourceStates[0], isSecondarySourceFilter_);
     return own ? own->sourceFeatureChannels : CNNGradientKernel::resultChannelsOf(encoding);
 }
 
 void CNNArithmeticGradient::validate(const BinaryEncoding& encoding) const {
-    const std::string_view forward = std::string_view(className()).substr(0, std::string_view(className()).size() -
-                                                                                 std::string_view("Gradient").size());
+    const std::string_view forward =
+        std::string_view(className())
+            .substr(0, std::string_view(className()).size() - std::string_view("Gradient").size());
     for (const auto& state : encoding.sourceStates) {
         const auto& own = static_cast<const CNNArithmeticGradientState&>(*state);
         requireRecord(*this, own.primaryRecord(), {forward});
@@ -77,20 +81,22 @@ void CNNArithmeticGradient::validate(const BinaryEncoding& encoding) const {
     const auto& state = static_cast<const CNNArithmeticGradientState&>(*encoding.sourceStates[0]);
     const auto& own = *recordOf(state, isSecondarySourceFilter_);
     const auto& source = *recordOf(state, isSecondarySourceFilter_ != readsOther());
-    requireForwardGradient(*this, encoding, own, state.resultFeatureChannels(), primaryOffset().x, primaryOffset().y);
+    requireForwardGradient(*this, encoding, own, state.resultFeatureChannels(), primaryOffset().x,
+                           primaryOffset().y);
     if (encoding.secondaryWidth != source.sourceWidth || encoding.secondaryHeight != source.sourceHeight ||
         encoding.secondaryChannels.count != source.sourceFeatureChannels)
-        throw Error(name(), "sourceImage",
-                    fmt::format("the {} operand of {}: {} x {} pixels of {} feature channels",
-                                isSecondarySourceFilter_ != readsOther() ? "secondary" : "primary", source.kernel,
-                                source.sourceWidth, source.sourceHeight, source.sourceFeatureChannels),
-                    fmt::format("{} x {} of {}", encoding.secondaryWidth, encoding.secondaryHeight,
-                                encoding.secondaryChannels.count));
+        throw Error(
+            name(), "sourceImage",
+            fmt::format("the {} operand of {}: {} x {} pixels of {} feature channels",
+                        isSecondarySourceFilter_ != readsOther() ? "secondary" : "primary", source.kernel,
+                        source.sourceWidth, source.sourceHeight, source.sourceFeatureChannels),
+            fmt::format("{} x {} of {}", encoding.secondaryWidth, encoding.secondaryHeight,
+                        encoding.secondaryChannels.count));
     if (secondaryStrideInPixelsX() != source.strideX || secondaryStrideInPixelsY() != source.strideY ||
         secondaryStrideInFeatureChannels_ != source.strideInFeatureChannels)
         throw Error(name(), "secondaryStride",
-                    fmt::format("{}, {}, {} as in {}", source.strideX, source.strideY, source.strideInFeatureChannels,
-                                source.kernel),
+                    fmt::format("{}, {}, {} as in {}", source.strideX, source.strideY,
+                                source.strideInFeatureChannels, source.kernel),
                     fmt::format("{}, {}, {}", secondaryStrideInPixelsX(), secondaryStrideInPixelsY(),
                                 secondaryStrideInFeatureChannels_));
 }
@@ -121,15 +127,16 @@ void CNNArithmeticGradient::record(BinaryEncoding& encoding) {
 
     std::optional<StateMasks> masks;
     if (state.resourceCount() > 0)
-        masks.emplace(StateMasks::forReading(encoder, encoding.sourceStates, encoding.primary.shape.n, height, width,
-                                             channels));
-    const auto other = readsOther() ? arithmeticOperand(encoder, encoding.secondary, secondaryGeometry(),
-                                                        secondaryStrideInFeatureChannels_, width, height, channels)
-                                    : TensorRef();
+        masks.emplace(StateMasks::forReading(encoder, encoding.sourceStates, encoding.primary.shape.n, height,
+                                             width, channels));
+    const auto other = readsOther()
+                           ? arithmeticOperand(encoder, encoding.secondary, secondaryGeometry(),
+                                               secondaryStrideInFeatureChannels_, width, height, channels)
+                           : TensorRef();
     encoder.run([type = static_cast<ops::ArithmeticType>(operation()),
-                 gradient = encoding.primary.region(primaryOffset().x, primaryOffset().y, width, height), other,
-                 mask = masks ? masks->all() : TensorRef(), target = result.target(), primaryScale = primaryScale_,
-                 secondaryScale = secondaryScale_] {
+                 gradient = encoding.primary.region(primaryOffset().x, primaryOffset().y, width, height),
+                 other, mask = masks ? masks->all() : TensorRef(), target = result.target(),
+                 primaryScale = primaryScale_, secondaryScale = secondaryScale_] {
         ops::ArithmeticGradient op;
         op.type = type;
         op.diffDst = gradient.tensor();

@@ -44,7 +44,8 @@ bool CNNBatchNormalizationDataSource::updateGammaAndBeta(const std::shared_ptr<C
     return false;
 }
 
-bool CNNBatchNormalizationDataSource::updateMeanAndVariance(const std::shared_ptr<CNNBatchNormalizationState>&) {
+bool CNNBatchNormalizationDataSource::updateMeanAndVariance(
+    const std::shared_ptr<CNNBatchNormalizationState>&) {
     return false;
 }
 
@@ -57,7 +58,8 @@ std::shared_ptr<CNNBatchNormalizationDataSource> CNNBatchNormalizationDataSource
 
 namespace {
 
-std::shared_ptr<MTL::Buffer> bufferOf(MTL::Device& device, const float* values, float missing, std::size_t count) {
+std::shared_ptr<MTL::Buffer> bufferOf(MTL::Device& device, const float* values, float missing,
+                                      std::size_t count) {
     auto buffer = device.newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
     auto* to = static_cast<float*>(buffer->contents());
     for (std::size_t i = 0; i < count; ++i) to[i] = values ? values[i] : missing;
@@ -114,7 +116,8 @@ void CNNBatchNormalization::setEpsilon(float epsilon) { parameters_->epsilon = e
 void CNNBatchNormalization::reloadGammaAndBetaFromDataSource() { reload(*dataSource_, true, false); }
 void CNNBatchNormalization::reloadMeanAndVarianceFromDataSource() { reload(*dataSource_, false, true); }
 
-void CNNBatchNormalization::reloadDataSource(const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource) {
+void CNNBatchNormalization::reloadDataSource(
+    const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource) {
     if (!dataSource) throw Error(name(), "dataSource", "a data source", "null");
     reload(*dataSource, true, true);
 }
@@ -122,7 +125,8 @@ void CNNBatchNormalization::reloadDataSource(const std::shared_ptr<CNNBatchNorma
 namespace {
 
 /// Copies the first values of two buffers into a kernel's, in command order.
-void encodeReload(const CNNBatchNormalization& kernel, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+void encodeReload(const CNNBatchNormalization& kernel,
+                  const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                   const std::shared_ptr<State>& state, const char* argument,
                   const std::pair<std::shared_ptr<MTL::Buffer>, std::shared_ptr<MTL::Buffer>>& to) {
     checkCommandBuffer(kernel, commandBuffer);
@@ -152,15 +156,17 @@ void encodeReload(const CNNBatchNormalization& kernel, const std::shared_ptr<MTL
 
 }  // namespace
 
-void CNNBatchNormalization::reloadGammaAndBeta(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                               const std::shared_ptr<CNNNormalizationGammaAndBetaState>& state) {
+void CNNBatchNormalization::reloadGammaAndBeta(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+    const std::shared_ptr<CNNNormalizationGammaAndBetaState>& state) {
     encodeReload(*this, commandBuffer, state, "gammaAndBetaState", {parameters_->gamma, parameters_->beta});
 }
 
 void CNNBatchNormalization::reloadMeanAndVariance(
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
     const std::shared_ptr<CNNNormalizationMeanAndVarianceState>& state) {
-    encodeReload(*this, commandBuffer, state, "meanAndVarianceState", {parameters_->mean, parameters_->variance});
+    encodeReload(*this, commandBuffer, state, "meanAndVarianceState",
+                 {parameters_->mean, parameters_->variance});
 }
 
 std::shared_ptr<Kernel> CNNBatchNormalization::copy(const std::shared_ptr<MTL::Device>& device) const {
@@ -177,11 +183,14 @@ std::shared_ptr<Kernel> CNNBatchNormalization::copy(const std::shared_ptr<MTL::D
 
 std::shared_ptr<State> CNNBatchNormalization::newResultState(const StateOwner& owner,
                                                              const std::shared_ptr<Image>& sourceImage,
-                                                             const StateBatch&, const std::shared_ptr<Image>&) {
-    const std::size_t element =
-        sourceImage->featureChannelFormat() == ImageFeatureChannelFormat::Float64 ? sizeof(double) : sizeof(float);
+                                                             const StateBatch&,
+                                                             const std::shared_ptr<Image>&) {
+    const std::size_t element = sourceImage->featureChannelFormat() == ImageFeatureChannelFormat::Float64
+                                    ? sizeof(double)
+                                    : sizeof(float);
     return std::make_shared<CNNBatchNormalizationState>(
-        owner, std::dynamic_pointer_cast<CNNBatchNormalization>(weak_from_this().lock()), parameters_, element);
+        owner, std::dynamic_pointer_cast<CNNBatchNormalization>(weak_from_this().lock()), parameters_,
+        element);
 }
 
 void CNNBatchNormalization::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -197,9 +206,11 @@ void CNNBatchNormalization::encodeBatch(const std::shared_ptr<MTL::CommandBuffer
                                         const std::shared_ptr<CNNBatchNormalizationState>& state,
                                         const ImageBatch& destinationImages) {
     if (destinationImages.size() != sourceImages.size())
-        throw Error(name(), "destinationImages", fmt::format("{} images, as many as sources", sourceImages.size()),
+        throw Error(name(), "destinationImages",
+                    fmt::format("{} images, as many as sources", sourceImages.size()),
                     fmt::format("{}", destinationImages.size()));
-    encodeImages(commandBuffer, sourceImages, StateBatch(sourceImages.size(), state), {}, destinationImages, true);
+    encodeImages(commandBuffer, sourceImages, StateBatch(sourceImages.size(), state), {}, destinationImages,
+                 true);
     if (!sourceImages.empty()) state->setRecord(captureRecord(*sourceImages[0], *destinationImages[0]));
 }
 
@@ -216,8 +227,9 @@ void CNNBatchNormalization::validate(const UnaryEncoding& encoding) const {
             throw Error(name(), "batchNormalizationState", "a CNNBatchNormalizationState",
                         fmt::format("a {}", state->className()));
         if (&Access::parameters(*own) != parameters_.get())
-            throw Error(name(), "batchNormalizationState", "a state that this kernel made",
-                        fmt::format("one made by CNNBatchNormalization '{}'", Access::parameters(*own).label));
+            throw Error(
+                name(), "batchNormalizationState", "a state that this kernel made",
+                fmt::format("one made by CNNBatchNormalization '{}'", Access::parameters(*own).label));
     }
 }
 
@@ -229,8 +241,9 @@ void CNNBatchNormalization::record(UnaryEncoding& encoding) {
         mean = Access::mean(state);
         variance = Access::variance(state);
     }
-    encoding.encoder->run([source = pointwiseSource(encoding, *this), destination = encoding.destination, mean,
-                           variance, gamma = Access::parameter(parameters_->gamma, parameters_->channels),
+    encoding.encoder->run([source = pointwiseSource(encoding, *this), destination = encoding.destination,
+                           mean, variance,
+                           gamma = Access::parameter(parameters_->gamma, parameters_->channels),
                            beta = Access::parameter(parameters_->beta, parameters_->channels),
                            epsilon = parameters_->epsilon, neuron = neuronOf(neuron_)] {
         ops::BatchNormalizationForward op;

@@ -9,8 +9,9 @@
 
 namespace pewter::mps {
 
-/// A batch normalisation's values, shared by the kernel and the states it made. A host reload puts new buffers here, so
-/// that commands recorded before keep theirs; a device reload writes into them in command order.
+/// A batch normalisation's values, shared by the kernel and the states it made. A host reload puts new
+/// buffers here, so that commands recorded before keep theirs; a device reload writes into them in command
+/// order.
 struct BatchNormalizationParameters {
     std::size_t channels = 0;
     float epsilon = 0;
@@ -41,15 +42,16 @@ struct BatchNormalizationAccess {
                                           : parameter(state.parameters_->mean, state.parameters_->channels);
     }
     static ArrayRef variance(State& state) {
-        return state.statisticsCount_ > 0 ? own(state, Variance)
-                                          : parameter(state.parameters_->variance, state.parameters_->channels);
+        return state.statisticsCount_ > 0
+                   ? own(state, Variance)
+                   : parameter(state.parameters_->variance, state.parameters_->channels);
     }
     /// double when the state was made for a Float64 image: gradient checks need it.
     static ArrayRef own(State& state, Slot slot) {
         const auto channels = state.parameters_->channels;
-        return StateAccess::array(state, slot, static_cast<std::int64_t>(channels),
-                                  state.bufferSize(slot) == channels * sizeof(double) ? ops::Type::Float64
-                                                                                      : ops::Type::Float32);
+        return StateAccess::array(
+            state, slot, static_cast<std::int64_t>(channels),
+            state.bufferSize(slot) == channels * sizeof(double) ? ops::Type::Float64 : ops::Type::Float32);
     }
 
     static std::int64_t statisticsCount(const State& state) { return state.statisticsCount_; }

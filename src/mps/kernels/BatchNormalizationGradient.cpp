@@ -16,7 +16,8 @@ using Access = BatchNormalizationAccess;
 
 namespace {
 
-const CNNBatchNormalizationState& checkState(const CNNGradientKernel& kernel, const BinaryEncoding& encoding) {
+const CNNBatchNormalizationState& checkState(const CNNGradientKernel& kernel,
+                                             const BinaryEncoding& encoding) {
     for (const auto& state : encoding.sourceStates) {
         const auto* own = dynamic_cast<const CNNBatchNormalizationState*>(state.get());
         if (!own)
@@ -36,8 +37,8 @@ const CNNBatchNormalizationState& checkState(const CNNGradientKernel& kernel, co
     return state;
 }
 
-/// What the forward pass read of these images: its clip rectangle's extents, unless they differ in size from those it
-/// recorded (a batch may hold images of several sizes, one a call).
+/// What the forward pass read of these images: its clip rectangle's extents, unless they differ in size from
+/// those it recorded (a batch may hold images of several sizes, one a call).
 PointwiseArea areaOf(const CNNGradientKernel& kernel, const BinaryEncoding& encoding,
                      const CNNBatchNormalizationState& state) {
     PointwiseArea area{kernel.secondaryOffset().x, kernel.secondaryOffset().y, encoding.primary.shape.w,
@@ -45,22 +46,24 @@ PointwiseArea areaOf(const CNNGradientKernel& kernel, const BinaryEncoding& enco
     area.width -= kernel.primaryOffset().x;
     area.height -= kernel.primaryOffset().y;
     const auto& record = state.record();
-    if (record && record->sourceWidth == encoding.secondaryWidth && record->sourceHeight == encoding.secondaryHeight) {
+    if (record && record->sourceWidth == encoding.secondaryWidth &&
+        record->sourceHeight == encoding.secondaryHeight) {
         area.width = std::min(area.width, static_cast<std::int64_t>(record->clip.size.width));
         area.height = std::min(area.height, static_cast<std::int64_t>(record->clip.size.height));
     }
     return area;
 }
 
-/// The incoming gradient with the extents of the source image: 0 where the forward pass wrote nothing. Such pixels count
-/// in the statistics all the same.
+/// The incoming gradient with the extents of the source image: 0 where the forward pass wrote nothing. Such
+/// pixels count in the statistics all the same.
 TensorRef wholeIncoming(const CNNGradientKernel& kernel, BinaryEncoding& encoding,
                         const CNNBatchNormalizationState& state) {
     const auto area = areaOf(kernel, encoding, state);
     const auto& shape = encoding.secondary.shape;
     const auto gradient = gradientOf(encoding, kernel, area);
     if (area.x == 0 && area.y == 0 && area.width == shape.w && area.height == shape.h) return gradient;
-    const auto whole = encoding.encoder->scratch(gradient.shape.type, shape.n, shape.h, shape.w, gradient.shape.c);
+    const auto whole =
+        encoding.encoder->scratch(gradient.shape.type, shape.n, shape.h, shape.w, gradient.shape.c);
     encoding.encoder->run([from = gradient, to = whole, area] {
         ops::CopyGradient op;
         op.src = from.tensor();
@@ -98,7 +101,8 @@ void fill(Op& op, const ArrayRef& mean, const ArrayRef& variance, const ArrayRef
 
 // --- statistics gradient ---
 
-CNNBatchNormalizationStatisticsGradient::CNNBatchNormalizationStatisticsGradient(std::shared_ptr<MTL::Device> device)
+CNNBatchNormalizationStatisticsGradient::CNNBatchNormalizationStatisticsGradient(
+    std::shared_ptr<MTL::Device> device)
     : CNNBatchNormalizationStatisticsGradient(std::move(device), NNNeuronDescriptor()) {}
 
 CNNBatchNormalizationStatisticsGradient::CNNBatchNormalizationStatisticsGradient(
@@ -119,12 +123,11 @@ bool CNNBatchNormalizationStatisticsGradient::accepts(const State& state) const 
     return dynamic_cast<const CNNBatchNormalizationState*>(&state) != nullptr;
 }
 
-void CNNBatchNormalizationStatisticsGradient::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                                          const ImageBatch& sourceGradients,
-                                                          const ImageBatch& sourceImages,
-                                                          const std::shared_ptr<CNNBatchNormalizationState>& state) {
-    encodeImages(commandBuffer, sourceGradients, sourceImages, StateBatch(sourceGradients.size(), state), {}, {},
-                 true);
+void CNNBatchNormalizationStatisticsGradient::encodeBatch(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceGradients,
+    const ImageBatch& sourceImages, const std::shared_ptr<CNNBatchNormalizationState>& state) {
+    encodeImages(commandBuffer, sourceGradients, sourceImages, StateBatch(sourceGradients.size(), state), {},
+                 {}, true);
 }
 
 void CNNBatchNormalizationStatisticsGradient::validate(const BinaryEncoding& encoding) const {
@@ -142,9 +145,8 @@ void CNNBatchNormalizationStatisticsGradient::record(BinaryEncoding& encoding) {
     const auto& shape = encoding.secondary.shape;
     const bool accumulate = Access::addGradients(state, shape.n * shape.h * shape.w) > 0;
     encoder.run([source = encoding.secondary, gradient = wholeIncoming(*this, encoding, state),
-                 mean = Access::mean(state),
-                 variance = Access::variance(state), gamma = Access::gamma(state), beta = Access::beta(state),
-                 diffGamma = Access::own(state, Access::GradientForGamma),
+                 mean = Access::mean(state), variance = Access::variance(state), gamma = Access::gamma(state),
+                 beta = Access::beta(state), diffGamma = Access::own(state, Access::GradientForGamma),
                  diffBeta = Access::own(state, Access::GradientForBeta),
                  epsilon = Access::parameters(state).epsilon, neuron = neuronOf(neuron_), accumulate] {
         ops::BatchNormalizationStatisticsGradient op;
@@ -169,7 +171,8 @@ CNNBatchNormalizationGradient::CNNBatchNormalizationGradient(std::shared_ptr<MTL
     checkNeuron(neuron_, 0, name(), "fusedNeuronDescriptor");
 }
 
-std::shared_ptr<Kernel> CNNBatchNormalizationGradient::copy(const std::shared_ptr<MTL::Device>& device) const {
+std::shared_ptr<Kernel> CNNBatchNormalizationGradient::copy(
+    const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNBatchNormalizationGradient>(new CNNBatchNormalizationGradient(*this));
     if (device) copy->setDevice(device);
     return copy;
@@ -191,16 +194,16 @@ ImageDescriptor CNNBatchNormalizationGradient::adjustDescriptor(
     return suggested;
 }
 
-ImageBatch CNNBatchNormalizationGradient::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                                      const ImageBatch& sourceGradients,
-                                                      const ImageBatch& sourceImages,
-                                                      const std::shared_ptr<CNNBatchNormalizationState>& state) {
+ImageBatch CNNBatchNormalizationGradient::encodeBatch(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceGradients,
+    const ImageBatch& sourceImages, const std::shared_ptr<CNNBatchNormalizationState>& state) {
     return CNNGradientKernel::encodeBatch(commandBuffer, sourceGradients, sourceImages,
                                           StateBatch(sourceGradients.size(), state));
 }
 
 void CNNBatchNormalizationGradient::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                                const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                                                const ImageBatch& sourceGradients,
+                                                const ImageBatch& sourceImages,
                                                 const std::shared_ptr<CNNBatchNormalizationState>& state,
                                                 const ImageBatch& destinationGradients) {
     CNNGradientKernel::encodeBatch(commandBuffer, sourceGradients, sourceImages,
@@ -222,11 +225,10 @@ void CNNBatchNormalizationGradient::record(BinaryEncoding& encoding) {
     auto& encoder = *encoding.encoder;
     auto& state = static_cast<CNNBatchNormalizationState&>(*encoding.sourceStates[0]);
     encoder.run([source = encoding.secondary, gradient = wholeIncoming(*this, encoding, state),
-                 target = encoder.wholeGradient(encoding.destination, encoding.clip, encoding.secondary.shape.w,
-                                                encoding.secondary.shape.h),
-                 mean = Access::mean(state),
-                 variance = Access::variance(state), gamma = Access::gamma(state), beta = Access::beta(state),
-                 diffGamma = Access::own(state, Access::GradientForGamma),
+                 target = encoder.wholeGradient(encoding.destination, encoding.clip,
+                                                encoding.secondary.shape.w, encoding.secondary.shape.h),
+                 mean = Access::mean(state), variance = Access::variance(state), gamma = Access::gamma(state),
+                 beta = Access::beta(state), diffGamma = Access::own(state, Access::GradientForGamma),
                  diffBeta = Access::own(state, Access::GradientForBeta),
                  epsilon = Access::parameters(state).epsilon, neuron = neuronOf(neuron_),
                  count = Access::statisticsCount(state)] {

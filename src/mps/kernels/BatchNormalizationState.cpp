@@ -9,10 +9,9 @@ namespace MPS {
 using pewter::mps::BatchNormalizationParameters;
 using Access = pewter::mps::BatchNormalizationAccess;
 
-CNNBatchNormalizationState::CNNBatchNormalizationState(const StateOwner& owner,
-                                                       const std::shared_ptr<CNNBatchNormalization>& kernel,
-                                                       std::shared_ptr<BatchNormalizationParameters> parameters,
-                                                       std::size_t bytesPerValue)
+CNNBatchNormalizationState::CNNBatchNormalizationState(
+    const StateOwner& owner, const std::shared_ptr<CNNBatchNormalization>& kernel,
+    std::shared_ptr<BatchNormalizationParameters> parameters, std::size_t bytesPerValue)
     : NNGradientState(owner, StateResourceList::bufferSizes(
                                  std::vector<std::size_t>(4, parameters->channels * bytesPerValue))),
       kernel_(kernel),

@@ -15,7 +15,8 @@ using Access = BatchNormalizationAccess;
 CNNBatchNormalizationStatistics::CNNBatchNormalizationStatistics(std::shared_ptr<MTL::Device> device)
     : CNNKernel(std::move(device)) {}
 
-std::shared_ptr<Kernel> CNNBatchNormalizationStatistics::copy(const std::shared_ptr<MTL::Device>& device) const {
+std::shared_ptr<Kernel> CNNBatchNormalizationStatistics::copy(
+    const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNBatchNormalizationStatistics>(new CNNBatchNormalizationStatistics(*this));
     if (device) copy->setDevice(device);
     return copy;
@@ -38,7 +39,8 @@ void CNNBatchNormalizationStatistics::validate(const UnaryEncoding& encoding) co
             throw Error(name(), "batchNormalizationState", "a CNNBatchNormalizationState",
                         fmt::format("a {}", state->className()));
         if (Access::parameters(*own).channels != encoding.sourceChannels.count)
-            throw Error(name(), "sourceImages", fmt::format("{} feature channels", Access::parameters(*own).channels),
+            throw Error(name(), "sourceImages",
+                        fmt::format("{} feature channels", Access::parameters(*own).channels),
                         fmt::format("{}", encoding.sourceChannels.count));
     }
 }

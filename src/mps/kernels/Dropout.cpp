@@ -26,20 +26,25 @@ void checkParameters(const Kernel& kernel, float keepProbability, const MTL::Siz
 
 std::int64_t signedOf(std::uint64_t n) { return static_cast<std::int64_t>(n); }
 
-std::string textOf(const MTL::Size& size) { return fmt::format("{} x {} x {}", size.width, size.height, size.depth); }
+std::string textOf(const MTL::Size& size) {
+    return fmt::format("{} x {} x {}", size.width, size.height, size.depth);
+}
 
 }  // namespace
 
-CNNDropoutGradientState::CNNDropoutGradientState(const StateOwner& owner, float keepProbability, std::uint64_t seed,
-                                                 const MTL::Size& maskStrideInPixels, const MTL::Size& maskSize)
-    : NNGradientState(owner, StateResourceList::bufferSizes({maskSize.width * maskSize.height * maskSize.depth})),
+CNNDropoutGradientState::CNNDropoutGradientState(const StateOwner& owner, float keepProbability,
+                                                 std::uint64_t seed, const MTL::Size& maskStrideInPixels,
+                                                 const MTL::Size& maskSize)
+    : NNGradientState(owner,
+                      StateResourceList::bufferSizes({maskSize.width * maskSize.height * maskSize.depth})),
       keepProbability_(keepProbability),
       seed_(seed),
       maskStride_(maskStrideInPixels),
       maskSize_(maskSize) {}
 
 std::vector<std::uint8_t> CNNDropoutGradientState::maskData() {
-    if (isTemporary()) throw Error(description(), "maskData", "a state that is not temporary", "a temporary one");
+    if (isTemporary())
+        throw Error(description(), "maskData", "a state that is not temporary", "a temporary one");
     const auto buffer = std::static_pointer_cast<MTL::Buffer>(resource(0, true));
     const auto* bytes = static_cast<const std::uint8_t*>(buffer->contents());
     return {bytes, bytes + bufferSize(0)};
@@ -54,7 +59,10 @@ void CNNDropoutGradientState::describe(Facts& facts) const {
 
 CNNDropout::CNNDropout(std::shared_ptr<MTL::Device> device, float keepProbability, std::uint64_t seed,
                        const MTL::Size& maskStrideInPixels)
-    : CNNKernel(std::move(device)), keepProbability_(keepProbability), seed_(seed), maskStride_(maskStrideInPixels) {
+    : CNNKernel(std::move(device)),
+      keepProbability_(keepProbability),
+      seed_(seed),
+      maskStride_(maskStrideInPixels) {
     checkParameters(*this, keepProbability_, maskStride_);
 }
 
@@ -69,13 +77,15 @@ MTL::Size CNNDropout::maskExtents(std::size_t width, std::size_t height, std::si
     return {maskStride_.width ? width : 1, maskStride_.height ? height : 1, maskStride_.depth ? channels : 1};
 }
 
-std::shared_ptr<State> CNNDropout::newResultState(const StateOwner& owner, const std::shared_ptr<Image>& sourceImage,
-                                                  const StateBatch&, const std::shared_ptr<Image>& destinationImage) {
+std::shared_ptr<State> CNNDropout::newResultState(const StateOwner& owner,
+                                                  const std::shared_ptr<Image>& sourceImage,
+                                                  const StateBatch&,
+                                                  const std::shared_ptr<Image>& destinationImage) {
     const auto clip = resolveClip(clipRect(), destinationImage->width(), destinationImage->height());
-    if (clip.isEmpty())
-        throw Error(name(), "clipRect", "pixels of the destination", "none");
-    const auto channels = resolveChannels(sourceFeatureChannelOffset(), sourceFeatureChannelMaxCount(),
-                                          sourceImage->featureChannels(), name(), "sourceFeatureChannelOffset");
+    if (clip.isEmpty()) throw Error(name(), "clipRect", "pixels of the destination", "none");
+    const auto channels =
+        resolveChannels(sourceFeatureChannelOffset(), sourceFeatureChannelMaxCount(),
+                        sourceImage->featureChannels(), name(), "sourceFeatureChannelOffset");
     auto size = maskExtents(static_cast<std::size_t>(clip.width), static_cast<std::size_t>(clip.height),
                             channels.count);
     // An image of several pictures has a mask for each, one after the other.
@@ -86,7 +96,8 @@ std::shared_ptr<State> CNNDropout::newResultState(const StateOwner& owner, const
 void CNNDropout::validate(const UnaryEncoding& encoding) const {
     auto expected = maskExtents(static_cast<std::size_t>(encoding.clip.width),
                                 static_cast<std::size_t>(encoding.clip.height), encoding.resultChannels);
-    expected.height *= encoding.destinationStates.size() == 1 ? encoding.destinations[0]->numberOfImages() : 1;
+    expected.height *=
+        encoding.destinationStates.size() == 1 ? encoding.destinations[0]->numberOfImages() : 1;
     std::unordered_set<const State*> seen;
     for (const auto& state : encoding.destinationStates) {
         const auto* mask = dynamic_cast<const CNNDropoutGradientState*>(state.get());
@@ -122,8 +133,8 @@ void CNNDropout::record(UnaryEncoding& encoding) {
     ++encodes_;
 }
 
-CNNDropoutGradient::CNNDropoutGradient(std::shared_ptr<MTL::Device> device, float keepProbability, std::uint64_t seed,
-                                       const MTL::Size& maskStrideInPixels)
+CNNDropoutGradient::CNNDropoutGradient(std::shared_ptr<MTL::Device> device, float keepProbability,
+                                       std::uint64_t seed, const MTL::Size& maskStrideInPixels)
     : CNNGradientKernel(std::move(device)),
       keepProbability_(keepProbability),
       seed_(seed),
@@ -163,10 +174,11 @@ void CNNDropoutGradient::validate(const BinaryEncoding& encoding) const {
     const auto& record = requireRecord(*this, encoding.sourceStates, {"CNNDropout"});
     const auto& state = static_cast<const CNNDropoutGradientState&>(*encoding.sourceStates[0]);
     if (state.keepProbability() != keepProbability_ || state.maskStrideInPixels() != maskStride_)
-        throw Error(name(), "gradientState",
-                    fmt::format("keep probability {} and mask stride {}", keepProbability_, textOf(maskStride_)),
-                    fmt::format("{} and {} of {}", state.keepProbability(), textOf(state.maskStrideInPixels()),
-                                record.kernel));
+        throw Error(
+            name(), "gradientState",
+            fmt::format("keep probability {} and mask stride {}", keepProbability_, textOf(maskStride_)),
+            fmt::format("{} and {} of {}", state.keepProbability(), textOf(state.maskStrideInPixels()),
+                        record.kernel));
     if (encoding.secondaryWidth != record.sourceWidth || encoding.secondaryHeight != record.sourceHeight ||
         encoding.secondaryChannels.count != record.sourceFeatureChannels)
         throw Error(name(), "sourceImage",
@@ -175,9 +187,10 @@ void CNNDropoutGradient::validate(const BinaryEncoding& encoding) const {
                     fmt::format("{} x {} of {}", encoding.secondaryWidth, encoding.secondaryHeight,
                                 encoding.secondaryChannels.count));
     if (encoding.primaryChannels.count != record.resultFeatureChannels)
-        throw Error(name(), "sourceGradient",
-                    fmt::format("{} feature channels, as {} wrote", record.resultFeatureChannels, record.kernel),
-                    fmt::format("{}", encoding.primaryChannels.count));
+        throw Error(
+            name(), "sourceGradient",
+            fmt::format("{} feature channels, as {} wrote", record.resultFeatureChannels, record.kernel),
+            fmt::format("{}", encoding.primaryChannels.count));
 }
 
 void CNNDropoutGradient::record(BinaryEncoding& encoding) {
@@ -185,25 +198,26 @@ void CNNDropoutGradient::record(BinaryEncoding& encoding) {
     const auto& record = *static_cast<const NNGradientState&>(*encoding.sourceStates[0]).record();
     const auto width = static_cast<std::int64_t>(record.clip.size.width),
                height = static_cast<std::int64_t>(record.clip.size.height);
-    const auto masks = StateMasks::forReading(
-        encoder, encoding.sourceStates, signedOf(encoding.images), maskStride_.height ? height : 1,
-        maskStride_.width ? width : 1, maskStride_.depth ? signedOf(record.resultFeatureChannels) : 1);
+    const auto masks = StateMasks::forReading(encoder, encoding.sourceStates, signedOf(encoding.images),
+                                              maskStride_.height ? height : 1, maskStride_.width ? width : 1,
+                                              maskStride_.depth ? signedOf(record.resultFeatureChannels) : 1);
     // Mask element i belongs to source pixel i - secondaryOffset and to gradient pixel primaryOffset + that.
     const auto &p = primaryOffset(), &s = secondaryOffset();
     const PointwiseArea area{-s.x, -s.y, width, height, edgeOf(secondaryEdgeMode())};
     PointwiseResult result(encoder,
-                           encoder.wholeGradient(encoding.destination, encoding.clip, encoding.secondary.shape.w,
-                                                 encoding.secondary.shape.h),
+                           encoder.wholeGradient(encoding.destination, encoding.clip,
+                                                 encoding.secondary.shape.w, encoding.secondary.shape.h),
                            area);
-    encoder.run([gradient = encoder.region(encoding.primary, p.x - s.x, p.y - s.y, width, height, ops::Edge::Zero),
-                 target = result.target(), mask = masks.all(), keep = keepProbability_] {
-        ops::DropoutGradient op;
-        op.diffDst = gradient.tensor();
-        op.mask = mask.tensor();
-        op.diffSrc = target.tensor();
-        op.keepProbability = keep;
-        return op;
-    });
+    encoder.run(
+        [gradient = encoder.region(encoding.primary, p.x - s.x, p.y - s.y, width, height, ops::Edge::Zero),
+         target = result.target(), mask = masks.all(), keep = keepProbability_] {
+            ops::DropoutGradient op;
+            op.diffDst = gradient.tensor();
+            op.mask = mask.tensor();
+            op.diffSrc = target.tensor();
+            op.keepProbability = keep;
+            return op;
+        });
     result.finish();
 }
 

@@ -8,7 +8,8 @@ namespace pewter::mps {
 
 using MTL::Error;
 
-const ForwardRecord& requireRecord(const MPS::Kernel& kernel, const std::shared_ptr<const ForwardRecord>& record,
+const ForwardRecord& requireRecord(const MPS::Kernel& kernel,
+                                   const std::shared_ptr<const ForwardRecord>& record,
                                    std::initializer_list<std::string_view> classes) {
     std::string expected;
     for (const auto& name : classes) {
@@ -32,16 +33,18 @@ const ForwardRecord& requireRecord(const MPS::Kernel& kernel, const MPS::StateBa
         record.describe(b);
         for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
             if (a[i] != b[i])
-                throw Error(kernel.name(), "gradientState",
-                            fmt::format("one forward configuration in a batch ({} {})", a[i].first, a[i].second),
-                            b[i].second);
+                throw Error(
+                    kernel.name(), "gradientState",
+                    fmt::format("one forward configuration in a batch ({} {})", a[i].first, a[i].second),
+                    b[i].second);
     }
     if (!first) throw Error(kernel.name(), "gradientState", "a state", "none");
     return *first;
 }
 
 void requireForwardGradient(const MPS::CNNGradientKernel& kernel, const BinaryEncoding& encoding,
-                            const ForwardRecord& record, std::size_t channels, std::int64_t x, std::int64_t y) {
+                            const ForwardRecord& record, std::size_t channels, std::int64_t x,
+                            std::int64_t y) {
     if (encoding.primaryChannels.count != channels)
         throw Error(kernel.name(), "sourceGradient",
                     fmt::format("{} feature channels, as {} wrote", channels, record.kernel),
@@ -69,14 +72,15 @@ void requireForwardImages(const MPS::CNNGradientKernel& kernel, const BinaryEnco
                            kernel.primaryOffset().y);
 }
 
-void takeGradientSlice(MPS::CNNGradientKernel& kernel, const MPS::Image& gradient, const ForwardRecord& record,
-                       std::size_t channels) {
+void takeGradientSlice(MPS::CNNGradientKernel& kernel, const MPS::Image& gradient,
+                       const ForwardRecord& record, std::size_t channels) {
     if (gradient.featureChannels() <= channels) return;
     kernel.setPrimarySourceFeatureChannelOffset(record.destinationFeatureChannelOffset);
     kernel.setPrimarySourceFeatureChannelMaxCount(channels);
 }
 
-void takeGradientSlice(MPS::CNNGradientKernel& kernel, const std::vector<std::shared_ptr<MPS::Image>>& sourceImages,
+void takeGradientSlice(MPS::CNNGradientKernel& kernel,
+                       const std::vector<std::shared_ptr<MPS::Image>>& sourceImages,
                        const MPS::StateBatch& sourceStates) {
     if (sourceStates.empty()) return;
     const auto* state = dynamic_cast<const MPS::NNGradientState*>(sourceStates[0].get());

@@ -84,11 +84,13 @@ std::shared_ptr<Image> CNNLoss::encode(const std::shared_ptr<MTL::CommandBuffer>
     return destinations[0];
 }
 
-void CNNLoss::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceImages,
-                          const CNNLossLabelsBatch& labels, const ImageBatch& destinationImages) {
+void CNNLoss::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                          const ImageBatch& sourceImages, const CNNLossLabelsBatch& labels,
+                          const ImageBatch& destinationImages) {
     requireLabels(labels, sourceImages.size());
     if (destinationImages.size() != sourceImages.size())
-        throw Error(name(), "destinationImages", fmt::format("{} images, as many as sources", sourceImages.size()),
+        throw Error(name(), "destinationImages",
+                    fmt::format("{} images, as many as sources", sourceImages.size()),
                     fmt::format("{}", destinationImages.size()));
     encodeImages(commandBuffer, sourceImages, statesOf(labels), {}, destinationImages, true);
 }
@@ -97,8 +99,9 @@ ImageBatch CNNLoss::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& comma
                                 const ImageBatch& sourceImages, const CNNLossLabelsBatch& labels) {
     requireLabels(labels, sourceImages.size());
     const auto destinations = makeDestinations(commandBuffer, sourceImages, statesOf(labels));
-    undoOnFailure(destinations, {},
-                  [&] { encodeImages(commandBuffer, sourceImages, statesOf(labels), {}, destinations, true); });
+    undoOnFailure(destinations, {}, [&] {
+        encodeImages(commandBuffer, sourceImages, statesOf(labels), {}, destinations, true);
+    });
     return destinations;
 }
 
@@ -111,7 +114,8 @@ void CNNLoss::validate(const UnaryEncoding& encoding) const {
     if (offset().x != 0 || offset().y != 0)
         throw Error(name(), "offset", "(0, 0): labels belong to the whole source",
                     fmt::format("({}, {})", offset().x, offset().y));
-    const auto width = encoding.sourceWidth, height = encoding.sourceHeight, channels = encoding.sourceChannels.count;
+    const auto width = encoding.sourceWidth, height = encoding.sourceHeight,
+               channels = encoding.sourceChannels.count;
     const bool reduces = reductionType() != CNNReductionType::None;
     std::unordered_set<const CNNLossLabels*> seen;
     for (std::size_t i = 0; i < encoding.sourceStates.size(); ++i) {
@@ -121,7 +125,8 @@ void CNNLoss::validate(const UnaryEncoding& encoding) const {
         };
         const auto* labels = dynamic_cast<const CNNLossLabels*>(encoding.sourceStates[i].get());
         if (!labels)
-            throw Error(name(), "labels", "CNNLossLabels", fmt::format("a {}", encoding.sourceStates[i]->className()));
+            throw Error(name(), "labels", "CNNLossLabels",
+                        fmt::format("a {}", encoding.sourceStates[i]->className()));
         const auto& image = *labels->labelsImage();
         if (image.width() != width || image.height() != height || image.featureChannels() != channels)
             throw Error(name(), where("labelsImage"),
@@ -131,10 +136,12 @@ void CNNLoss::validate(const UnaryEncoding& encoding) const {
         const auto w = reduces ? 1 : width, h = reduces ? 1 : height, c = reduces ? 1 : channels;
         if (loss.width() != w || loss.height() != h || loss.featureChannels() != c)
             throw Error(name(), where("lossImage"),
-                        fmt::format("{} x {} x {} for a loss that {}", w, h, c, reduces ? "reduces" : "does not reduce"),
+                        fmt::format("{} x {} x {} for a loss that {}", w, h, c,
+                                    reduces ? "reduces" : "does not reduce"),
                         fmt::format("{} x {} x {}", loss.width(), loss.height(), loss.featureChannels()));
         if (!seen.insert(labels).second)
-            throw Error(name(), where("lossImage"), "labels of its own for every image", "the same labels twice");
+            throw Error(name(), where("lossImage"), "labels of its own for every image",
+                        "the same labels twice");
     }
 }
 
@@ -153,11 +160,12 @@ void CNNLoss::record(UnaryEncoding& encoding) {
             weightsImages.push_back(static_cast<CNNLossLabels&>(*state).weightsImage());
 
     const auto& lossImage = *lossImages[0];
-    const Clip all{0, 0, static_cast<std::int64_t>(lossImage.width()), static_cast<std::int64_t>(lossImage.height())};
+    const Clip all{0, 0, static_cast<std::int64_t>(lossImage.width()),
+                   static_cast<std::int64_t>(lossImage.height())};
     encoder.run([source = encoding.source, labels = encoder.source(labelsImages, 0, 1),
                  weights = weighted ? encoder.source(weightsImages, 0, 1) : TensorRef(),
-                 gradient = encoder.wholeGradient(encoding.destination, encoding.clip, encoding.source.shape.w,
-                                                  encoding.source.shape.h),
+                 gradient = encoder.wholeGradient(encoding.destination, encoding.clip,
+                                                  encoding.source.shape.w, encoding.source.shape.h),
                  loss = encoder.destination(lossImages, 0, 1, all, 0, lossImage.featureChannels()),
                  d = descriptor_] {
         ops::Loss op;

@@ -16,7 +16,9 @@ namespace {
 constexpr const char* kData = "CNNLossDataDescriptor";
 constexpr const char* kLabels = "CNNLossLabels";
 
-std::string textOf(const MTL::Size& size) { return fmt::format("{} x {} x {}", size.width, size.height, size.depth); }
+std::string textOf(const MTL::Size& size) {
+    return fmt::format("{} x {} x {}", size.width, size.height, size.depth);
+}
 
 MTL::Size sizeOf(const Image& image) { return {image.width(), image.height(), image.featureChannels()}; }
 
@@ -35,8 +37,9 @@ void write(Image& image, const CNNLossDataDescriptor& data) {
 
 /// Losses of Float64 labels are Float64: gradient checks need it.
 ImageFeatureChannelFormat lossFormat(const Image& labels) {
-    return labels.featureChannelFormat() == ImageFeatureChannelFormat::Float64 ? ImageFeatureChannelFormat::Float64
-                                                                                : ImageFeatureChannelFormat::Float32;
+    return labels.featureChannelFormat() == ImageFeatureChannelFormat::Float64
+               ? ImageFeatureChannelFormat::Float64
+               : ImageFeatureChannelFormat::Float32;
 }
 
 }  // namespace
@@ -46,12 +49,14 @@ CNNLossDataDescriptor CNNLossDataDescriptor::cnnLossDataDescriptor(const void* d
     if (!data) throw Error(kData, "data", "float32 values", "null");
     if (size.width == 0 || size.height == 0 || size.depth == 0)
         throw Error(kData, "size", "at least 1 in each dimension", textOf(size));
-    if (layout != DataLayout::HeightxWidthxFeatureChannels && layout != DataLayout::FeatureChannelsxHeightxWidth)
+    if (layout != DataLayout::HeightxWidthxFeatureChannels &&
+        layout != DataLayout::FeatureChannelsxHeightxWidth)
         throw Error(kData, "layout", "HeightxWidthxFeatureChannels or FeatureChannelsxHeightxWidth",
                     fmt::format("{}", static_cast<std::uint64_t>(layout)));
     const std::size_t needed = size.width * size.height * size.depth * sizeof(float);
     if (bytes < needed)
-        throw Error(kData, "data", fmt::format("{} bytes for {} values of float32", needed, needed / sizeof(float)),
+        throw Error(kData, "data",
+                    fmt::format("{} bytes for {} values of float32", needed, needed / sizeof(float)),
                     fmt::format("{}", bytes));
     CNNLossDataDescriptor descriptor;
     const auto* from = static_cast<const std::uint8_t*>(data);
@@ -64,8 +69,8 @@ CNNLossDataDescriptor CNNLossDataDescriptor::cnnLossDataDescriptor(const void* d
     return descriptor;
 }
 
-CNNLossDataDescriptor CNNLossDataDescriptor::cnnLossDataDescriptor(const std::vector<float>& data, DataLayout layout,
-                                                                   const MTL::Size& size) {
+CNNLossDataDescriptor CNNLossDataDescriptor::cnnLossDataDescriptor(const std::vector<float>& data,
+                                                                   DataLayout layout, const MTL::Size& size) {
     return cnnLossDataDescriptor(data.data(), data.size() * sizeof(float), layout, size);
 }
 
@@ -92,15 +97,16 @@ std::vector<float> CNNLossDataDescriptor::values() const {
     return values;
 }
 
-CNNLossLabels::CNNLossLabels(std::shared_ptr<MTL::Device> device, const CNNLossDataDescriptor& labelsDescriptor)
+CNNLossLabels::CNNLossLabels(std::shared_ptr<MTL::Device> device,
+                             const CNNLossDataDescriptor& labelsDescriptor)
     : CNNLossLabels(std::move(device), {1, 1, 1}, labelsDescriptor, nullptr) {}
 
 CNNLossLabels::CNNLossLabels(std::shared_ptr<MTL::Device> device, const MTL::Size& lossImageSize,
                              const CNNLossDataDescriptor& labelsDescriptor,
                              const CNNLossDataDescriptor* weightsDescriptor)
     : State(device, StateResourceList()) {
-    labelsImage_ =
-        std::make_shared<Image>(device, descriptorOf(ImageFeatureChannelFormat::Float32, labelsDescriptor.size()));
+    labelsImage_ = std::make_shared<Image>(
+        device, descriptorOf(ImageFeatureChannelFormat::Float32, labelsDescriptor.size()));
     if (weightsDescriptor)
         weightsImage_ = std::make_shared<Image>(
             device, descriptorOf(ImageFeatureChannelFormat::Float32, weightsDescriptor->size()));
@@ -134,7 +140,8 @@ CNNLossLabels::CNNLossLabels(std::shared_ptr<MTL::Device> device, std::shared_pt
 CNNLossLabels::~CNNLossLabels() = default;
 
 void CNNLossLabels::check(const MTL::Size& lossImageSize) const {
-    for (const auto& [argument, image] : {std::pair{"labelsImage", labelsImage_}, {"weightsImage", weightsImage_}}) {
+    for (const auto& [argument, image] :
+         {std::pair{"labelsImage", labelsImage_}, {"weightsImage", weightsImage_}}) {
         if (!image) {
             if (image == weightsImage_ && !weighted_ && labelsImage_) continue;
             throw Error(kLabels, argument, "an image", "null");
@@ -148,13 +155,15 @@ void CNNLossLabels::check(const MTL::Size& lossImageSize) const {
     }
     const auto labels = sizeOf(*labelsImage_);
     if (weightsImage_ && sizeOf(*weightsImage_) != labels)
-        throw Error(kLabels, "weights", textOf(labels) + ", the size of the labels", textOf(sizeOf(*weightsImage_)));
+        throw Error(kLabels, "weights", textOf(labels) + ", the size of the labels",
+                    textOf(sizeOf(*weightsImage_)));
     if (lossImageSize != MTL::Size{1, 1, 1} && lossImageSize != labels)
         throw Error(kLabels, "lossImageSize", "1 x 1 x 1 or the size of the labels, " + textOf(labels),
                     textOf(lossImageSize));
 }
 
-CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& device, const MTL::Size& lossImageSize,
+CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& device,
+                                        const MTL::Size& lossImageSize,
                                         const std::vector<CNNLossDataDescriptor>& labels,
                                         const std::vector<CNNLossDataDescriptor>& weights) {
     checkDevice(device);
@@ -162,7 +171,8 @@ CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& devi
     const auto imagesOf = [&](const char* argument, const std::vector<CNNLossDataDescriptor>& data) {
         for (const auto& one : data)
             if (one.size() != labels[0].size())
-                throw Error(kLabels, argument, textOf(labels[0].size()) + ", as the first labels", textOf(one.size()));
+                throw Error(kLabels, argument, textOf(labels[0].size()) + ", as the first labels",
+                            textOf(one.size()));
         auto images = ImageAccess::makeBatch(
             device, descriptorOf(ImageFeatureChannelFormat::Float32, labels[0].size()), data.size());
         for (std::size_t i = 0; i < data.size(); ++i) write(*images[i], data[i]);
@@ -173,7 +183,8 @@ CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& devi
                  weights.empty() ? ImageBatch() : imagesOf("weightsDescriptors", weights));
 }
 
-CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& device, const MTL::Size& lossImageSize,
+CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& device,
+                                        const MTL::Size& lossImageSize,
                                         const std::vector<std::shared_ptr<Image>>& labelsImages,
                                         const std::vector<std::shared_ptr<Image>>& weightsImages) {
     checkDevice(device);
@@ -182,8 +193,8 @@ CNNLossLabelsBatch CNNLossLabels::batch(const std::shared_ptr<MTL::Device>& devi
         throw Error(kLabels, "weights", fmt::format("none or {}, as many as labels", labelsImages.size()),
                     fmt::format("{}", weightsImages.size()));
     if (!labelsImages[0]) throw Error(kLabels, "labelsImages[0]", "an image", "null");
-    const auto losses = ImageAccess::makeBatch(device, descriptorOf(lossFormat(*labelsImages[0]), lossImageSize),
-                                               labelsImages.size());
+    const auto losses = ImageAccess::makeBatch(
+        device, descriptorOf(lossFormat(*labelsImages[0]), lossImageSize), labelsImages.size());
     CNNLossLabelsBatch batch;
     for (std::size_t i = 0; i < labelsImages.size(); ++i)
         batch.push_back(std::shared_ptr<CNNLossLabels>(new CNNLossLabels(
@@ -195,8 +206,8 @@ const std::shared_ptr<Image>& CNNLossLabels::weightsImage() {
     if (!weightsImage_) {
         weightsImage_ = std::make_shared<Image>(
             device(), descriptorOf(ImageFeatureChannelFormat::Float32, sizeOf(*labelsImage_)));
-        const std::vector<float> ones(labelsImage_->width() * labelsImage_->height() * labelsImage_->featureChannels(),
-                                      1.0f);
+        const std::vector<float> ones(
+            labelsImage_->width() * labelsImage_->height() * labelsImage_->featureChannels(), 1.0f);
         weightsImage_->writeBytes(ones.data(), DataLayout::HeightxWidthxFeatureChannels, 0);
     }
     return weightsImage_;

@@ -33,17 +33,18 @@ void CNNNeuron::validate(const UnaryEncoding& encoding) const {
 }
 
 void CNNNeuron::record(UnaryEncoding& encoding) {
-    encoding.encoder->run(
-        [source = pointwiseSource(encoding, *this), destination = encoding.destination, neuron = neuronOf(descriptor_)] {
-            ops::NeuronForward op;
-            op.src = source.tensor();
-            op.dst = destination.tensor();
-            op.neuron = neuron.neuron;
-            return op;
-        });
+    encoding.encoder->run([source = pointwiseSource(encoding, *this), destination = encoding.destination,
+                           neuron = neuronOf(descriptor_)] {
+        ops::NeuronForward op;
+        op.src = source.tensor();
+        op.dst = destination.tensor();
+        op.neuron = neuron.neuron;
+        return op;
+    });
 }
 
-CNNNeuronGradient::CNNNeuronGradient(std::shared_ptr<MTL::Device> device, const NNNeuronDescriptor& neuronDescriptor)
+CNNNeuronGradient::CNNNeuronGradient(std::shared_ptr<MTL::Device> device,
+                                     const NNNeuronDescriptor& neuronDescriptor)
     : CNNGradientKernel(std::move(device)), descriptor_(neuronDescriptor) {
     checkNeuron(descriptor_, 0, name(), "neuronDescriptor");
 }
@@ -79,18 +80,20 @@ void CNNNeuronGradient::record(BinaryEncoding& encoding) {
     auto& encoder = *encoding.encoder;
     const auto area = areaOf(*this, *static_cast<const NNGradientState&>(*encoding.sourceStates[0]).record());
     PointwiseResult result(encoder,
-                           encoder.wholeGradient(encoding.destination, encoding.clip, encoding.secondary.shape.w,
-                                                 encoding.secondary.shape.h),
+                           encoder.wholeGradient(encoding.destination, encoding.clip,
+                                                 encoding.secondary.shape.w, encoding.secondary.shape.h),
                            area);
-    encoder.run([source = encoder.region(encoding.secondary, area.x, area.y, area.width, area.height, area.edge),
-                 gradient = gradientOf(encoding, *this, area), target = result.target(), neuron = neuronOf(descriptor_)] {
-        ops::NeuronGradient op;
-        op.src = source.tensor();
-        op.diffDst = gradient.tensor();
-        op.diffSrc = target.tensor();
-        op.neuron = neuron.neuron;
-        return op;
-    });
+    encoder.run(
+        [source = encoder.region(encoding.secondary, area.x, area.y, area.width, area.height, area.edge),
+         gradient = gradientOf(encoding, *this, area), target = result.target(),
+         neuron = neuronOf(descriptor_)] {
+            ops::NeuronGradient op;
+            op.src = source.tensor();
+            op.diffDst = gradient.tensor();
+            op.diffSrc = target.tensor();
+            op.neuron = neuron.neuron;
+            return op;
+        });
     result.finish();
 }
 
@@ -99,7 +102,9 @@ void CNNNeuronGradient::record(BinaryEncoding& encoding) {
 namespace {
 
 NNNeuronDescriptor of(CNNNeuronType type) { return NNNeuronDescriptor::cnnNeuronDescriptor(type); }
-NNNeuronDescriptor of(CNNNeuronType type, float a) { return NNNeuronDescriptor::cnnNeuronDescriptor(type, a); }
+NNNeuronDescriptor of(CNNNeuronType type, float a) {
+    return NNNeuronDescriptor::cnnNeuronDescriptor(type, a);
+}
 NNNeuronDescriptor of(CNNNeuronType type, float a, float b) {
     return NNNeuronDescriptor::cnnNeuronDescriptor(type, a, b);
 }

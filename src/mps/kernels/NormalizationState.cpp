@@ -28,9 +28,11 @@ StateResourceList pairOf(const char* who, std::size_t channels) {
 
 CNNNormalizationGammaAndBetaState::CNNNormalizationGammaAndBetaState(std::shared_ptr<MTL::Buffer> gamma,
                                                                      std::shared_ptr<MTL::Buffer> beta)
-    : State(required("CNNNormalizationGammaAndBetaState", "gamma", std::move(gamma), "beta", std::move(beta))) {}
+    : State(required("CNNNormalizationGammaAndBetaState", "gamma", std::move(gamma), "beta",
+                     std::move(beta))) {}
 
-CNNNormalizationGammaAndBetaState::CNNNormalizationGammaAndBetaState(const StateOwner& owner, std::size_t channels)
+CNNNormalizationGammaAndBetaState::CNNNormalizationGammaAndBetaState(const StateOwner& owner,
+                                                                     std::size_t channels)
     : State(owner, pairOf("CNNNormalizationGammaAndBetaState", channels)) {}
 
 std::shared_ptr<CNNNormalizationGammaAndBetaState> CNNNormalizationGammaAndBetaState::temporaryState(
@@ -39,11 +41,15 @@ std::shared_ptr<CNNNormalizationGammaAndBetaState> CNNNormalizationGammaAndBetaS
         new CNNNormalizationGammaAndBetaState(StateOwner::of(commandBuffer), numberOfFeatureChannels));
 }
 
-std::shared_ptr<MTL::Buffer> CNNNormalizationGammaAndBetaState::gamma() { return StateAccess::buffer(*this, 0); }
-std::shared_ptr<MTL::Buffer> CNNNormalizationGammaAndBetaState::beta() { return StateAccess::buffer(*this, 1); }
+std::shared_ptr<MTL::Buffer> CNNNormalizationGammaAndBetaState::gamma() {
+    return StateAccess::buffer(*this, 0);
+}
+std::shared_ptr<MTL::Buffer> CNNNormalizationGammaAndBetaState::beta() {
+    return StateAccess::buffer(*this, 1);
+}
 
-CNNNormalizationMeanAndVarianceState::CNNNormalizationMeanAndVarianceState(std::shared_ptr<MTL::Buffer> mean,
-                                                                           std::shared_ptr<MTL::Buffer> variance)
+CNNNormalizationMeanAndVarianceState::CNNNormalizationMeanAndVarianceState(
+    std::shared_ptr<MTL::Buffer> mean, std::shared_ptr<MTL::Buffer> variance)
     : State(required("CNNNormalizationMeanAndVarianceState", "mean", std::move(mean), "variance",
                      std::move(variance))) {}
 
@@ -57,7 +63,11 @@ std::shared_ptr<CNNNormalizationMeanAndVarianceState> CNNNormalizationMeanAndVar
         new CNNNormalizationMeanAndVarianceState(StateOwner::of(commandBuffer), numberOfFeatureChannels));
 }
 
-std::shared_ptr<MTL::Buffer> CNNNormalizationMeanAndVarianceState::mean() { return StateAccess::buffer(*this, 0); }
-std::shared_ptr<MTL::Buffer> CNNNormalizationMeanAndVarianceState::variance() { return StateAccess::buffer(*this, 1); }
+std::shared_ptr<MTL::Buffer> CNNNormalizationMeanAndVarianceState::mean() {
+    return StateAccess::buffer(*this, 0);
+}
+std::shared_ptr<MTL::Buffer> CNNNormalizationMeanAndVarianceState::variance() {
+    return StateAccess::buffer(*this, 1);
+}
 
 }  // namespace MPS

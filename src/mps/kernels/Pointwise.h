@@ -11,8 +11,8 @@ namespace pewter::mps {
 
 /// What a pointwise kernel reads for its clip rectangle.
 inline TensorRef pointwiseSource(const UnaryEncoding& encoding, const MPS::CNNKernel& kernel) {
-    return encoding.encoder->region(encoding.source, kernel.offset().x, kernel.offset().y, encoding.clip.width,
-                                    encoding.clip.height, edgeOf(kernel.edgeMode()));
+    return encoding.encoder->region(encoding.source, kernel.offset().x, kernel.offset().y,
+                                    encoding.clip.width, encoding.clip.height, edgeOf(kernel.edgeMode()));
 }
 
 /// A rectangle of the forward source and where it starts.
@@ -21,14 +21,16 @@ struct PointwiseArea {
     ops::Edge edge = ops::Edge::Zero;
 };
 
-/// Where the gradient of an area of the forward source goes: straight to the whole gradient if the area is all of it,
-/// else to scratch whose adjoint read finish() appends (zeros elsewhere, edge pixels credited under Clamp).
+/// Where the gradient of an area of the forward source goes: straight to the whole gradient if the area is
+/// all of it, else to scratch whose adjoint read finish() appends (zeros elsewhere, edge pixels credited
+/// under Clamp).
 class PointwiseResult {
 public:
     PointwiseResult(Encoder& encoder, const TensorRef& whole, const PointwiseArea& area)
         : encoder_(encoder), whole_(whole), target_(whole), area_(area) {
         if (area.x != 0 || area.y != 0 || area.width != whole.shape.w || area.height != whole.shape.h)
-            target_ = encoder.scratch(whole.shape.type, whole.shape.n, area.height, area.width, whole.shape.c);
+            target_ =
+                encoder.scratch(whole.shape.type, whole.shape.n, area.height, area.width, whole.shape.c);
     }
 
     const TensorRef& target() const { return target_; }
@@ -54,14 +56,16 @@ private:
 
 /// The area that a forward pass read, placed as the gradient kernel's secondary properties say.
 inline PointwiseArea areaOf(const MPS::CNNBinaryKernel& kernel, const ForwardRecord& record) {
-    return {kernel.secondaryOffset().x, kernel.secondaryOffset().y, static_cast<std::int64_t>(record.clip.size.width),
+    return {kernel.secondaryOffset().x, kernel.secondaryOffset().y,
+            static_cast<std::int64_t>(record.clip.size.width),
             static_cast<std::int64_t>(record.clip.size.height), edgeOf(kernel.secondaryEdgeMode())};
 }
 
 /// The incoming gradient of that area.
 inline TensorRef gradientOf(const BinaryEncoding& encoding, const MPS::CNNBinaryKernel& kernel,
                             const PointwiseArea& area) {
-    return encoding.primary.region(kernel.primaryOffset().x, kernel.primaryOffset().y, area.width, area.height);
+    return encoding.primary.region(kernel.primaryOffset().x, kernel.primaryOffset().y, area.width,
+                                   area.height);
 }
 
 /// Configuration of a pointwise gradient kernel besides the properties of similar name.

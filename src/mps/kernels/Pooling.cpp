@@ -15,7 +15,8 @@ namespace ops = pewter::ops;
 
 namespace {
 
-void requirePositive(const Kernel& kernel, std::initializer_list<std::pair<const char*, std::size_t>> values) {
+void requirePositive(const Kernel& kernel,
+                     std::initializer_list<std::pair<const char*, std::size_t>> values) {
     for (const auto& [argument, value] : values)
         if (value == 0) throw Error(kernel.name(), argument, "at least 1", "0");
 }
@@ -40,11 +41,11 @@ ops::Window windowOf(std::size_t width, std::size_t height, std::size_t strideX,
     return window;
 }
 
-void encodeForward(const CNNPooling& kernel, UnaryEncoding& encoding, ops::PoolingType type, std::size_t zeroPadX,
-                   std::size_t zeroPadY) {
-    const auto window =
-        windowOf(kernel.kernelWidth(), kernel.kernelHeight(), kernel.strideInPixelsX(), kernel.strideInPixelsY(),
-                 kernel.dilationRateX(), kernel.dilationRateY(), kernel.offset(), kernel.edgeMode());
+void encodeForward(const CNNPooling& kernel, UnaryEncoding& encoding, ops::PoolingType type,
+                   std::size_t zeroPadX, std::size_t zeroPadY) {
+    const auto window = windowOf(kernel.kernelWidth(), kernel.kernelHeight(), kernel.strideInPixelsX(),
+                                 kernel.strideInPixelsY(), kernel.dilationRateX(), kernel.dilationRateY(),
+                                 kernel.offset(), kernel.edgeMode());
     encoding.encoder->run(
         [source = encoding.source, destination = encoding.destination, window, type, zeroPadX, zeroPadY] {
             ops::PoolingForward op;
@@ -70,9 +71,9 @@ void encodeGradient(const CNNPoolingGradient& kernel, BinaryEncoding& encoding, 
         const auto left = static_cast<std::uint64_t>(static_cast<std::int64_t>(all) - first);
         return static_cast<std::int64_t>(std::min(left, most));
     };
-    const auto gradient = encoding.primary.region(from.x, from.y,
-                                                  extent(encoding.primaryWidth, from.x, kernel.sourceSize().width),
-                                                  extent(encoding.primaryHeight, from.y, kernel.sourceSize().height));
+    const auto gradient = encoding.primary.region(
+        from.x, from.y, extent(encoding.primaryWidth, from.x, kernel.sourceSize().width),
+        extent(encoding.primaryHeight, from.y, kernel.sourceSize().height));
     const auto target = encoder.wholeGradient(encoding.destination, encoding.clip, encoding.secondary.shape.w,
                                               encoding.secondary.shape.h);
     encoder.run([source = encoding.secondary, gradient, target, window, type, zeroPadX, zeroPadY] {
@@ -109,23 +110,27 @@ std::shared_ptr<State> CNNPooling::newResultState(const StateOwner& owner, const
     return std::make_shared<NNGradientState>(owner);
 }
 
-CNNPoolingMax::CNNPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight)
+CNNPoolingMax::CNNPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                             std::size_t kernelHeight)
     : CNNPoolingMax(std::move(device), kernelWidth, kernelHeight, 1, 1) {}
 
-CNNPoolingMax::CNNPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                             std::size_t strideX, std::size_t strideY)
+CNNPoolingMax::CNNPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                             std::size_t kernelHeight, std::size_t strideX, std::size_t strideY)
     : CNNPoolingMax(std::move(device), kernelWidth, kernelHeight, strideX, strideY, 1, 1) {}
 
-CNNPoolingMax::CNNPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
-                             std::size_t strideX, std::size_t strideY, std::size_t dilationX, std::size_t dilationY)
+CNNPoolingMax::CNNPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                             std::size_t kernelHeight, std::size_t strideX, std::size_t strideY,
+                             std::size_t dilationX, std::size_t dilationY)
     : CNNPooling(std::move(device), kernelWidth, kernelHeight, strideX, strideY, dilationX, dilationY) {}
 
 CNNDilatedPoolingMax::CNNDilatedPoolingMax(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
-                                           std::size_t kernelHeight, std::size_t dilationX, std::size_t dilationY,
-                                           std::size_t strideX, std::size_t strideY)
+                                           std::size_t kernelHeight, std::size_t dilationX,
+                                           std::size_t dilationY, std::size_t strideX, std::size_t strideY)
     : CNNPoolingMax(std::move(device), kernelWidth, kernelHeight, strideX, strideY, dilationX, dilationY) {}
 
-void CNNPoolingMax::record(UnaryEncoding& encoding) { encodeForward(*this, encoding, ops::PoolingType::Max, 0, 0); }
+void CNNPoolingMax::record(UnaryEncoding& encoding) {
+    encodeForward(*this, encoding, ops::PoolingType::Max, 0, 0);
+}
 
 CNNPoolingAverage::CNNPoolingAverage(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
                                      std::size_t kernelHeight)
@@ -135,13 +140,15 @@ CNNPoolingAverage::CNNPoolingAverage(std::shared_ptr<MTL::Device> device, std::s
                                      std::size_t kernelHeight, std::size_t strideX, std::size_t strideY)
     : CNNPooling(std::move(device), kernelWidth, kernelHeight, strideX, strideY) {}
 
-ImageDescriptor CNNPoolingAverage::adjustDescriptor(const std::vector<std::shared_ptr<Image>>&, const StateBatch&,
-                                                    const ImageDescriptor& suggested) {
+ImageDescriptor CNNPoolingAverage::adjustDescriptor(const std::vector<std::shared_ptr<Image>>&,
+                                                    const StateBatch&, const ImageDescriptor& suggested) {
     if (padding()->paddingMethod() & NNPaddingMethodExcludeEdges) {
         // The border is what the policy put on the low side; an odd pixel on the high side lies beyond it.
         setEdgeMode(ImageEdgeMode::Clamp);
-        zeroPadSizeX_ = static_cast<std::size_t>(std::max<std::int64_t>(half(kernelWidth(), 1) - offset().x, 0));
-        zeroPadSizeY_ = static_cast<std::size_t>(std::max<std::int64_t>(half(kernelHeight(), 1) - offset().y, 0));
+        zeroPadSizeX_ =
+            static_cast<std::size_t>(std::max<std::int64_t>(half(kernelWidth(), 1) - offset().x, 0));
+        zeroPadSizeY_ =
+            static_cast<std::size_t>(std::max<std::int64_t>(half(kernelHeight(), 1) - offset().y, 0));
     }
     return suggested;
 }
@@ -150,7 +157,8 @@ void CNNPoolingAverage::record(UnaryEncoding& encoding) {
     encodeForward(*this, encoding, ops::PoolingType::Average, zeroPadSizeX_, zeroPadSizeY_);
 }
 
-std::shared_ptr<ForwardRecord> CNNPoolingAverage::captureRecord(const Image& source, const Image& destination) const {
+std::shared_ptr<ForwardRecord> CNNPoolingAverage::captureRecord(const Image& source,
+                                                                const Image& destination) const {
     auto record = std::make_shared<PoolingAverageRecord>(*CNNKernel::captureRecord(source, destination));
     record->zeroPadSizeX = zeroPadSizeX_;
     record->zeroPadSizeY = zeroPadSizeY_;
@@ -219,9 +227,9 @@ void CNNPoolingGradient::validate(const BinaryEncoding& encoding) const {
         record.strideX != s.strideInPixelsX || record.strideY != s.strideInPixelsY ||
         record.dilationX != s.dilationRateX || record.dilationY != s.dilationRateY)
         throw Error(name(), "gradientState",
-                    fmt::format("a forward window of {} x {}, stride {} x {}, dilation {} x {}", s.kernelWidth,
-                                s.kernelHeight, s.strideInPixelsX, s.strideInPixelsY, s.dilationRateX,
-                                s.dilationRateY),
+                    fmt::format("a forward window of {} x {}, stride {} x {}, dilation {} x {}",
+                                s.kernelWidth, s.kernelHeight, s.strideInPixelsX, s.strideInPixelsY,
+                                s.dilationRateX, s.dilationRateY),
                     fmt::format("{} x {}, stride {} x {}, dilation {} x {} of {}", record.kernelWidth,
                                 record.kernelHeight, record.strideX, record.strideY, record.dilationX,
                                 record.dilationY, record.kernel));
@@ -236,27 +244,29 @@ void CNNPoolingGradient::validate(const BinaryEncoding& encoding) const {
                     fmt::format("{} x {} of {}", encoding.secondaryWidth, encoding.secondaryHeight,
                                 encoding.secondaryChannels.count));
     if (encoding.primaryChannels.count != record.resultFeatureChannels)
-        throw Error(name(), "sourceGradient",
-                    fmt::format("{} feature channels, as {} wrote", record.resultFeatureChannels, record.kernel),
-                    fmt::format("{}", encoding.primaryChannels.count));
-    // A gradient may be smaller than the forward result: pixels that are not given count as 0. It may not be larger
-    // than what the windows were, unless sourceSize says which part to take.
+        throw Error(
+            name(), "sourceGradient",
+            fmt::format("{} feature channels, as {} wrote", record.resultFeatureChannels, record.kernel),
+            fmt::format("{}", encoding.primaryChannels.count));
+    // A gradient may be smaller than the forward result: pixels that are not given count as 0. It may not be
+    // larger than what the windows were, unless sourceSize says which part to take.
     const auto& from = primaryOffset();
     const auto width = static_cast<std::int64_t>(encoding.primaryWidth),
                height = static_cast<std::int64_t>(encoding.primaryHeight);
     if (from.x < 0 || from.y < 0 || from.x >= width || from.y >= height || sourceSize_.width == 0 ||
         sourceSize_.height == 0)
-        throw Error(name(), "primaryOffset and sourceSize",
-                    fmt::format("pixels of the incoming gradient, which has {} x {}", width, height),
-                    fmt::format("{} x {} from ({}, {}) on", sourceSize_.width, sourceSize_.height, from.x, from.y));
+        throw Error(
+            name(), "primaryOffset and sourceSize",
+            fmt::format("pixels of the incoming gradient, which has {} x {}", width, height),
+            fmt::format("{} x {} from ({}, {}) on", sourceSize_.width, sourceSize_.height, from.x, from.y));
     const auto taken = [](std::int64_t all, std::int64_t first, std::uint64_t most) {
         return std::min(static_cast<std::uint64_t>(all - first), most);
     };
     if (taken(width, from.x, sourceSize_.width) > record.clip.size.width ||
         taken(height, from.y, sourceSize_.height) > record.clip.size.height)
         throw Error(name(), "sourceGradient",
-                    fmt::format("at most {} x {} pixels, as {} wrote", record.clip.size.width, record.clip.size.height,
-                                record.kernel),
+                    fmt::format("at most {} x {} pixels, as {} wrote", record.clip.size.width,
+                                record.clip.size.height, record.kernel),
                     fmt::format("{} x {}", taken(width, from.x, sourceSize_.width),
                                 taken(height, from.y, sourceSize_.height)));
 }
@@ -266,19 +276,23 @@ CNNPoolingMaxGradient::CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device
     : CNNPoolingMaxGradient(std::move(device), kernelWidth, kernelHeight, 1, 1) {}
 
 CNNPoolingMaxGradient::CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
-                                             std::size_t kernelHeight, std::size_t strideX, std::size_t strideY)
+                                             std::size_t kernelHeight, std::size_t strideX,
+                                             std::size_t strideY)
     : CNNPoolingMaxGradient(std::move(device), kernelWidth, kernelHeight, strideX, strideY, 1, 1) {}
 
 CNNPoolingMaxGradient::CNNPoolingMaxGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
-                                             std::size_t kernelHeight, std::size_t strideX, std::size_t strideY,
-                                             std::size_t dilationX, std::size_t dilationY)
-    : CNNPoolingGradient(std::move(device), kernelWidth, kernelHeight, strideX, strideY, dilationX, dilationY) {}
+                                             std::size_t kernelHeight, std::size_t strideX,
+                                             std::size_t strideY, std::size_t dilationX,
+                                             std::size_t dilationY)
+    : CNNPoolingGradient(std::move(device), kernelWidth, kernelHeight, strideX, strideY, dilationX,
+                         dilationY) {}
 
 CNNDilatedPoolingMaxGradient::CNNDilatedPoolingMaxGradient(std::shared_ptr<MTL::Device> device,
                                                            std::size_t kernelWidth, std::size_t kernelHeight,
                                                            std::size_t dilationX, std::size_t dilationY,
                                                            std::size_t strideX, std::size_t strideY)
-    : CNNPoolingMaxGradient(std::move(device), kernelWidth, kernelHeight, strideX, strideY, dilationX, dilationY) {}
+    : CNNPoolingMaxGradient(std::move(device), kernelWidth, kernelHeight, strideX, strideY, dilationX,
+                            dilationY) {}
 
 bool CNNPoolingMaxGradient::isGradientOf(const ForwardRecord& forward) const {
     return forward.className == "CNNPoolingMax" || forward.className == "CNNDilatedPoolingMax";
@@ -288,13 +302,13 @@ void CNNPoolingMaxGradient::record(BinaryEncoding& encoding) {
     encodeGradient(*this, encoding, ops::PoolingType::Max, 0, 0);
 }
 
-CNNPoolingAverageGradient::CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
-                                                     std::size_t kernelHeight)
+CNNPoolingAverageGradient::CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device,
+                                                     std::size_t kernelWidth, std::size_t kernelHeight)
     : CNNPoolingAverageGradient(std::move(device), kernelWidth, kernelHeight, 1, 1) {}
 
-CNNPoolingAverageGradient::CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
-                                                     std::size_t kernelHeight, std::size_t strideX,
-                                                     std::size_t strideY)
+CNNPoolingAverageGradient::CNNPoolingAverageGradient(std::shared_ptr<MTL::Device> device,
+                                                     std::size_t kernelWidth, std::size_t kernelHeight,
+                                                     std::size_t strideX, std::size_t strideY)
     : CNNPoolingGradient(std::move(device), kernelWidth, kernelHeight, strideX, strideY) {}
 
 void CNNPoolingAverageGradient::configure(const ForwardRecord& forward) {

@@ -1,6 +1,6 @@
+#include <fmt/format.h>
 #include <MPS/CNNSoftMax.hpp>
 #include <MTL/Error.hpp>
-#include <fmt/format.h>
 
 #include "mps/kernels/GradientChecks.h"
 #include "mps/kernels/Pointwise.h"
@@ -41,7 +41,8 @@ void CNNSoftMax::record(UnaryEncoding& encoding) {
     });
 }
 
-CNNSoftMaxGradient::CNNSoftMaxGradient(std::shared_ptr<MTL::Device> device) : CNNGradientKernel(std::move(device)) {}
+CNNSoftMaxGradient::CNNSoftMaxGradient(std::shared_ptr<MTL::Device> device)
+    : CNNGradientKernel(std::move(device)) {}
 CNNLogSoftMaxGradient::CNNLogSoftMaxGradient(std::shared_ptr<MTL::Device> device)
     : CNNSoftMaxGradient(std::move(device)) {}
 
@@ -89,10 +90,10 @@ void CNNSoftMaxGradient::validate(const BinaryEncoding& encoding) const {
         at.x + w > static_cast<std::int64_t>(encoding.secondaryWidth) ||
         at.y + h > static_cast<std::int64_t>(encoding.secondaryHeight))
         throw Error(name(), "sourceImage",
-                    fmt::format("the result of {}: {} feature channels, {} x {} pixels from ({}, {}) on", record.kernel,
-                                record.resultFeatureChannels, w, h, at.x, at.y),
-                    fmt::format("{} channels, {} x {}", encoding.secondaryChannels.count, encoding.secondaryWidth,
-                                encoding.secondaryHeight));
+                    fmt::format("the result of {}: {} feature channels, {} x {} pixels from ({}, {}) on",
+                                record.kernel, record.resultFeatureChannels, w, h, at.x, at.y),
+                    fmt::format("{} channels, {} x {}", encoding.secondaryChannels.count,
+                                encoding.secondaryWidth, encoding.secondaryHeight));
 }
 
 void CNNSoftMaxGradient::record(BinaryEncoding& encoding) {
@@ -108,15 +109,17 @@ void CNNSoftMaxGradient::record(BinaryEncoding& encoding) {
                                                  static_cast<std::int64_t>(forward.sourceWidth),
                                                  static_cast<std::int64_t>(forward.sourceHeight)),
                            area);
-    encoder.run([result = encoding.secondary.region(secondaryOffset().x, secondaryOffset().y, area.width, area.height),
-                 gradient = gradientOf(encoding, *this, area), target = target.target(), logarithm = isLogarithm()] {
-        ops::SoftMaxGradient op;
-        op.dst = result.tensor();
-        op.diffDst = gradient.tensor();
-        op.diffSrc = target.tensor();
-        op.logarithm = logarithm;
-        return op;
-    });
+    encoder.run(
+        [result =
+             encoding.secondary.region(secondaryOffset().x, secondaryOffset().y, area.width, area.height),
+         gradient = gradientOf(encoding, *this, area), target = target.target(), logarithm = isLogarithm()] {
+            ops::SoftMaxGradient op;
+            op.dst = result.tensor();
+            op.diffDst = gradient.tensor();
+            op.diffSrc = target.tensor();
+            op.logarithm = logarithm;
+            return op;
+        });
     target.finish();
 }
 

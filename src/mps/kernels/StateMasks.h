@@ -7,13 +7,13 @@
 
 namespace pewter::mps {
 
-/// A mask of one byte an element that the states of a batch keep, seen as one tensor. States made together share
-/// memory; loose ones are gathered (read) or written one by one afterwards (write).
+/// A mask of one byte an element that the states of a batch keep, seen as one tensor. States made together
+/// share memory; loose ones are gathered (read) or written one by one afterwards (write).
 class StateMasks {
 public:
     /// Where a forward pass writes its masks; finish() hands loose states theirs.
-    static StateMasks forWriting(Encoder& encoder, const MPS::StateBatch& states, std::int64_t images, std::int64_t h,
-                                 std::int64_t w, std::int64_t c) {
+    static StateMasks forWriting(Encoder& encoder, const MPS::StateBatch& states, std::int64_t images,
+                                 std::int64_t h, std::int64_t w, std::int64_t c) {
         StateMasks masks(encoder, states);
         if (states.empty()) {
             masks.all_ = encoder.scratch(ops::Type::UInt8, images, h, w, c);
@@ -24,8 +24,8 @@ public:
         return masks;
     }
 
-    static StateMasks forReading(Encoder& encoder, const MPS::StateBatch& states, std::int64_t images, std::int64_t h,
-                                 std::int64_t w, std::int64_t c) {
+    static StateMasks forReading(Encoder& encoder, const MPS::StateBatch& states, std::int64_t images,
+                                 std::int64_t h, std::int64_t w, std::int64_t c) {
         StateMasks masks(encoder, states);
         masks.bind(images, h, w, c);
         for (std::size_t i = 0; i < masks.parts_.size(); ++i) masks.copy(masks.parts_[i], masks.part(i));
