@@ -197,6 +197,7 @@ void CNNBatchNormalization::encode(const std::shared_ptr<MTL::CommandBuffer>& co
                                    const std::shared_ptr<Image>& sourceImage,
                                    const std::shared_ptr<CNNBatchNormalizationState>& state,
                                    const std::shared_ptr<Image>& destinationImage) {
+    if (!state) throw Error(name(), "batchNormalizationState", "a CNNBatchNormalizationState", "null");
     encodeImages(commandBuffer, {sourceImage}, {state}, {}, {destinationImage}, false);
     state->setRecord(captureRecord(*sourceImage, *destinationImage));
 }
@@ -205,6 +206,7 @@ void CNNBatchNormalization::encodeBatch(const std::shared_ptr<MTL::CommandBuffer
                                         const ImageBatch& sourceImages,
                                         const std::shared_ptr<CNNBatchNormalizationState>& state,
                                         const ImageBatch& destinationImages) {
+    if (!state) throw Error(name(), "batchNormalizationState", "a CNNBatchNormalizationState", "null");
     if (destinationImages.size() != sourceImages.size())
         throw Error(name(), "destinationImages",
                     fmt::format("{} images, as many as sources", sourceImages.size()),

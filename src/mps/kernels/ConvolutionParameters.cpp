@@ -165,14 +165,15 @@ void checkDescriptor(const CNNConvolutionDescriptor& d, const std::string& who) 
 LoadedSource::LoadedSource(CNNConvolutionDataSource* source, const std::string& className)
     : source_(source), who_(className) {
     if (!source_) throw Error(who_, "weights", "a data source", "null");
-    if (!source_->load()) throw Error(who_, "weights", "a data source whose load() succeeds", "false");
+    const bool loaded = source_->load();
     try {
         if (const auto label = source_->label(); !label.empty())
             who_ = fmt::format("{} '{}'", className, label);
     } catch (...) {
-        source_->purge();
+        if (loaded) source_->purge();
         throw;
     }
+    if (!loaded) throw Error(who_, "weights", "a data source whose load() succeeds", "false");
 }
 
 LoadedSource::~LoadedSource() { source_->purge(); }
