@@ -13,6 +13,7 @@
 #include "mps/core/Checks.h"
 #include "mps/core/Encoder.h"
 #include "mps/core/StateAccess.h"
+#include "mps/kernels/BatchNormalizationAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
 
 namespace pewter::mps {
@@ -216,9 +217,7 @@ void encodeNormalization(const MPS::Kernel& kernel, const std::shared_ptr<MTL::C
     require(gradientName, gradientState.get(), 1);
     require("batchNormalizationSourceState", sourceState.get(), 1);
     require("resultState", resultState.get(), 0);
-    const auto gradientForGamma = gradientState->gradientForGamma(),
-               gradientForBeta = gradientState->gradientForBeta();
-    if (!gradientForGamma || !gradientForBeta)
+    if (BatchNormalizationAccess::gradientCount(*gradientState) == 0)
         throw Error(kernel.name(), gradientName, "a state that a statistics gradient encode has filled",
                     "one without gradients");
     // Result buffers may be longer than the layer has channels.
@@ -230,14 +229,23 @@ void encodeNormalization(const MPS::Kernel& kernel, const std::shared_ptr<MTL::C
         return runsOf(
             ArrayRef{std::move(buffer), 0, ops::Type::Float32, static_cast<std::int64_t>(channels)});
     };
+    // In double when the state was made for a Float64 image.
+    const auto gradient = [&](BatchNormalizationAccess::Slot slot) {
+        const auto array = BatchNormalizationAccess::own(*gradientState, slot);
+        if (array.size != static_cast<std::int64_t>(channels))
+            throw Error(kernel.name(), gradientName,
+                        fmt::format("{} channels, as in the source state", channels),
+                        fmt::format("{}", array.size));
+        return runsOf(array);
+    };
     std::vector<OptimizerOperands> parameters(1);
     momentsOf(kernel, update, moments, 0, parameters[0]);
-    parameters[0].gradient = floats(gradientName, gradientForGamma);
+    parameters[0].gradient = gradient(BatchNormalizationAccess::GradientForGamma);
     parameters[0].values = floats("batchNormalizationSourceState", sourceState->gamma());
     parameters[0].result = floats("resultState", resultState->gamma());
     OptimizerOperands beta;
     if (momentsOf(kernel, update, moments, 1, beta)) {
-        beta.gradient = floats(gradientName, gradientForBeta);
+        beta.gradient = gradient(BatchNormalizationAccess::GradientForBeta);
         beta.values = floats("batchNormalizationSourceState", sourceState->beta());
         beta.result = floats("resultState", resultState->beta());
         parameters.push_back(std::move(beta));
