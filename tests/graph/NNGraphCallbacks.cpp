@@ -151,6 +151,36 @@ TEST(NNGraphCallbacks, ACallbackMayEncodeOtherKernelsOnTheCommandBuffer) {
     EXPECT_EQ(readFloats(*to), counting(4, 7));
 }
 
+TEST(NNGraphCallbacks, ACallbackMayHandTheCommandBufferOverAndTheEncodeGoesOn) {
+    Cropped net;
+    const auto image = net.images(1)[0];
+    const auto commands = MPS::CommandBuffer::commandBufferFromCommandQueue(net.queue);
+    net.allocator->action = [&] { commands->commitAndContinue(); };
+    const auto result = net.forward->encode(commands, {image});
+    net.allocator->action = nullptr;
+    const auto expected = net.forward->encode(commands, {image});
+    run(commands);
+    EXPECT_EQ(valuesOf(*result), valuesOf(*expected));
+    // And when it then fails, the buffer that goes on is empty.
+    const auto more = MPS::CommandBuffer::commandBufferFromCommandQueue(net.queue);
+    CopyKernel copy;
+    const auto source = copy.encode(more, image);
+    net.allocator->action = [&] {
+        more->commitAndContinue();
+        throw std::runtime_error("not today");
+    };
+    EXPECT_THROW(net.forward->encode(more, {source}), std::runtime_error);
+    EXPECT_EQ(Recorded(more).commands, 0u);
+    EXPECT_EQ(temporary(source).readCount(), 1u);
+    net.allocator->action = nullptr;
+    const auto again = net.forward->encode(more, {source});
+    EXPECT_EQ(Recorded(more).liveBytes, 0u);
+    Diagnostics diagnostics;
+    run(more);
+    EXPECT_TRUE(diagnostics.messages.empty());
+    EXPECT_EQ(valuesOf(*again), valuesOf(*expected));
+}
+
 TEST(NNGraphCallbacks, ACallbackThatThrowsLeavesCommandBufferTemporariesAndGraphAsTheyWere) {
     Cropped net;
     const auto commands = net.queue->commandBuffer();
@@ -184,6 +214,31 @@ TEST(NNGraphCallbacks, AnAllocatorThatReturnsNothingIsNamed) {
     EXPECT_THAT(errorOf([&] { net.forward->encodeBatch(commands, {net.images(2)}); }),
                 testing::AllOf(HasSubstr("CNNNeuron"), HasSubstr("destinationImageAllocator"), HasSubstr("null")));
     EXPECT_EQ(Recorded(commands), before);
+}
+
+TEST(NNGraphCallbacks, AnAllocatorThatReturnsAnotherSizeIsRefused) {
+    class Small : public MPS::ImageAllocator {
+    public:
+        ImagePtr image(const BufferPtr& commandBuffer, const MPS::ImageDescriptor& descriptor,
+                       const MPS::Kernel* kernel) override {
+            auto smaller = descriptor;
+            smaller.width -= 1;
+            return MPS::TemporaryImage::defaultAllocator()->image(commandBuffer, smaller, kernel);
+        }
+    };
+    Cropped net;
+    net.forward->setDestinationImageAllocator(std::make_shared<Small>());
+    const auto commands = net.queue->commandBuffer();
+    EXPECT_THAT(errorOf([&] { net.forward->encodeBatch(commands, {net.images(2)}); }),
+                testing::AllOf(HasSubstr("CNNNeuron"), HasSubstr("imageAllocator"), HasSubstr("4 x 4 x 4"),
+                               HasSubstr("3 x 4 x 4")));
+    EXPECT_EQ(Recorded(commands).commands, 0u);
+    EXPECT_EQ(Recorded(commands).liveBytes, 0u);
+    net.forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    net.forward->encodeBatch(commands, {net.images(2)});
+    Diagnostics diagnostics;
+    run(commands);
+    EXPECT_TRUE(diagnostics.messages.empty());
 }
 
 TEST(NNGraphCallbacks, AnAsynchronousRunReturnsAtOnceAndTheHandlerGetsTheSameImage) {

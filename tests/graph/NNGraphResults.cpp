@@ -160,6 +160,29 @@ TEST(NNGraphResults, ForwardStatesOfAFrozenLayerAreFilledForTheOneWhoExportsThem
     EXPECT_NE(g, std::vector<float>(g.size()));
 }
 
+TEST(NNGraphResults, AFrozenLayerWhoseStateIsExportedHasItsGradientsComputedEvenWhenNobodyNeedsTheResult) {
+    std::vector<float> gradients[2];
+    for (const bool needed : {false, true}) {
+        Net net;
+        const auto conv = net.layer(net.input, "conv", 3, 3, 4);
+        net.logits = net.layer(conv->resultImage(), "dense", 6, 4, net.classes, true)->resultImage();
+        conv->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+        conv->resultState()->setExportFromGraph(true);
+        net.train(nullptr, needed);
+        const auto commands = net.queue->commandBuffer();
+        std::vector<MPS::StateBatch> states;
+        net.graph->encodeBatch(commands, {net.images(2)}, {net.labels(2)}, nullptr, &states);
+        run(commands);
+        ASSERT_EQ(states.size(), 1u);
+        auto& state = dynamic_cast<MPS::CNNConvolutionGradientState&>(*states[0][0]);
+        EXPECT_TRUE(state.hasGradients());
+        gradients[needed] = floatsOf(state.gradientForWeights());
+        EXPECT_EQ(net.layers[0]->updates, 0u);
+    }
+    EXPECT_EQ(gradients[0], gradients[1]);
+    EXPECT_NE(gradients[0], std::vector<float>(gradients[0].size()));
+}
+
 TEST(NNGraphResults, StopGradientInACompiledGraphLeavesEarlierLayersAsTheyAre) {
     Net net;
     const auto frozen = net.layer(net.input, "frozen", 3, 3, 4)->resultImage();

@@ -59,11 +59,11 @@ Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> 
 Execution::~Execution() {
     if (done_) return;
     // A failed encode leaves the command buffer and the caller's temporaries as they were.
-    if (commandBuffer_->rootCommandBuffer() == start_) {
-        root().truncate(commands_);
-        root().truncateCompletedHandlers(handlers_);
-        root().truncateTemporaries(temporaries_);
-    }
+    // What a callback has handed over is gone; the buffer that continues it holds nothing older than this encode.
+    const bool same = commandBuffer_->rootCommandBuffer() == start_;
+    root().truncate(same ? commands_ : 0);
+    root().truncateCompletedHandlers(same ? handlers_ : 0);
+    root().truncateTemporaries(temporaries_);
     for (auto held = held_.rbegin(); held != held_.rend(); ++held)
         if (held->temporary->readCount() > 0) held->temporary->setReadCount(held->before);
     for (std::size_t i = 0; i < stepsBegun_; ++i) program_.steps[i].step->rewind();
@@ -170,6 +170,14 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     auto& allocator = isResult0 ? *settings_.resultAllocator : *slot.allocator;
     arguments.destinations = allocateDestinations(step.step->kernel(), allocator, commandBuffer_, descriptor,
                                                   arguments.images.empty() ? 1 : arguments.images[0].size());
+    for (const auto& image : arguments.destinations)
+        if (image->width() != descriptor.width || image->height() != descriptor.height ||
+            image->featureChannels() != descriptor.featureChannels ||
+            image->numberOfImages() != descriptor.numberOfImages)
+            throw Error(step.step->kernel().name(), "imageAllocator",
+                        fmt::format("an image of {} x {} x {}", descriptor.width, descriptor.height,
+                                    descriptor.featureChannels),
+                        image->description());
     if (slot.handle)
         for (const auto& image : arguments.destinations)
             if (image->label().empty()) image->setLabel(slot.handle->label());

@@ -18,14 +18,14 @@ namespace {
 
 using Filter = MPS::NNFilterNode;
 
-/// Whether running the filter matters beyond its result image: it updates weights, or it writes into a state the caller
-/// handed in (a loss).
+/// Whether running the filter matters beyond its result image: it updates weights, puts the gradients of weights into a
+/// state that leaves the graph, or writes into a state that the caller handed in (a loss).
 bool hasEffects(const Filter& filter) {
-    const auto* trainable = dynamic_cast<const MPS::NNTrainableNode*>(&filter);
-    if (trainable && dynamic_cast<const MPS::NNGradientFilterNode*>(&filter) &&
-        trainable->trainingStyle() != MPS::NNTrainingStyle::UpdateDeviceNone)
-        return true;
     const auto& states = NodeAccess::sourceStates(filter);
+    const auto* trainable = dynamic_cast<const MPS::NNTrainableNode*>(&filter);
+    if (trainable && dynamic_cast<const MPS::NNGradientFilterNode*>(&filter))
+        return trainable->trainingStyle() != MPS::NNTrainingStyle::UpdateDeviceNone ||
+               std::any_of(states.begin(), states.end(), [](const auto& state) { return state->exportFromGraph(); });
     return std::any_of(states.begin(), states.end(),
                        [](const auto& state) { return dynamic_cast<const MPS::NNLabelsNode*>(state.get()) != nullptr; });
 }
