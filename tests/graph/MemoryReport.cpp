@@ -25,6 +25,15 @@ const std::vector<std::pair<const char*, Build>>& networks() {
              const auto z = MPS::CNNConvolutionNode::node(Net::relu(y), shared)->resultImage();
              net.logits = net.layer(z, "dense", 6, 4, net.classes, true)->resultImage();
          }},
+        {"weights larger than pictures, exported for every update of a shared layer",
+         [](Net& net) {
+             net.width = net.height = 2;
+             const auto shared = std::make_shared<LayerSource>(net.device, "shared", 3, 32, 32, 1, net.log);
+             const auto x = net.layer(net.input, "first", 1, 3, 32)->resultImage();
+             const auto y = MPS::CNNConvolutionNode::node(x, shared)->resultImage();
+             const auto z = MPS::CNNConvolutionNode::node(Net::relu(y), shared)->resultImage();
+             net.logits = net.layer(z, "dense", 2, 32, net.classes, true)->resultImage();
+         }},
         {"wide and deep",
          [](Net& net) {
              net.width = 12;

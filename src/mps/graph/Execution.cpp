@@ -211,13 +211,10 @@ void Execution::runStep(std::size_t index) {
     stepsBegun_ = index + 1;
     step.step->encode(arguments);
     if (step.step->updates()) {
-        if (settings_.dry) {
-            for (std::size_t i = 0; i < arguments.states.size(); ++i)
-                for (std::size_t n = step.step->updateReads(i); n > 0; --n)
-                    consumeStates(arguments.states[i], step.step->kernel().name());
-        } else {
+        if (settings_.dry)
+            step.step->planUpdate(arguments);
+        else
             step.step->update(arguments);
-        }
     }
     // An image that only its own step needed (a forward image whose state alone is read).
     const ImageSlot& slot = program_.images[step.result];

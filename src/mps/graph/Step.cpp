@@ -1,7 +1,14 @@
 #include "mps/graph/Step.h"
 
+#include "mps/core/StateAccess.h"
+
 namespace pewter::mps {
 
 MPS::StateBatch Step::makeStates(const MPS::StateOwner&, const StepArguments&) { return {}; }
+
+void Step::planUpdate(const StepArguments& arguments) {
+    for (std::size_t i = 0; i < arguments.states.size(); ++i)
+        for (std::size_t n = updateReads(i); n > 0; --n) consumeStates(arguments.states[i], kernel().name());
+}
 
 }  // namespace pewter::mps

@@ -64,6 +64,8 @@ public:
     virtual bool needsPersistentState(std::size_t) const { return false; }
     /// Weight update of the data source, after encode(); states as in the arguments.
     virtual void update(const StepArguments&) {}
+    /// What update() does to temporary memory and read counts as far as the data source lets it be known; asks nobody.
+    virtual void planUpdate(const StepArguments& arguments);
     /// Told at compile time that nobody needs the result image. Returns whether the step then runs without destinations.
     virtual bool dropResult() { return false; }
 

@@ -59,10 +59,23 @@ void ConvolutionGradientStep::update(const StepArguments& arguments) {
         updateOnHost(arguments.commandBuffer, state);
 }
 
+void ConvolutionGradientStep::planUpdate(const StepArguments& arguments) {
+    const auto source = style_ == MPS::NNTrainingStyle::UpdateDeviceGPU
+                            ? exportOnDevice(arguments.commandBuffer)
+                            : nullptr;
+    Step::planUpdate(arguments);
+    if (source && source->isTemporary()) source->setReadCount(0);
+}
+
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionGradientStep::exportOnDevice(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
+    return group_->isSingle() ? ConvolutionAccess::exportForUpdate(*forward_, commandBuffer)
+                              : forward_->exportWeightsAndBiases(commandBuffer, true);
+}
+
 void ConvolutionGradientStep::updateOnDevice(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                              const State& state) {
-    const auto source = group_->isSingle() ? ConvolutionAccess::exportForUpdate(*forward_, commandBuffer)
-                                           : forward_->exportWeightsAndBiases(commandBuffer, true);
+    const auto source = exportOnDevice(commandBuffer);
     const ReadDuty ofGradient("gradientState", state), ofSource("sourceState", source);
     const auto result = kernel_->dataSource()->update(commandBuffer, state, source);
     ofGradient.check(kernel_->name(), "update");

@@ -42,11 +42,15 @@ public:
         return style_ == MPS::NNTrainingStyle::UpdateDeviceCPU;
     }
     void update(const StepArguments& arguments) override;
+    void planUpdate(const StepArguments& arguments) override;
     bool dropResult() override;
     void reloadFromDataSource() override;
 
 private:
     using State = std::shared_ptr<MPS::CNNConvolutionGradientState>;
+    /// The weights for the data source's update: a copy when other kernels still compute with them.
+    std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exportOnDevice(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
     void updateOnDevice(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const State& state);
     void updateOnHost(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const State& state);
 
