@@ -1,16 +1,18 @@
 /// Every operation of the seam on the problems of bench/problems/, after the ceilings of the machine:
 ///
-///     bench_Ops [--device cpu] [--problems FILE]... [--benchmark_filter=mnist/conv2] [--benchmark_min_time=0.2] ...
+///     bench_Ops [--device cpu] [--problems FILE]... [--benchmark_filter=mnist/conv2]
+///     [--benchmark_min_time=0.2] ...
 ///
-/// Columns: GFLOP/s where an operation computes more than it moves, GB/s (each byte read or written once) for all.
+/// Columns: GFLOP/s where an operation computes more than it moves, GB/s (each byte read or written once) for
+/// all.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <MTL/Error.hpp>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <map>
+#include <memory>
 
 #include "Arguments.h"
 #include "Ceilings.h"
@@ -43,7 +45,9 @@ public:
     ops::Tensor tensorLike(const ops::Tensor& t, ops::Type type = ops::Type::Float32) {
         return tensor(t.n, t.h, t.w, t.c, type);
     }
-    ops::Array array(std::int64_t size) { return {memory(size, ops::Type::Float32), ops::Type::Float32, size}; }
+    ops::Array array(std::int64_t size) {
+        return {memory(size, ops::Type::Float32), ops::Type::Float32, size};
+    }
 
 private:
     /// Values of both signs, none of them tiny: arithmetic on denormals would be another benchmark.
@@ -105,7 +109,9 @@ struct Sliding {
         src = bench.tensor(n, h, w, c);
         const auto slide = [&](std::int64_t extent) {
             const std::int64_t out = (extent + 2 * window.padLeft - window.width) / window.strideX + 1;
-            if (out < 1) throw MTL::Error(p.name, "kernel", "no larger than the source", fmt::format("{}", window.width));
+            if (out < 1)
+                throw MTL::Error(p.name, "kernel", "no larger than the source",
+                                 fmt::format("{}", window.width));
             return out;
         };
         dst = bench.tensor(n, slide(h), slide(w), channels);
@@ -156,10 +162,14 @@ Run pooling(ops::PoolingType type, bool gradient) {
         const Sliding s(bench, p, p.source[3]);
         if (gradient)
             measure(state, bench,
-                    ops::PoolingGradient{.type = type, .src = s.src, .diffDst = s.dst,
-                                         .diffSrc = bench.tensorLike(s.src), .window = s.window});
+                    ops::PoolingGradient{.type = type,
+                                         .src = s.src,
+                                         .diffDst = s.dst,
+                                         .diffSrc = bench.tensorLike(s.src),
+                                         .window = s.window});
         else
-            measure(state, bench, ops::PoolingForward{.type = type, .src = s.src, .dst = s.dst, .window = s.window});
+            measure(state, bench,
+                    ops::PoolingForward{.type = type, .src = s.src, .dst = s.dst, .window = s.window});
     };
 }
 
@@ -174,7 +184,8 @@ Run optimizer(ops::OptimizerType type) {
         auto* squares = static_cast<float*>((op.second.isNull() ? op.first : op.second).data);
         if (type != ops::OptimizerType::StochasticGradientDescent)
             for (std::int64_t i = 0; i < size; ++i) squares[i] = squares[i] * squares[i];
-        op.rate = 1e-6, op.momentum = 0.9, op.decay = 0.9, op.beta1 = 0.9, op.beta2 = 0.999, op.epsilon = 1e-8f;
+        op.rate = 1e-6, op.momentum = 0.9, op.decay = 0.9, op.beta1 = 0.9, op.beta2 = 0.999,
+        op.epsilon = 1e-8f;
         measure(state, bench, op);
     };
 }
@@ -195,7 +206,8 @@ struct Norm {
 
     Norm(Bench& bench, const Problem& p)
         : src(source(bench, p)), dst(source(bench, p)), pixels(p.source[0] * p.source[1] * p.source[2]) {
-        for (auto* array : {&mean, &variance, &gamma, &beta, &diffGamma, &diffBeta}) *array = bench.array(p.source[3]);
+        for (auto* array : {&mean, &variance, &gamma, &beta, &diffGamma, &diffBeta})
+            *array = bench.array(p.source[3]);
         auto* values = static_cast<float*>(variance.data);
         for (std::int64_t i = 0; i < variance.size; ++i) values[i] = 0.5f + values[i] * values[i];
     }
@@ -205,27 +217,33 @@ struct Norm {
 const std::map<std::string, Run>& operations() {
     using State = benchmark::State;
     static const std::map<std::string, Run> known = {
-        {"conv_forward", [](State& s, Bench& b, const Problem& p) {
+        {"conv_forward",
+         [](State& s, Bench& b, const Problem& p) {
              const Convolution c(b, p);
              measure(s, b, ops::ConvolutionForward{c.src, c.weights, c.dst, c.bias, c.window});
          }},
-        {"conv_data", [](State& s, Bench& b, const Problem& p) {
+        {"conv_data",
+         [](State& s, Bench& b, const Problem& p) {
              const Convolution c(b, p);
              measure(s, b, ops::ConvolutionDataGradient{c.dst, c.weights, c.src, c.window});
          }},
-        {"conv_weights", [](State& s, Bench& b, const Problem& p) {
+        {"conv_weights",
+         [](State& s, Bench& b, const Problem& p) {
              const Convolution c(b, p);
              measure(s, b, ops::ConvolutionWeightsGradient{c.src, c.dst, c.weights, c.bias, c.window});
          }},
-        {"fc_forward", [](State& s, Bench& b, const Problem& p) {
+        {"fc_forward",
+         [](State& s, Bench& b, const Problem& p) {
              const FullyConnected f(b, p);
              measure(s, b, ops::FullyConnectedForward{f.src, f.weights, f.dst, f.bias, {}});
          }},
-        {"fc_data", [](State& s, Bench& b, const Problem& p) {
+        {"fc_data",
+         [](State& s, Bench& b, const Problem& p) {
              const FullyConnected f(b, p);
              measure(s, b, ops::FullyConnectedDataGradient{f.dst, f.weights, f.src});
          }},
-        {"fc_weights", [](State& s, Bench& b, const Problem& p) {
+        {"fc_weights",
+         [](State& s, Bench& b, const Problem& p) {
              const FullyConnected f(b, p);
              measure(s, b, ops::FullyConnectedWeightsGradient{f.src, f.dst, f.weights, f.bias});
          }},
@@ -238,44 +256,65 @@ const std::map<std::string, Run>& operations() {
         {"sigmoid_forward", neuron(ops::NeuronType::Sigmoid, false)},
         {"tanh_forward", neuron(ops::NeuronType::TanH, false)},
         {"gelu_forward", neuron(ops::NeuronType::GeLU, false)},
-        {"softmax_forward", [](State& s, Bench& b, const Problem& p) {
+        {"softmax_forward",
+         [](State& s, Bench& b, const Problem& p) {
              measure(s, b, ops::SoftMaxForward{source(b, p), source(b, p)});
          }},
-        {"softmax_gradient", [](State& s, Bench& b, const Problem& p) {
+        {"softmax_gradient",
+         [](State& s, Bench& b, const Problem& p) {
              measure(s, b, ops::SoftMaxGradient{source(b, p), source(b, p), source(b, p)});
          }},
-        {"dropout_forward", [](State& s, Bench& b, const Problem& p) {
+        {"dropout_forward",
+         [](State& s, Bench& b, const Problem& p) {
              const auto src = source(b, p);
-             measure(s, b, ops::DropoutForward{src, source(b, p), b.tensorLike(src, ops::Type::UInt8), 0.5f, 1, 0});
+             measure(s, b,
+                     ops::DropoutForward{src, source(b, p), b.tensorLike(src, ops::Type::UInt8), 0.5f, 1, 0});
          }},
-        {"dropout_gradient", [](State& s, Bench& b, const Problem& p) {
+        {"dropout_gradient",
+         [](State& s, Bench& b, const Problem& p) {
              const auto src = source(b, p);
-             measure(s, b, ops::DropoutGradient{src, b.tensorLike(src, ops::Type::UInt8), source(b, p), 0.5f});
+             measure(s, b,
+                     ops::DropoutGradient{src, b.tensorLike(src, ops::Type::UInt8), source(b, p), 0.5f});
          }},
-        {"norm_statistics", [](State& s, Bench& b, const Problem& p) {
+        {"norm_statistics",
+         [](State& s, Bench& b, const Problem& p) {
              const Norm n(b, p);
              measure(s, b, ops::BatchNormalizationStatistics{n.src, n.mean, n.variance});
          }},
-        {"norm_forward", [](State& s, Bench& b, const Problem& p) {
+        {"norm_forward",
+         [](State& s, Bench& b, const Problem& p) {
              const Norm n(b, p);
-             measure(s, b, ops::BatchNormalizationForward{n.src, n.dst, n.mean, n.variance, n.gamma, n.beta, 1e-5f, n.relu});
+             measure(s, b,
+                     ops::BatchNormalizationForward{n.src, n.dst, n.mean, n.variance, n.gamma, n.beta, 1e-5f,
+                                                    n.relu});
          }},
-        {"norm_statistics_gradient", [](State& s, Bench& b, const Problem& p) {
+        {"norm_statistics_gradient",
+         [](State& s, Bench& b, const Problem& p) {
              const Norm n(b, p);
-             measure(s, b, ops::BatchNormalizationStatisticsGradient{n.src, n.dst, n.mean, n.variance, n.gamma, n.beta,
-                                                                     n.diffGamma, n.diffBeta, 1e-5f, n.relu});
+             measure(
+                 s, b,
+                 ops::BatchNormalizationStatisticsGradient{n.src, n.dst, n.mean, n.variance, n.gamma, n.beta,
+                                                           n.diffGamma, n.diffBeta, 1e-5f, n.relu});
          }},
-        {"norm_gradient", [](State& s, Bench& b, const Problem& p) {
+        {"norm_gradient",
+         [](State& s, Bench& b, const Problem& p) {
              const Norm n(b, p);
-             measure(s, b, ops::BatchNormalizationGradient{n.src, n.dst, source(b, p), n.mean, n.variance, n.gamma, n.beta,
-                                                           n.diffGamma, n.diffBeta, 1e-5f, n.relu, n.pixels});
+             measure(
+                 s, b,
+                 ops::BatchNormalizationGradient{n.src, n.dst, source(b, p), n.mean, n.variance, n.gamma,
+                                                 n.beta, n.diffGamma, n.diffBeta, 1e-5f, n.relu, n.pixels});
          }},
-        {"add", [](State& s, Bench& b, const Problem& p) {
-             measure(s, b, ops::Arithmetic{ops::ArithmeticType::Add, source(b, p), source(b, p), source(b, p), {}});
+        {"add",
+         [](State& s, Bench& b, const Problem& p) {
+             measure(s, b,
+                     ops::Arithmetic{ops::ArithmeticType::Add, source(b, p), source(b, p), source(b, p), {}});
          }},
-        {"loss", [](State& s, Bench& b, const Problem& p) {
+        {"loss",
+         [](State& s, Bench& b, const Problem& p) {
              const auto src = source(b, p);
-             ops::Loss op{.type = ops::LossType::SoftMaxCrossEntropy, .reduction = ops::ReductionType::Sum, .src = src};
+             ops::Loss op{.type = ops::LossType::SoftMaxCrossEntropy,
+                          .reduction = ops::ReductionType::Sum,
+                          .src = src};
              op.labels = source(b, p), op.gradient = source(b, p), op.loss = b.tensor(p.source[0], 1, 1, 1);
              op.numberOfClasses = p.source[3];
              measure(s, b, op);
@@ -287,7 +326,10 @@ const std::map<std::string, Run>& operations() {
         {"copy_unorm8", copyTo(ops::Type::Unorm8, ops::Type::Float32)},
         {"copy_float16", copyTo(ops::Type::Float16, ops::Type::Float32)},
         {"copy_bfloat16", copyTo(ops::Type::BFloat16, ops::Type::Float32)},
-        {"fill", [](State& s, Bench& b, const Problem& p) { measure(s, b, ops::Fill{source(b, p), 1.0f}); }},
+        {"fill",
+         [](State& s, Bench& b, const Problem& p) {
+             measure(s, b, ops::Fill{source(b, p), 1.0f});
+         }},
     };
     return known;
 }
@@ -297,24 +339,33 @@ ops::Backend& backendNamed(const std::string& name) {
     for (const auto& entry : ops::backends()) {
         if (entry.name == name && entry.backend) return *entry.backend;
         if (entry.backend) names += (names.empty() ? "" : ", ") + entry.name;
-        if (entry.name == name) throw MTL::Error("bench_Ops", "--device", "one of " + names, name + ", " + entry.reason);
+        if (entry.name == name)
+            throw MTL::Error("bench_Ops", "--device", "one of " + names, name + ", " + entry.reason);
     }
     throw MTL::Error("bench_Ops", "--device", "one of " + names, fmt::format("\"{}\"", name));
 }
 
 void addCeilings() {
     const auto loop = bench::ceilings::widestLoop();
-    benchmark::RegisterBenchmark(fmt::format("ceiling/multiply-add {}", loop.name).c_str(), [loop](benchmark::State& s) {
-        double flops = 0;
-        for (auto _ : s) flops += bench::runMultiplyAdds(loop, 1'000'000);
-        s.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
-    })->UseRealTime()->Unit(benchmark::kMicrosecond);
-    benchmark::RegisterBenchmark("ceiling/copy 256 MiB", [](benchmark::State& s) {
-        bench::CopyBuffers buffers;
-        double bytes = 0;
-        for (auto _ : s) bytes += buffers.copy();
-        s.counters["GB/s"] = benchmark::Counter(bytes * 1e-9, benchmark::Counter::kIsRate);
-    })->UseRealTime()->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(fmt::format("ceiling/multiply-add {}", loop.name).c_str(),
+                                 [loop](benchmark::State& s) {
+                                     double flops = 0;
+                                     for (auto _ : s) flops += bench::runMultiplyAdds(loop, 1'000'000);
+                                     s.counters["GFLOP/s"] =
+                                         benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
+                                 })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark("ceiling/copy 256 MiB",
+                                 [](benchmark::State& s) {
+                                     bench::CopyBuffers buffers;
+                                     double bytes = 0;
+                                     for (auto _ : s) bytes += buffers.copy();
+                                     s.counters["GB/s"] =
+                                         benchmark::Counter(bytes * 1e-9, benchmark::Counter::kIsRate);
+                                 })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
 }
 
 void addProblems(ops::Backend& backend, const std::filesystem::path& list) {
@@ -324,24 +375,30 @@ void addProblems(ops::Backend& backend, const std::filesystem::path& list) {
             if (found == operations().end()) {
                 std::string names;
                 for (const auto& [name, run] : operations()) names += (names.empty() ? "" : ", ") + name;
-                throw MTL::Error(list.string(), problem.name, "one of " + names, fmt::format("\"{}\"", operation));
+                throw MTL::Error(list.string(), problem.name, "one of " + names,
+                                 fmt::format("\"{}\"", operation));
             }
             const auto name = fmt::format("{}/{}/{}", list.stem().string(), problem.name, operation);
-            benchmark::RegisterBenchmark(name.c_str(), [&backend, problem, run = found->second](benchmark::State& s) {
-                Bench bench(backend);
-                run(s, bench, problem);
-            })->UseRealTime()->Unit(benchmark::kMicrosecond);
+            benchmark::RegisterBenchmark(name.c_str(),
+                                         [&backend, problem, run = found->second](benchmark::State& s) {
+                                             Bench bench(backend);
+                                             run(s, bench, problem);
+                                         })
+                ->UseRealTime()
+                ->Unit(benchmark::kMicrosecond);
         }
 }
 
 void runBenchmarks(int argc, char** argv) {
     std::vector<char*> arguments(argv, argv + argc);
-    auto& backend = backendNamed(bench::takeOption(arguments, "--device").value_or(ops::backends().front().name));
+    auto& backend =
+        backendNamed(bench::takeOption(arguments, "--device").value_or(ops::backends().front().name));
     std::vector<std::filesystem::path> lists;
     while (const auto list = bench::takeOption(arguments, "--problems")) lists.push_back(*list);
     if (lists.empty())
         for (const char* name : {"mnist", "cifar_resnet18", "elementwise"})
-            lists.push_back(std::filesystem::path(__FILE__).parent_path() / "problems" / (std::string(name) + ".txt"));
+            lists.push_back(std::filesystem::path(__FILE__).parent_path() / "problems" /
+                            (std::string(name) + ".txt"));
     addCeilings();
     for (const auto& list : lists) addProblems(backend, list);
 
@@ -349,7 +406,8 @@ void runBenchmarks(int argc, char** argv) {
     arguments.push_back(nullptr);
     benchmark::Initialize(&count, arguments.data());
     if (benchmark::ReportUnrecognizedArguments(count, arguments.data()))
-        throw MTL::Error("bench_Ops", "arguments", "--device, --problems or those of Google Benchmark", "others");
+        throw MTL::Error("bench_Ops", "arguments", "--device, --problems or those of Google Benchmark",
+                         "others");
     benchmark::AddCustomContext("device", backend.name() + ": " + backend.description());
     benchmark::RunSpecifiedBenchmarks();
 }

@@ -50,7 +50,8 @@ inline std::int64_t numberIn(const std::string& text, const std::string& where) 
 /// Reads a list; # starts a comment. Throws MTL::Error with file and line.
 inline std::vector<Problem> readProblems(const std::filesystem::path& path) {
     std::ifstream file(path);
-    if (!file) throw MTL::Error("bench", "--problems", "a problem list", fmt::format("\"{}\"", path.string()));
+    if (!file)
+        throw MTL::Error("bench", "--problems", "a problem list", fmt::format("\"{}\"", path.string()));
     std::vector<Problem> problems;
     std::string line;
     for (int number = 1; std::getline(file, line); ++number) {
@@ -70,7 +71,8 @@ inline std::vector<Problem> readProblems(const std::filesystem::path& path) {
         }
         for (std::string word; words >> word;) {
             const auto equals = word.find('=');
-            if (equals == std::string::npos) throw MTL::Error(where, "setting", "KEY=VALUE", fmt::format("\"{}\"", word));
+            if (equals == std::string::npos)
+                throw MTL::Error(where, "setting", "KEY=VALUE", fmt::format("\"{}\"", word));
             problem.values[word.substr(0, equals)] = detail::numberIn(word.substr(equals + 1), where);
         }
         problems.push_back(std::move(problem));

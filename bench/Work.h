@@ -6,8 +6,8 @@
 
 #include "ops/Backend.h"
 
-/// What an operation must do at least: multiplications and additions, and bytes read and written once each. The figures
-/// that rates and limits are made of.
+/// What an operation must do at least: multiplications and additions, and bytes read and written once each.
+/// The figures that rates and limits are made of.
 namespace pewter::bench {
 
 struct Work {
@@ -47,27 +47,35 @@ inline Work workOf(const ops::FullyConnectedDataGradient& op) {
     return {convolutionFlops(op.diffDst, op.weights), bytesOfAll(op.diffDst, op.weights, op.diffSrc)};
 }
 inline Work workOf(const ops::FullyConnectedWeightsGradient& op) {
-    return {convolutionFlops(op.diffDst, op.diffWeights), bytesOfAll(op.src, op.diffDst, op.diffWeights, op.diffBias)};
+    return {convolutionFlops(op.diffDst, op.diffWeights),
+            bytesOfAll(op.src, op.diffDst, op.diffWeights, op.diffBias)};
 }
 // The rest moves more than it computes: only its bytes are counted.
 inline Work workOf(const ops::PoolingForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::PoolingGradient& op) {
-    return {0, (op.type == ops::PoolingType::Max ? bytesOf(op.src) : 0.0) + bytesOfAll(op.diffDst, op.diffSrc)};
+    return {0,
+            (op.type == ops::PoolingType::Max ? bytesOf(op.src) : 0.0) + bytesOfAll(op.diffDst, op.diffSrc)};
 }
 inline Work workOf(const ops::NeuronForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::NeuronGradient& op) { return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)}; }
 inline Work workOf(const ops::SoftMaxForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::SoftMaxGradient& op) { return {0, bytesOfAll(op.dst, op.diffDst, op.diffSrc)}; }
 inline Work workOf(const ops::DropoutForward& op) { return {0, bytesOfAll(op.src, op.dst, op.mask)}; }
-inline Work workOf(const ops::DropoutGradient& op) { return {0, bytesOfAll(op.diffDst, op.mask, op.diffSrc)}; }
+inline Work workOf(const ops::DropoutGradient& op) {
+    return {0, bytesOfAll(op.diffDst, op.mask, op.diffSrc)};
+}
 inline Work workOf(const ops::BatchNormalizationStatistics& op) { return {0, bytesOf(op.src)}; }
 inline Work workOf(const ops::BatchNormalizationForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
-inline Work workOf(const ops::BatchNormalizationStatisticsGradient& op) { return {0, bytesOfAll(op.src, op.diffDst)}; }
+inline Work workOf(const ops::BatchNormalizationStatisticsGradient& op) {
+    return {0, bytesOfAll(op.src, op.diffDst)};
+}
 inline Work workOf(const ops::BatchNormalizationGradient& op) {
     return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)};
 }
 inline Work workOf(const ops::Arithmetic& op) { return {0, bytesOfAll(op.primary, op.secondary, op.dst)}; }
-inline Work workOf(const ops::ArithmeticGradient& op) { return {0, bytesOfAll(op.diffDst, op.other, op.diffSrc)}; }
+inline Work workOf(const ops::ArithmeticGradient& op) {
+    return {0, bytesOfAll(op.diffDst, op.other, op.diffSrc)};
+}
 inline Work workOf(const ops::Loss& op) {
     return {0, bytesOfAll(op.src, op.labels, op.weights, op.gradient, op.loss)};
 }
@@ -91,7 +99,10 @@ std::string extentsOf(const Op& op) {
         return fmt::format("{}", op.values.size);
     else if constexpr (requires { op.src.size; })
         return fmt::format("{}", op.src.size);
-    else if constexpr (requires { op.src; op.dst; })
+    else if constexpr (requires {
+                           op.src;
+                           op.dst;
+                       })
         return extentsOf(op.src) + ", " + extentsOf(op.dst);
     else if constexpr (requires { op.diffSrc; })
         return extentsOf(op.diffDst) + ", " + extentsOf(op.diffSrc);
