@@ -8,5 +8,7 @@ void addDevicesCommand(CLI::App& app);
 void addTrainCommand(CLI::App& app);
 void addInspectCommand(CLI::App& app);
 
+/// Throws MPS::Error when writeText could not write there; the file exists then. Nothing for "" and "-".
+void checkWritable(const std::string& path);
 /// Writes a JSON text to a file, "-" for standard output; throws MPS::Error when it cannot.
 void writeText(const std::string& path, const std::string& text);

@@ -8,6 +8,30 @@
 
 #include "Commands.h"
 
+namespace {
+
+[[noreturn]] void failToWrite(const std::string& path) {
+    throw MTL::Error("--json", "FILE", "a file that can be written", fmt::format("\"{}\"", path));
+}
+
+/// CLI11 says of an unknown word only that a subcommand is missing.
+void checkSubcommand(const CLI::App& app, const std::string& first) {
+    if (first.empty() || first.starts_with('-')) return;
+    std::string names;
+    for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+        if (command->get_name() == first) return;
+        names += (names.empty() ? "" : ", ") + command->get_name();
+    }
+    throw MTL::Error("pewter", "command", "one of " + names, fmt::format("\"{}\"", first));
+}
+
+}  // namespace
+
+void checkWritable(const std::string& path) {
+    if (!path.empty() && path != "-" && !std::ofstream(path, std::ios::binary | std::ios::app))
+        failToWrite(path);
+}
+
 void writeText(const std::string& path, const std::string& text) {
     if (path == "-") {
         std::cout << text << std::flush;
@@ -15,7 +39,7 @@ void writeText(const std::string& path, const std::string& text) {
     }
     std::ofstream file(path, std::ios::binary);
     file << text;
-    if (!file.flush()) throw MTL::Error("--json", "FILE", "a file that can be written", fmt::format("\"{}\"", path));
+    if (!file.flush()) failToWrite(path);
 }
 
 int main(int argc, char** argv) {
@@ -25,6 +49,7 @@ int main(int argc, char** argv) {
     addTrainCommand(app);
     addInspectCommand(app);
     try {
+        checkSubcommand(app, argc > 1 ? argv[1] : "");
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error);

@@ -43,6 +43,8 @@ TrainTest loadData(const NetworkDescription& network, const std::string& directo
 
 void train(const TrainOptions& options) {
     const auto& description = network(options.network);
+    // Told now, not after hours of training.
+    checkWritable(options.json);
     const auto device = options.device.empty() ? MTL::createSystemDefaultDevice() : MTL::copyDevice(options.device);
     ClassifierSettings settings;
     settings.batchSize = options.batch.value_or(description.batchSize);

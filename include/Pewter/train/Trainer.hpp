@@ -26,8 +26,9 @@ struct TrainingLog {
 /// handler; nothing on the host waits for a result inside an iteration.
 class PEWTER_API Trainer {
 public:
-    /// Throws MPS::Error when the data does not fit the network.
+    /// Both must outlive the trainer. Throws MPS::Error when the data does not fit the network.
     Trainer(Classifier& classifier, const Dataset& data, SamplingMode mode = SamplingMode::ShuffledEpochs);
+    Trainer(Classifier& classifier, Dataset&& data, SamplingMode mode = SamplingMode::ShuffledEpochs) = delete;
     ~Trainer();
 
     std::size_t stepsPerEpoch() const;
