@@ -20,7 +20,8 @@ namespace pewter::mtl {
 namespace {
 
 std::uint64_t physicalMemory() {
-    const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    // Asked once: the system takes longer to answer than a buffer to be made.
+    static const long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
     return pages > 0 && bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(bytes) : 0;
 }
 
