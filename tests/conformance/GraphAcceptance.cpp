@@ -20,7 +20,8 @@ std::size_t countOf(const CallLog& log, const std::string& call) {
 
 std::vector<std::string> stepsOf(MPS::NNGraph& graph, const Net& net) {
     std::vector<std::string> classes;
-    for (const auto& step : graph.report({net.images(2)}, {net.labels(2)}).steps) classes.push_back(step.className);
+    for (const auto& step : graph.report({net.images(2)}, {net.labels(2)}).steps)
+        classes.push_back(step.className);
     return classes;
 }
 
@@ -37,13 +38,14 @@ TEST(GraphAcceptance, N02_AChainHasOneTerminusAndItsGradientFiltersComeInReverse
     EXPECT_EQ(net.termini.size(), 1u);
     EXPECT_THAT(order, ElementsAre("CNNFullyConnectedNode", "CNNPoolingMaxNode", "CNNNeuronReLUNode",
                                    "CNNConvolutionNode"));
-    const auto report = MPS::NNGraph(net.device, net.termini[0]->resultImage()).report({net.images(2)},
-                                                                                     {net.labels(2)});
+    const auto report =
+        MPS::NNGraph(net.device, net.termini[0]->resultImage()).report({net.images(2)}, {net.labels(2)});
     std::vector<std::string> formats;
     for (const auto& step : report.steps) formats.push_back(report.images[step.resultImage].format);
-    // Forward images and the gradient of the loss have the graph's format, all gradients after it the handler's.
-    EXPECT_THAT(formats, ElementsAre("float16", "float16", "float16", "float16", "float16", "float64", "float64",
-                                     "float64", "float64"));
+    // Forward images and the gradient of the loss have the graph's format, all gradients after it the
+    // handler's.
+    EXPECT_THAT(formats, ElementsAre("float16", "float16", "float16", "float16", "float16", "float64",
+                                     "float64", "float64", "float64"));
 }
 
 TEST(GraphAcceptance, N03_AResidualBlockGetsOneAdditionOfItsGradientsAndItTrains) {
@@ -83,7 +85,8 @@ TEST(GraphAcceptance, N04_AnInputUsedTwiceEndsInAnAddition) {
 TEST(GraphAcceptance, N05_StopGradientLeavesTheProducerAloneAndItsConsumersTrain) {
     Net net;
     // Preprocessing without a gradient: a division.
-    const auto scaled = MPS::NNDivisionNode::node(net.input, MPS::NNImageNode::node(tag("divisor")))->resultImage();
+    const auto scaled =
+        MPS::NNDivisionNode::node(net.input, MPS::NNImageNode::node(tag("divisor")))->resultImage();
     scaled->setStopGradient(true);
     const auto conv = net.layer(scaled, "conv", 3, 3, 4)->resultImage();
     net.logits = net.layer(conv, "dense", 6, 4, net.classes, true)->resultImage();
@@ -122,7 +125,8 @@ TEST(GraphAcceptance, N06_TheBranchWhoseTerminusIsNotPassedGetsNoCall) {
         graph.setFormat(Format::Float32);
         const auto commands = net.queue->commandBuffer();
         std::vector<MPS::ImageBatch> sources;
-        for (const auto& handle : graph.sourceImageHandles()) sources.push_back(net.images(2, handle->label().size()));
+        for (const auto& handle : graph.sourceImageHandles())
+            sources.push_back(net.images(2, handle->label().size()));
         graph.encodeBatch(commands, sources, {net.labels(2)});
         run(commands);
     };
@@ -136,13 +140,15 @@ TEST(GraphAcceptance, N06_TheBranchWhoseTerminusIsNotPassedGetsNoCall) {
         callsOfA += countOf(*net.log, "update a");
     }
     EXPECT_EQ(callsOfA, 1u);
-    MPS::NNGraph both(net.device, {net.termini[0]->resultImage(), net.termini[1]->resultImage()}, {false, false});
+    MPS::NNGraph both(net.device, {net.termini[0]->resultImage(), net.termini[1]->resultImage()},
+                      {false, false});
     net.log->clear();
     encode(both);
     for (const char* call : {"update a", "update b", "update dense"}) EXPECT_EQ(countOf(*net.log, call), 1u);
 }
 
-TEST(GraphAcceptance, N07_WithoutANeededResultNothingIsReturnedNoLeadingDataGradientIsComputedAndWeightsChange) {
+TEST(GraphAcceptance,
+     N07_WithoutANeededResultNothingIsReturnedNoLeadingDataGradientIsComputedAndWeightsChange) {
     Net net;
     // The input passes through a neuron first: its gradient is of use to nobody.
     const auto conv = net.layer(Net::relu(net.input), "conv", 3, 3, 4)->resultImage();

@@ -46,7 +46,8 @@ TEST(GraphAcceptance, N09_TwoCommandBuffersInFlightTrainBitForBitAsOneAfterTheOt
         for (int i = 0; i < kSteps; ++i) {
             labels.push_back(net.labels(3, static_cast<std::uint64_t>(i)));
             buffers.push_back(net.queue->commandBuffer());
-            net.graph->encodeBatch(buffers.back(), {net.images(3, static_cast<std::uint64_t>(i))}, {labels.back()});
+            net.graph->encodeBatch(buffers.back(), {net.images(3, static_cast<std::uint64_t>(i))},
+                                   {labels.back()});
             buffers.back()->commit();
             if (!inFlight) buffers.back()->waitUntilCompleted();
             if (inFlight && i > 0) buffers[buffers.size() - 2]->waitUntilCompleted();
@@ -71,9 +72,10 @@ TEST(GraphAcceptance, N10_OnTheHostEachLayerIsUpdatedThenLoadedThenPurgedAndNoLe
     });
     net.log->clear();
     const double before = net.step(3);
-    // The last layer first; each one reloads the forward kernel and the gradient kernel, which share their weights.
-    EXPECT_EQ(*net.log, (CallLog{"host update dense", "load dense", "purge dense", "host update conv", "load conv",
-                                 "purge conv"}));
+    // The last layer first; each one reloads the forward kernel and the gradient kernel, which share their
+    // weights.
+    EXPECT_EQ(*net.log, (CallLog{"host update dense", "load dense", "purge dense", "host update conv",
+                                 "load conv", "purge conv"}));
     const double after = net.step(3);
     EXPECT_LT(after, before);
     for (const auto& layer : net.layers) layer->accepts = false;

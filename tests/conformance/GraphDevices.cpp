@@ -2,12 +2,13 @@
 
 #include "GraphNets.h"
 
-/// Whole training steps of every device against the oracle in double: losses, gradients of the pictures and what every layer learned.
+/// Whole training steps of every device against the oracle in double: losses, gradients of the pictures and
+/// what every layer learned.
 ///
 /// Tolerances: a number that passed through m stored images and sums of L terms in all is off by at most
-/// m u + L v relative to the largest number of its kind, with u half the distance of neighbours of the image format
-/// and v that of float32, times the gain of what lies behind it. Weights below 1/2 and sums of random signs keep the
-/// gain of these networks below kGain.
+/// m u + L v relative to the largest number of its kind, with u half the distance of neighbours of the image
+/// format and v that of float32, times the gain of what lies behind it. Weights below 1/2 and sums of random
+/// signs keep the gain of these networks below kGain.
 using namespace pewter::test;
 
 namespace {
@@ -21,7 +22,8 @@ void buildSmooth(Net& net) {
     const auto inside = MPS::CNNNeuronSigmoidNode::node(net.layer(x, "inside", 3, 4, 4)->resultImage());
     const auto sum = MPS::NNAdditionNode::node(x, inside->resultImage())->resultImage();
     const auto product = MPS::NNMultiplicationNode::node(sum, x)->resultImage();
-    const auto mean = MPS::CNNPoolingAverageNode::node(MPS::CNNDropoutNode::node(product, 0.75f, 3)->resultImage(), 2);
+    const auto mean =
+        MPS::CNNPoolingAverageNode::node(MPS::CNNDropoutNode::node(product, 0.75f, 3)->resultImage(), 2);
     net.logits = net.layer(mean->resultImage(), "dense", 3, 4, net.classes, true)->resultImage();
 }
 
@@ -46,7 +48,8 @@ Outcome trainOn(const char* device, const std::function<void(Net&)>& build, Form
         const auto after = layer->trained();
         auto& learned = outcome.learned.emplace_back();
         for (std::size_t i = 0; i < after.size(); ++i) learned.push_back(after[i] - before[i]);
-        // A sum over taps and inputs forward, over outputs backward, over pixels of the batch for the weights.
+        // A sum over taps and inputs forward, over outputs backward, over pixels of the batch for the
+        // weights.
         outcome.terms += before.size() + 3 * net.width * net.height;
     }
     outcome.images = net.graph->report({net.images(1, 1, format)}, {net.labels(1)}).images.size();
@@ -72,9 +75,10 @@ void agree(const std::function<void(Net&)>& build, Format format, double unit) {
     for (const auto& each : MTL::copyAllDevices()) {
         const char* device = each->name().c_str();
         const auto outcome = trainOn(device, build, format, kSteps);
-        const double relative = kGain * kSteps *
-                                (static_cast<double>(exact.images) * unit +
-                                 static_cast<double>(exact.terms) * std::numeric_limits<float>::epsilon() / 2);
+        const double relative =
+            kGain * kSteps *
+            (static_cast<double>(exact.images) * unit +
+             static_cast<double>(exact.terms) * std::numeric_limits<float>::epsilon() / 2);
         double worst = shareOf(outcome.losses, exact.losses, relative);
         for (std::size_t i = 0; i < exact.learned.size(); ++i)
             worst = std::max(worst, shareOf(outcome.learned[i], exact.learned[i], relative));
@@ -95,7 +99,8 @@ TEST(GraphDevices, AStepOfSmoothFiltersAgreesInBFloat16) { agree(buildSmooth, Fo
 #ifdef PEWTER_HAVE_CPU
 
 TEST(GraphDevices, TheSameStepsTwiceGiveTheSameBitsOnCpu) {
-    const auto a = trainOn("cpu", buildWhole, Format::Float32, 3), b = trainOn("cpu", buildWhole, Format::Float32, 3);
+    const auto a = trainOn("cpu", buildWhole, Format::Float32, 3),
+               b = trainOn("cpu", buildWhole, Format::Float32, 3);
     EXPECT_EQ(a.losses, b.losses);
     EXPECT_EQ(a.learned, b.learned);
     EXPECT_EQ(a.pictures, b.pictures);

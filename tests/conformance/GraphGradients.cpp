@@ -1,8 +1,9 @@
 #include "Compare.h"
 #include "GraphNets.h"
 
-/// Derivatives of the loss through whole graphs: central differences in double on `reference`. Pictures, labels and
-/// all images of the graph are float64; weights are float32 multiples of 2^-10, so that a step of 2^-17 is exact.
+/// Derivatives of the loss through whole graphs: central differences in double on `reference`. Pictures,
+/// labels and all images of the graph are float64; weights are float32 multiples of 2^-10, so that a step of
+/// 2^-17 is exact.
 using namespace pewter::test;
 
 namespace {
@@ -129,8 +130,9 @@ private:
         const auto& parameters = at % 2 ? parameters_[at / 2].second : parameters_[at / 2].first;
         const std::size_t bytes = buffer.length() / parameters.size();
         for (std::size_t i = 0; i < parameters.size(); ++i)
-            gradients_[at].push_back(bytes == sizeof(double) ? static_cast<const double*>(buffer.contents())[i]
-                                                             : static_cast<const float*>(buffer.contents())[i]);
+            gradients_[at].push_back(bytes == sizeof(double)
+                                         ? static_cast<const double*>(buffer.contents())[i]
+                                         : static_cast<const float*>(buffer.contents())[i]);
     }
 
     std::function<void(Net&)> build_;

@@ -4,18 +4,20 @@
 
 #include "GraphNets.h"
 
-/// The worked example of read counts: a convolution and a neuron driven by hand, and the same network as a graph.
+/// The worked example of read counts: a convolution and a neuron driven by hand, and the same network as a
+/// graph.
 using namespace pewter::test;
 
 namespace {
 
 MPS::CNNLossDescriptor lossDescriptor() {
-    return MPS::CNNLossDescriptor::cnnLossDescriptor(MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum);
+    return MPS::CNNLossDescriptor::cnnLossDescriptor(MPS::CNNLossType::MeanSquaredError,
+                                                     MPS::CNNReductionType::Sum);
 }
 
 std::shared_ptr<MPS::CNNLossLabels> labels(const DevicePtr& device, std::uint64_t seed) {
-    return std::make_shared<MPS::CNNLossLabels>(device, MTL::Size{1, 1, 1}, drawImages(device, 1, 5, 5, 4, seed)[0],
-                                                nullptr);
+    return std::make_shared<MPS::CNNLossLabels>(device, MTL::Size{1, 1, 1},
+                                                drawImages(device, 1, 5, 5, 4, seed)[0], nullptr);
 }
 
 MPS::CNNConvolutionGradientState& gradients(const std::shared_ptr<MPS::State>& state) {
@@ -25,20 +27,23 @@ MPS::CNNConvolutionGradientState& gradients(const std::shared_ptr<MPS::State>& s
 /// The kernels of the step, their counts checked after every call.
 struct ByHand {
     ByHand() {
-        for (MPS::CNNKernel* kernel : {static_cast<MPS::CNNKernel*>(convolution.get()),
-                                       static_cast<MPS::CNNKernel*>(&neuron), static_cast<MPS::CNNKernel*>(&loss)})
+        for (MPS::CNNKernel* kernel :
+             {static_cast<MPS::CNNKernel*>(convolution.get()), static_cast<MPS::CNNKernel*>(&neuron),
+              static_cast<MPS::CNNKernel*>(&loss)})
             kernel->setDestinationImageAllocator(MPS::TemporaryImage::defaultAllocator());
     }
     DevicePtr device = testDevice();
     std::shared_ptr<LayerSource> source = std::make_shared<LayerSource>(device, "conv", 3, 3, 4, 100);
     std::shared_ptr<MPS::CNNConvolution> convolution = std::make_shared<MPS::CNNConvolution>(device, source);
-    MPS::NNNeuronDescriptor sigmoid = MPS::NNNeuronDescriptor::cnnNeuronDescriptor(MPS::CNNNeuronType::Sigmoid);
+    MPS::NNNeuronDescriptor sigmoid =
+        MPS::NNNeuronDescriptor::cnnNeuronDescriptor(MPS::CNNNeuronType::Sigmoid);
     MPS::CNNNeuron neuron{device, sigmoid};
     MPS::CNNLoss loss{device, lossDescriptor()};
     MPS::CNNNeuronGradient neuronGradient{device, sigmoid};
     MPS::CNNConvolutionGradient convolutionGradient{device, source};
 
-    void step(const BufferPtr& commands, const ImagePtr& x, const std::shared_ptr<MPS::CNNLossLabels>& target) {
+    void step(const BufferPtr& commands, const ImagePtr& x,
+              const std::shared_ptr<MPS::CNNLossLabels>& target) {
         std::shared_ptr<MPS::State> s, t;
         const auto y = convolution->encode(commands, x, &s, true);
         EXPECT_EQ(temporary(y).readCount(), 1u);
@@ -67,8 +72,8 @@ struct ByHand {
         EXPECT_EQ(s->readCount(), 1u);
         EXPECT_TRUE(gradients(s).hasGradients());
         const auto weights = convolution->exportWeightsAndBiases(commands, true);
-        const auto fresh = source->update(commands, std::dynamic_pointer_cast<MPS::CNNConvolutionGradientState>(s),
-                                          weights);
+        const auto fresh =
+            source->update(commands, std::dynamic_pointer_cast<MPS::CNNConvolutionGradientState>(s), weights);
         EXPECT_EQ(s->readCount(), 0u);
         EXPECT_EQ(weights->readCount(), 0u);
         convolution->reloadWeightsAndBiases(commands, fresh);

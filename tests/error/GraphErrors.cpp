@@ -2,7 +2,8 @@
 
 #include "GraphNets.h"
 
-/// Mistakes through a graph: one sentence with its parts, nothing encoded, and the next encode as if nothing had been.
+/// Mistakes through a graph: one sentence with its parts, nothing encoded, and the next encode as if nothing
+/// had been.
 using namespace pewter::test;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -37,7 +38,8 @@ struct Training : Net {
         EXPECT_EQ(valuesOf(*results[0]), expected) << sentence;
         return sentence;
     }
-    std::string encoding(const std::vector<MPS::ImageBatch>& sources, const std::vector<MPS::StateBatch>& states) {
+    std::string encoding(const std::vector<MPS::ImageBatch>& sources,
+                         const std::vector<MPS::StateBatch>& states) {
         return sentenceOf([&](const auto& commands) { graph->encodeBatch(commands, sources, states); });
     }
     /// A batch with its last picture replaced.
@@ -74,14 +76,18 @@ TEST(GraphErrors, BatchesMustBeFullAndOfOneLength) {
     EXPECT_THAT(net.encoding({{}}, {{}}), AllOf(HasSubstr("sourceImages"), HasSubstr("an empty batch")));
     EXPECT_THAT(net.encoding({net.images(2)}, {net.labels(3)}),
                 AllOf(HasSubstr("sourceStates[0]"), HasSubstr("2 entries"), HasSubstr("found 3")));
-    EXPECT_THAT(net.encoding({net.images(2)}, {{}}), AllOf(HasSubstr("sourceStates[0]"), HasSubstr("found none")));
+    EXPECT_THAT(net.encoding({net.images(2)}, {{}}),
+                AllOf(HasSubstr("sourceStates[0]"), HasSubstr("found none")));
 }
 
 TEST(GraphErrors, UnequalPicturesInABatchAreNamedByTheirPlace) {
     Training net;
-    const auto part = AllOf(HasSubstr("NNGraph 'net'"), HasSubstr("sourceImages[0][1]"), HasSubstr("6 x 6 x 3"));
-    EXPECT_THAT(net.encoding({net.with(picture(5, 6, 3))}, {net.labels(2)}), AllOf(part, HasSubstr("5 x 6 x 3")));
-    EXPECT_THAT(net.encoding({net.with(picture(6, 6, 4))}, {net.labels(2)}), AllOf(part, HasSubstr("6 x 6 x 4")));
+    const auto part =
+        AllOf(HasSubstr("NNGraph 'net'"), HasSubstr("sourceImages[0][1]"), HasSubstr("6 x 6 x 3"));
+    EXPECT_THAT(net.encoding({net.with(picture(5, 6, 3))}, {net.labels(2)}),
+                AllOf(part, HasSubstr("5 x 6 x 3")));
+    EXPECT_THAT(net.encoding({net.with(picture(6, 6, 4))}, {net.labels(2)}),
+                AllOf(part, HasSubstr("6 x 6 x 4")));
     EXPECT_THAT(net.encoding({net.with(picture(6, 6, 3, Format::Float16))}, {net.labels(2)}),
                 AllOf(part, HasSubstr("float16")));
     EXPECT_THAT(net.encoding({net.with(picture(6, 6, 3, Format::Float32, 2))}, {net.labels(2)}),
@@ -96,7 +102,8 @@ TEST(GraphErrors, NullIsNamedByItsPlace) {
     labels[1] = nullptr;
     EXPECT_THAT(net.encoding({net.images(2)}, {labels}),
                 AllOf(HasSubstr("sourceStates[0][1]"), HasSubstr("found null")));
-    EXPECT_THAT(net.sentenceOf([&](const auto&) { net.graph->encodeBatch(nullptr, {net.images(2)}, {net.labels(2)}); }),
+    EXPECT_THAT(net.sentenceOf(
+                    [&](const auto&) { net.graph->encodeBatch(nullptr, {net.images(2)}, {net.labels(2)}); }),
                 AllOf(HasSubstr("NNGraph 'net'"), HasSubstr("commandBuffer"), HasSubstr("found null")));
 }
 
@@ -111,8 +118,9 @@ TEST(GraphErrors, WrongSizesAndChannelsAreRefusedByTheKernelTheyDoNotFit) {
 
 TEST(GraphErrors, LabelsOfAnotherSizeClassOrForAllPicturesOnceAreRefusedByTheLoss) {
     Training net;
-    EXPECT_THAT(net.encoding({net.images(2)}, {drawLabels(net.device, 2, 7, 1)}),
-                AllOf(HasSubstr("CNNLoss"), HasSubstr("labels"), HasSubstr("1 x 1 x 5"), HasSubstr("1 x 1 x 7")));
+    EXPECT_THAT(
+        net.encoding({net.images(2)}, {drawLabels(net.device, 2, 7, 1)}),
+        AllOf(HasSubstr("CNNLoss"), HasSubstr("labels"), HasSubstr("1 x 1 x 5"), HasSubstr("1 x 1 x 7")));
     const auto state = std::make_shared<MPS::State>(net.device, 16);
     EXPECT_THAT(net.encoding({net.images(2)}, {{state, state}}),
                 AllOf(HasSubstr("CNNLoss"), HasSubstr("CNNLossLabels"), HasSubstr("found a State")));
@@ -126,20 +134,20 @@ TEST(GraphErrors, SpentTemporariesAndThoseOfOtherBuffersAreRefusedAndKeepTheirCo
     CopyKernel copy;
     copy.setLabel("reader");
     EXPECT_THAT(net.sentenceOf([&](const auto& commands) {
-                    const auto t = copy.encode(commands, net.images(1)[0]);
-                    copy.encode(commands, t, picture(6, 6, 3));
-                    // What is encoded so far is not the graph's.
-                    pewter::mtl::rootOf(*commands).truncate(0);
-                    net.graph->encodeBatch(commands, {{t}}, {net.labels(1)});
-                }),
+        const auto t = copy.encode(commands, net.images(1)[0]);
+        copy.encode(commands, t, picture(6, 6, 3));
+        // What is encoded so far is not the graph's.
+        pewter::mtl::rootOf(*commands).truncate(0);
+        net.graph->encodeBatch(commands, {{t}}, {net.labels(1)});
+    }),
                 AllOf(HasSubstr("NNGraph 'net'"), HasSubstr("sourceImages"), HasSubstr("read count 0"),
                       HasSubstr("last read by CopyKernel 'reader'")));
     const auto other = net.queue->commandBuffer();
     const auto foreign = copy.encode(other, net.images(1)[0]);
-    EXPECT_THAT(net.sentenceOf([&](const auto& commands) {
-                    net.graph->encodeBatch(commands, {{foreign}}, {net.labels(1)});
-                }),
-                AllOf(HasSubstr("temporary object of this command buffer"), HasSubstr("of another command buffer")));
+    EXPECT_THAT(
+        net.sentenceOf(
+            [&](const auto& commands) { net.graph->encodeBatch(commands, {{foreign}}, {net.labels(1)}); }),
+        AllOf(HasSubstr("temporary object of this command buffer"), HasSubstr("of another command buffer")));
     EXPECT_EQ(temporary(foreign).readCount(), 1u);
     temporary(foreign).setReadCount(0);
 }
@@ -151,8 +159,9 @@ TEST(GraphErrors, AMistakeInTheLastFilterGivesTemporarySourcesTheirReadsBack) {
     const auto sources = copy.encodeBatch(commands, net.images(2));
     temporary(sources[1]).setReadCount(2);
     const Recorded before(commands);
-    EXPECT_THAT(errorOf([&] { net.graph->encodeBatch(commands, {sources}, {drawLabels(net.device, 2, 7, 1)}); }),
-                HasSubstr("CNNLoss"));
+    EXPECT_THAT(
+        errorOf([&] { net.graph->encodeBatch(commands, {sources}, {drawLabels(net.device, 2, 7, 1)}); }),
+        HasSubstr("CNNLoss"));
     EXPECT_EQ(Recorded(commands), before);
     EXPECT_EQ(temporary(sources[0]).readCount(), 1u);
     EXPECT_EQ(temporary(sources[1]).readCount(), 2u);
@@ -203,7 +212,8 @@ TEST(GraphErrors, ACommittedBufferAndOneWithAnOpenEncoderAreRefused) {
 
 TEST(GraphErrors, AReportRefusesWhatAnEncodeRefusesAndTheGraphGoesOn) {
     Training net;
-    EXPECT_THAT(errorOf([&] { net.graph->report({net.images(2)}, {net.labels(3)}); }), HasSubstr("sourceStates[0]"));
+    EXPECT_THAT(errorOf([&] { net.graph->report({net.images(2)}, {net.labels(3)}); }),
+                HasSubstr("sourceStates[0]"));
     EXPECT_THAT(errorOf([&] { net.graph->report({{picture(6, 6, 4)}}, {net.labels(1)}); }),
                 HasSubstr("CNNConvolution 'conv'"));
     EXPECT_EQ(net.step(2), net.expectedLoss);
@@ -219,11 +229,14 @@ TEST(GraphErrors, ConstructionNamesWhatIsMissing) {
                 AllOf(HasSubstr("resultImages[0]"), HasSubstr("no filter makes")));
     EXPECT_THAT(errorOf([&] { MPS::NNGraph(net.device, std::vector<Node>{}); }),
                 AllOf(HasSubstr("resultImages"), HasSubstr("at least one")));
-    EXPECT_THAT(errorOf([&] { MPS::NNGraph(net.device, {result, result}, {true}); }),
+    EXPECT_THAT(errorOf([&] {
+                    MPS::NNGraph(net.device, {result, result}, {true});
+                }),
                 AllOf(HasSubstr("resultsAreNeeded"), HasSubstr("2 flags"), HasSubstr("found 1")));
     const auto conv = net.layer(net.input, "unwilling", 3, 3, 4)->resultImage();
     net.layers[0]->loads = false;
-    EXPECT_THAT(errorOf([&] { MPS::NNGraph(net.device, conv); }), AllOf(HasSubstr("unwilling"), HasSubstr("load")));
+    EXPECT_THAT(errorOf([&] { MPS::NNGraph(net.device, conv); }),
+                AllOf(HasSubstr("unwilling"), HasSubstr("load")));
     EXPECT_EQ(net.log->back(), "load unwilling");  // purge balances only what succeeded
     net.layers[0]->loads = true;
     MPS::NNGraph graph(net.device, conv);
@@ -259,19 +272,22 @@ TEST(GraphErrors, ForeignDevicesAreNamed) {
     Training net;
     const auto cpu = MTL::copyDevice("cpu");
     EXPECT_THAT(errorOf([&] {
-                    net.graph->encodeBatch(cpu->newCommandQueue()->commandBuffer(), {net.images(2)}, {net.labels(2)});
+                    net.graph->encodeBatch(cpu->newCommandQueue()->commandBuffer(), {net.images(2)},
+                                           {net.labels(2)});
                 }),
                 AllOf(HasSubstr("commandBuffer"), HasSubstr("reference"), HasSubstr("cpu")));
-    EXPECT_THAT(net.encoding({drawImages(cpu, 2, 6, 6, 3, 1)}, {net.labels(2)}),
-                AllOf(HasSubstr("sourceImages[0][0]"), HasSubstr("device reference"), HasSubstr("device cpu")));
+    EXPECT_THAT(
+        net.encoding({drawImages(cpu, 2, 6, 6, 3, 1)}, {net.labels(2)}),
+        AllOf(HasSubstr("sourceImages[0][0]"), HasSubstr("device reference"), HasSubstr("device cpu")));
     Net other(cpu);
     buildChain(other);
     other.train();
-    EXPECT_THAT(errorOf([&] {
-                    other.graph->encodeBatch(other.queue->commandBuffer(),
-                                             {drawImages(cpu, 2, 6, 6, 3, 1, Format::Float64)}, {other.labels(2)});
-                }),
-                AllOf(HasSubstr("sourceImages[0][0]"), HasSubstr("device cpu computes"), HasSubstr("float64")));
+    EXPECT_THAT(
+        errorOf([&] {
+            other.graph->encodeBatch(other.queue->commandBuffer(),
+                                     {drawImages(cpu, 2, 6, 6, 3, 1, Format::Float64)}, {other.labels(2)});
+        }),
+        AllOf(HasSubstr("sourceImages[0][0]"), HasSubstr("device cpu computes"), HasSubstr("float64")));
     EXPECT_TRUE(std::isfinite(other.step(2)));
 }
 #endif

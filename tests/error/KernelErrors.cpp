@@ -12,8 +12,8 @@
 
 #include "GraphNets.h"
 
-/// Mistakes with the kernels of the library: label, argument, expected and found in one sentence; nothing encoded; and
-/// a valid encode on the same command buffer afterwards gives the right values.
+/// Mistakes with the kernels of the library: label, argument, expected and found in one sentence; nothing
+/// encoded; and a valid encode on the same command buffer afterwards gives the right values.
 using namespace pewter::test;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -26,11 +26,12 @@ struct KernelErrors : testing::Test {
     DevicePtr device = testDevice();
     BufferPtr commands = testQueue()->commandBuffer();
 
-    ImagePtr image(std::size_t width, std::size_t height, std::size_t channels, std::uint64_t seed = 1) const {
+    ImagePtr image(std::size_t width, std::size_t height, std::size_t channels,
+                   std::uint64_t seed = 1) const {
         return drawImages(device, 1, width, height, channels, seed)[0];
     }
-    std::shared_ptr<MPS::CNNConvolution> convolution(std::size_t kernel, std::size_t inputs, std::size_t outputs,
-                                                     const std::string& label) {
+    std::shared_ptr<MPS::CNNConvolution> convolution(std::size_t kernel, std::size_t inputs,
+                                                     std::size_t outputs, const std::string& label) {
         const auto made = std::make_shared<MPS::CNNConvolution>(
             device, std::make_shared<LayerSource>(device, label, kernel, inputs, outputs, 7));
         made->setDestinationImageAllocator(MPS::Image::defaultAllocator());
@@ -48,9 +49,10 @@ struct KernelErrors : testing::Test {
         return pass;
     }
 
-    /// The sentence; then the buffer must be as before, and `valid` gives a result that the same encode on a fresh
-    /// buffer gives as well.
-    std::string refused(const std::function<void()>& mistake, const std::function<ImagePtr(const BufferPtr&)>& valid) {
+    /// The sentence; then the buffer must be as before, and `valid` gives a result that the same encode on a
+    /// fresh buffer gives as well.
+    std::string refused(const std::function<void()>& mistake,
+                        const std::function<ImagePtr(const BufferPtr&)>& valid) {
         const Recorded before(commands);
         const auto sentence = errorOf(mistake);
         EXPECT_EQ(Recorded(commands), before) << sentence;
@@ -72,8 +74,9 @@ TEST_F(KernelErrors, AConvolutionCountsTheChannelsOfItsSource) {
     const auto kernel = convolution(3, 3, 4, "c");
     const auto good = image(5, 4, 3), to = image(5, 4, 4), small = image(5, 4, 3, 9);
     const auto valid = [&](const BufferPtr& on) { return kernel->encode(on, good); };
-    EXPECT_THAT(refused([&] { kernel->encode(commands, image(5, 4, 2)); }, valid),
-                AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("sourceImage"), HasSubstr("3"), HasSubstr("2")));
+    EXPECT_THAT(
+        refused([&] { kernel->encode(commands, image(5, 4, 2)); }, valid),
+        AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("sourceImage"), HasSubstr("3"), HasSubstr("2")));
     EXPECT_THAT(refused([&] { kernel->encode(commands, image(5, 4, 5), to); }, valid),
                 AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("sourceImage"), HasSubstr("5")));
     EXPECT_THAT(refused([&] { kernel->encode(commands, good, small); }, valid),
@@ -83,7 +86,11 @@ TEST_F(KernelErrors, AConvolutionCountsTheChannelsOfItsSource) {
                 AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("sourceImage"), HasSubstr("null")));
     EXPECT_THAT(refused([&] { kernel->encode(nullptr, good); }, valid),
                 AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("commandBuffer"), HasSubstr("null")));
-    EXPECT_THAT(refused([&] { kernel->encodeBatch(commands, {good, image(4, 5, 3)}); }, valid),
+    EXPECT_THAT(refused(
+                    [&] {
+                        kernel->encodeBatch(commands, {good, image(4, 5, 3)});
+                    },
+                    valid),
                 AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("sourceImage[1]"), HasSubstr("4 x 5 x 3")));
 }
 
@@ -121,7 +128,11 @@ TEST_F(KernelErrors, AConvolutionGradientTakesTheStateOfItsOwnConvolutionOnly) {
                       HasSubstr("NNGradientState")));
     EXPECT_THAT(refused([&] { gradient.encode(commands, g, x, StatePtr{}); }, valid),
                 AllOf(part, HasSubstr("gradientState"), HasSubstr("null")));
-    EXPECT_THAT(refused([&] { gradient.encodeBatch(commands, {g, g}, {x, x}, MPS::StateBatch{}); }, valid),
+    EXPECT_THAT(refused(
+                    [&] {
+                        gradient.encodeBatch(commands, {g, g}, {x, x}, MPS::StateBatch{});
+                    },
+                    valid),
                 AllOf(part, HasSubstr("gradientState")));
     const auto own = forward(*mine, x);
     EXPECT_THAT(refused([&] { gradient.encode(commands, image(6, 5, 3), x, own.state); }, valid),
@@ -181,9 +192,10 @@ TEST_F(KernelErrors, NeuronSoftmaxAndDropoutGradientsRefuseStatesOfOtherClassesA
     EXPECT_THAT(refused([&] { neuronGradient.encode(commands, g, x, s.state); },
                         [&](const BufferPtr& on) { return neuronGradient.encode(on, g, x, n.state); }),
                 AllOf(HasSubstr("CNNNeuronGradient"), HasSubstr("gradientState"), HasSubstr("CNNSoftMax")));
-    EXPECT_THAT(refused([&] { softmaxGradient.encode(commands, g, s.result, d.state); },
-                        [&](const BufferPtr& on) { return softmaxGradient.encode(on, g, s.result, s.state); }),
-                AllOf(HasSubstr("CNNSoftMaxGradient"), HasSubstr("gradientState")));
+    EXPECT_THAT(
+        refused([&] { softmaxGradient.encode(commands, g, s.result, d.state); },
+                [&](const BufferPtr& on) { return softmaxGradient.encode(on, g, s.result, s.state); }),
+        AllOf(HasSubstr("CNNSoftMaxGradient"), HasSubstr("gradientState")));
     EXPECT_THAT(refused([&] { neuronGradient.encode(commands, image(3, 3, 4), x, n.state); },
                         [&](const BufferPtr& on) { return neuronGradient.encode(on, g, x, n.state); }),
                 AllOf(HasSubstr("CNNNeuronGradient"), HasSubstr("sourceGradient")));
@@ -192,8 +204,8 @@ TEST_F(KernelErrors, NeuronSoftmaxAndDropoutGradientsRefuseStatesOfOtherClassesA
 TEST_F(KernelErrors, BatchNormalisationCountsChannelsAndWantsItsOwnState) {
     const auto source = std::make_shared<NormSource>(device, "bn", 4, 2);
     const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, source);
-    const auto other =
-        std::make_shared<MPS::CNNBatchNormalization>(device, std::make_shared<NormSource>(device, "eight", 8, 2));
+    const auto other = std::make_shared<MPS::CNNBatchNormalization>(
+        device, std::make_shared<NormSource>(device, "eight", 8, 2));
     kernel->setDestinationImageAllocator(MPS::Image::defaultAllocator());
     const auto good = image(3, 3, 4);
     const auto valid = [&](const BufferPtr& on) { return kernel->encode(on, good); };
@@ -205,11 +217,12 @@ TEST_F(KernelErrors, BatchNormalisationCountsChannelsAndWantsItsOwnState) {
     ASSERT_NE(foreign, nullptr);
     EXPECT_THAT(refused([&] { kernel->encode(commands, good, foreign, image(3, 3, 4)); }, valid),
                 AllOf(HasSubstr("CNNBatchNormalization 'bn'"), HasSubstr("batchNormalizationState")));
-    EXPECT_THAT(refused([&] {
-                    kernel->encode(commands, good, std::shared_ptr<MPS::CNNBatchNormalizationState>(),
-                                   image(3, 3, 4));
-                },
-                        valid),
+    EXPECT_THAT(refused(
+                    [&] {
+                        kernel->encode(commands, good, std::shared_ptr<MPS::CNNBatchNormalizationState>(),
+                                       image(3, 3, 4));
+                    },
+                    valid),
                 AllOf(HasSubstr("CNNBatchNormalization 'bn'"), HasSubstr("batchNormalizationState"),
                       HasSubstr("null")));
     MPS::CNNBatchNormalizationStatistics statistics(device);
@@ -220,8 +233,9 @@ TEST_F(KernelErrors, BatchNormalisationCountsChannelsAndWantsItsOwnState) {
     gradient.setLabel("grad");
     MPS::CNNPoolingMax max(device, 2, 2);
     const auto wrong = forward(max, good);
-    EXPECT_THAT(refused([&] { gradient.encode(commands, good, good, wrong.state); }, valid),
-                AllOf(HasSubstr("CNNBatchNormalizationGradient 'grad'"), HasSubstr("CNNBatchNormalizationState")));
+    EXPECT_THAT(
+        refused([&] { gradient.encode(commands, good, good, wrong.state); }, valid),
+        AllOf(HasSubstr("CNNBatchNormalizationGradient 'grad'"), HasSubstr("CNNBatchNormalizationState")));
 }
 
 TEST_F(KernelErrors, ArithmeticRefusesUnequalSourcesAndForeignStates) {
@@ -234,7 +248,11 @@ TEST_F(KernelErrors, ArithmeticRefusesUnequalSourcesAndForeignStates) {
                 AllOf(HasSubstr("CNNAdd 'sum'"), HasSubstr("4"), HasSubstr("5")));
     EXPECT_THAT(refused([&] { add.encode(commands, a, ImagePtr{}); }, valid),
                 AllOf(HasSubstr("CNNAdd 'sum'"), HasSubstr("secondaryImage"), HasSubstr("null")));
-    EXPECT_THAT(refused([&] { add.encodeBatch(commands, {a, a}, {b}); }, valid),
+    EXPECT_THAT(refused(
+                    [&] {
+                        add.encodeBatch(commands, {a, a}, {b});
+                    },
+                    valid),
                 AllOf(HasSubstr("CNNAdd 'sum'"), HasSubstr("2"), HasSubstr("1")));
     MPS::CNNAddGradient gradient(device, false);
     gradient.setLabel("back");
@@ -251,12 +269,13 @@ TEST_F(KernelErrors, ArithmeticRefusesUnequalSourcesAndForeignStates) {
     temporary(t).setReadCount(2);
     const auto doubled = add.encode(commands, t, t);
     run(commands);
-    for (std::size_t i = 0; i < valuesOf(*a).size(); ++i) EXPECT_EQ(valuesOf(*doubled)[i], 2 * valuesOf(*a)[i]);
+    for (std::size_t i = 0; i < valuesOf(*a).size(); ++i)
+        EXPECT_EQ(valuesOf(*doubled)[i], 2 * valuesOf(*a)[i]);
 }
 
 TEST_F(KernelErrors, ALossWantsLabelsOfItsSourcesSize) {
     MPS::CNNLoss loss(device, MPS::CNNLossDescriptor::cnnLossDescriptor(MPS::CNNLossType::MeanSquaredError,
-                                                                       MPS::CNNReductionType::Sum));
+                                                                        MPS::CNNReductionType::Sum));
     loss.setLabel("L");
     loss.setDestinationImageAllocator(MPS::Image::defaultAllocator());
     const auto x = image(1, 1, 4, 3);
@@ -264,12 +283,18 @@ TEST_F(KernelErrors, ALossWantsLabelsOfItsSourcesSize) {
         return std::dynamic_pointer_cast<MPS::CNNLossLabels>(drawLabels(device, 1, channels, 2)[0]);
     };
     const auto valid = [&](const BufferPtr& on) { return loss.encode(on, x, labels(4)); };
-    EXPECT_THAT(refused([&] { loss.encode(commands, x, labels(3)); }, valid),
-                AllOf(HasSubstr("CNNLoss 'L'"), HasSubstr("labels"), HasSubstr("1 x 1 x 4"), HasSubstr("1 x 1 x 3")));
+    EXPECT_THAT(
+        refused([&] { loss.encode(commands, x, labels(3)); }, valid),
+        AllOf(HasSubstr("CNNLoss 'L'"), HasSubstr("labels"), HasSubstr("1 x 1 x 4"), HasSubstr("1 x 1 x 3")));
     EXPECT_THAT(refused([&] { loss.encode(commands, x, std::shared_ptr<MPS::CNNLossLabels>()); }, valid),
                 AllOf(HasSubstr("CNNLoss 'L'"), HasSubstr("labels"), HasSubstr("null")));
-    EXPECT_THAT(refused([&] { static_cast<MPS::CNNKernel&>(loss).encode(commands, x); }, valid), AllOf(HasSubstr("CNNLoss 'L'"), HasSubstr("labels")));
-    EXPECT_THAT(refused([&] { loss.encodeBatch(commands, {x, x}, {labels(4)}); }, valid),
+    EXPECT_THAT(refused([&] { static_cast<MPS::CNNKernel&>(loss).encode(commands, x); }, valid),
+                AllOf(HasSubstr("CNNLoss 'L'"), HasSubstr("labels")));
+    EXPECT_THAT(refused(
+                    [&] {
+                        loss.encodeBatch(commands, {x, x}, {labels(4)});
+                    },
+                    valid),
                 AllOf(HasSubstr("CNNLoss 'L'"), HasSubstr("labels"), HasSubstr("2"), HasSubstr("1")));
 }
 
@@ -296,8 +321,9 @@ TEST_F(KernelErrors, WeightStatesOfAnotherLayerAreRefusedByReloadAndOptimizer) {
     gradient.encode(commands, g, x, state);
     const auto from = kernel->exportWeightsAndBiases(commands, false),
                wrong = other->exportWeightsAndBiases(commands, false);
-    EXPECT_THAT(refused([&] { optimizer.encode(commands, state, from, {}, wrong); }, valid),
-                AllOf(HasSubstr("NNOptimizerStochasticGradientDescent 'sgd'"), HasSubstr("108"), HasSubstr("12")));
+    EXPECT_THAT(
+        refused([&] { optimizer.encode(commands, state, from, {}, wrong); }, valid),
+        AllOf(HasSubstr("NNOptimizerStochasticGradientDescent 'sgd'"), HasSubstr("108"), HasSubstr("12")));
     EXPECT_THAT(refused([&] { optimizer.encode(commands, state, nullptr, {}, from); }, valid),
                 AllOf(HasSubstr("'sgd'"), HasSubstr("convolutionSourceState"), HasSubstr("null")));
 }

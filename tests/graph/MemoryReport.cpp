@@ -40,7 +40,8 @@ const std::vector<std::pair<const char*, Build>>& networks() {
              net.height = 9;
              auto x = net.layer(net.input, "first", 3, 3, 16)->resultImage();
              for (int i = 0; i < 4; ++i) {
-                 const auto y = net.norm(Net::relu(net.layer(x, "block", 3, 16, 16)->resultImage()), "norm", 16);
+                 const auto y =
+                     net.norm(Net::relu(net.layer(x, "block", 3, 16, 16)->resultImage()), "norm", 16);
                  x = MPS::NNAdditionNode::node(x, y)->resultImage();
                  if (i == 1) x = MPS::CNNPoolingAverageNode::node(x, 2)->resultImage();
              }
@@ -53,8 +54,9 @@ const std::vector<std::pair<const char*, Build>>& networks() {
              conv->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
              const auto x = Net::relu(conv->resultImage());
              x->setExportFromGraph(true);
-             net.logits = net.layer(MPS::CNNDropoutNode::node(x)->resultImage(), "dense", 6, 8, net.classes, true)
-                              ->resultImage();
+             net.logits =
+                 net.layer(MPS::CNNDropoutNode::node(x)->resultImage(), "dense", 6, 8, net.classes, true)
+                     ->resultImage();
              net.logits->producer()->resultState()->setExportFromGraph(true);
          }},
     };

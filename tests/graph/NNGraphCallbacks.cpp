@@ -1,11 +1,8 @@
 #include <gmock/gmock.h>
 
-#include <condition_variable>
-#include <mutex>
-
 #include "GraphNets.h"
 
-/// Code of the application that runs while a graph is encoded, and encodes without a command buffer.
+/// Code of the application that runs while a graph is encoded.
 using namespace pewter::test;
 using testing::HasSubstr;
 
@@ -17,8 +14,8 @@ public:
     MPS::NNPaddingMethod paddingMethod() const override {
         return MPS::NNPaddingMethodCustom | MPS::NNPaddingMethodSizeSame;
     }
-    MPS::ImageDescriptor destinationImageDescriptor(const std::vector<ImagePtr>& sources, const MPS::StateBatch&,
-                                                    MPS::Kernel& kernel,
+    MPS::ImageDescriptor destinationImageDescriptor(const std::vector<ImagePtr>& sources,
+                                                    const MPS::StateBatch&, MPS::Kernel& kernel,
                                                     const MPS::ImageDescriptor& suggested) override {
         ++calls;
         if (action) action();
@@ -65,28 +62,6 @@ struct Cropped : Net {
     std::shared_ptr<Policy> policy = std::make_shared<Policy>();
     std::shared_ptr<Allocator> allocator = std::make_shared<Allocator>();
     std::shared_ptr<MPS::NNGraph> forward;
-};
-
-/// Waits for the handler of an asynchronous run.
-struct Outcome {
-    MPS::NNGraph::CompletionHandler handler() {
-        return [this](const ImagePtr& image, const MPS::Error* error) {
-            std::lock_guard lock(mutex);
-            result = image;
-            if (error) message = error->what();
-            ++calls;
-            changed.notify_all();
-        };
-    }
-    void wait() {
-        std::unique_lock lock(mutex);
-        ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(60), [&] { return calls > 0; }));
-    }
-    std::mutex mutex;
-    std::condition_variable changed;
-    ImagePtr result;
-    std::string message;
-    int calls = 0;
 };
 
 }  // namespace
@@ -188,7 +163,9 @@ TEST(NNGraphCallbacks, ACallbackThatThrowsLeavesCommandBufferTemporariesAndGraph
     const auto sources = copy.encodeBatch(commands, net.images(2));
     const Recorded before(commands);
     for (const bool inPolicy : {true, false}) {
-        (inPolicy ? net.policy->action : net.allocator->action) = [] { throw std::runtime_error("not today"); };
+        (inPolicy ? net.policy->action : net.allocator->action) = [] {
+            throw std::runtime_error("not today");
+        };
         EXPECT_THROW(net.forward->encodeBatch(commands, {sources}), std::runtime_error);
         EXPECT_EQ(Recorded(commands), before);
         EXPECT_EQ(temporary(sources[0]).readCount(), 1u);
@@ -205,14 +182,17 @@ TEST(NNGraphCallbacks, ACallbackThatThrowsLeavesCommandBufferTemporariesAndGraph
 TEST(NNGraphCallbacks, AnAllocatorThatReturnsNothingIsNamed) {
     class Empty : public MPS::ImageAllocator {
     public:
-        ImagePtr image(const BufferPtr&, const MPS::ImageDescriptor&, const MPS::Kernel*) override { return nullptr; }
+        ImagePtr image(const BufferPtr&, const MPS::ImageDescriptor&, const MPS::Kernel*) override {
+            return nullptr;
+        }
     };
     Cropped net;
     net.forward->setDestinationImageAllocator(std::make_shared<Empty>());
     const auto commands = net.queue->commandBuffer();
     const Recorded before(commands);
-    EXPECT_THAT(errorOf([&] { net.forward->encodeBatch(commands, {net.images(2)}); }),
-                testing::AllOf(HasSubstr("CNNNeuron"), HasSubstr("destinationImageAllocator"), HasSubstr("null")));
+    EXPECT_THAT(
+        errorOf([&] { net.forward->encodeBatch(commands, {net.images(2)}); }),
+        testing::AllOf(HasSubstr("CNNNeuron"), HasSubstr("destinationImageAllocator"), HasSubstr("null")));
     EXPECT_EQ(Recorded(commands), before);
 }
 
@@ -239,74 +219,4 @@ TEST(NNGraphCallbacks, AnAllocatorThatReturnsAnotherSizeIsRefused) {
     Diagnostics diagnostics;
     run(commands);
     EXPECT_TRUE(diagnostics.messages.empty());
-}
-
-TEST(NNGraphCallbacks, AnAsynchronousRunReturnsAtOnceAndTheHandlerGetsTheSameImage) {
-    Cropped net;
-    const auto image = net.images(1)[0];
-    Outcome outcome;
-    const auto returned = net.forward->executeAsync({image}, outcome.handler());
-    net.forward.reset();  // the run does not need the graph any more
-    outcome.wait();
-    EXPECT_EQ(outcome.message, "");
-    EXPECT_EQ(outcome.result, returned);
-    EXPECT_EQ(outcome.calls, 1);
-    EXPECT_EQ(returned->width(), 4u);
-    Cropped same;
-    const auto commands = same.queue->commandBuffer();
-    const auto expected = same.forward->encode(commands, {image});
-    run(commands);
-    EXPECT_EQ(valuesOf(*returned), valuesOf(*expected));
-}
-
-TEST(NNGraphCallbacks, MistakesOfAnAsynchronousRunReachTheHandler) {
-    Net net;
-    buildChain(net);
-    net.train(nullptr, true);
-    const auto failing = [&](MPS::NNGraph& graph, const std::vector<ImagePtr>& sources) {
-        Outcome outcome;
-        EXPECT_EQ(graph.executeAsync(sources, outcome.handler()), nullptr);
-        EXPECT_EQ(outcome.calls, 1);
-        EXPECT_EQ(outcome.result, nullptr);
-        return outcome.message;
-    };
-    EXPECT_THAT(failing(*net.graph, net.images(1)), HasSubstr("without source states"));
-    MPS::NNGraph unneeded(net.device, Net::relu(net.input), false);
-    EXPECT_THAT(failing(unneeded, net.images(1)), HasSubstr("result image is needed"));
-    MPS::NNGraph fine(net.device, Net::relu(net.input));
-    EXPECT_THAT(failing(fine, {}), HasSubstr("sourceImages"));
-    EXPECT_THAT(failing(fine, {nullptr}), HasSubstr("null"));
-    EXPECT_THROW(fine.executeAsync(net.images(1), nullptr), MPS::Error);
-    Outcome outcome;
-    fine.executeAsync(net.images(1), outcome.handler());
-    outcome.wait();
-    EXPECT_EQ(outcome.message, "");
-}
-
-TEST(NNGraphCallbacks, ACommandThatFailsReachesTheHandlerOfAnAsynchronousRunAndTheNextRunWorks) {
-    Cropped net;
-    BufferPtr recording;
-    net.allocator->action = nullptr;
-    class Failing : public MPS::ImageAllocator {
-    public:
-        ImagePtr image(const BufferPtr& commandBuffer, const MPS::ImageDescriptor& descriptor,
-                       const MPS::Kernel* kernel) override {
-            if (fail) commandBuffer->encodeHostFunction("breakdown", [] { throw std::runtime_error("out of luck"); });
-            return MPS::Image::defaultAllocator()->image(commandBuffer, descriptor, kernel);
-        }
-        bool fail = true;
-    };
-    const auto allocator = std::make_shared<Failing>();
-    net.forward->setDestinationImageAllocator(allocator);
-    Outcome broken;
-    net.forward->executeAsync(net.images(1), broken.handler());
-    broken.wait();
-    EXPECT_THAT(broken.message, testing::AllOf(HasSubstr("breakdown"), HasSubstr("out of luck")));
-    EXPECT_EQ(broken.result, nullptr);
-    allocator->fail = false;
-    Outcome fine;
-    net.forward->executeAsync(net.images(1), fine.handler());
-    fine.wait();
-    EXPECT_EQ(fine.message, "");
-    EXPECT_NE(fine.result, nullptr);
 }

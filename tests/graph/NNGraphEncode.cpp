@@ -159,7 +159,8 @@ TEST(NNGraphEncode, OneTemporaryForTwoInputsIsReadOnceForEach) {
     EXPECT_EQ(Recorded(commands).liveBytes, 0u);
     run(commands);
     const auto values = valuesOf(*x);
-    for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(valuesOf(*result)[i], 2 * values[i] * values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        EXPECT_EQ(valuesOf(*result)[i], 2 * values[i] * values[i]);
 }
 
 TEST(NNGraphEncode, ReadCountsOfSourcesAreOneWhereAKernelReadsAndZeroElsewhere) {
@@ -179,7 +180,8 @@ TEST(NNGraphEncode, ReadCountsOfSourcesAreOneWhereAKernelReadsAndZeroElsewhere) 
     EXPECT_THAT(errorOf([&] { graph.readCountForSourceState(0); }), HasSubstr("less than 0"));
     const auto commands = net.queue->commandBuffer();
     CopyKernel copy;
-    const auto read = copy.encode(commands, net.images(1)[0]), unread = copy.encode(commands, net.images(1)[0]);
+    const auto read = copy.encode(commands, net.images(1)[0]),
+               unread = copy.encode(commands, net.images(1)[0]);
     graph.encode(commands, {read, unread});
     EXPECT_EQ(temporary(read).readCount(), 0u);
     EXPECT_EQ(temporary(unread).readCount(), 1u);

@@ -54,7 +54,8 @@ TEST(NNGraphResults, ResultZeroIsReturnedTheOthersFollowTheExportedImagesInTheOr
     ASSERT_EQ(temporaries.size(), 3u);
     EXPECT_EQ(temporary(temporaries[0][0]).readCount(), 2u);
     EXPECT_EQ(temporary(temporaries[2][1]).readCount(), 1u);
-    for (const auto& batch : {temporaries[0], temporaries[1], temporaries[2]}) MPS::ImageBatchIncrementReadCount(batch, -1);
+    for (const auto& batch : {temporaries[0], temporaries[1], temporaries[2]})
+        MPS::ImageBatchIncrementReadCount(batch, -1);
     EXPECT_EQ(live(more), 0u);
     // Null: dropped.
     graph.encodeBatch(more, {net.images(2)}, {}, nullptr, nullptr);
@@ -65,8 +66,7 @@ TEST(NNGraphResults, ResultZeroIsReturnedTheOthersFollowTheExportedImagesInTheOr
 TEST(NNGraphResults, ResultsThatAreNotNeededAreLeftOut) {
     Pair net;
     net.a->setImageAllocator(MPS::Image::defaultAllocator());
-    MPS::NNGraph graph(net.device, {net.b, net.a, Net::relu(net.b)},
-                       {false, true, false});
+    MPS::NNGraph graph(net.device, {net.b, net.a, Net::relu(net.b)}, {false, true, false});
     graph.setFormat(Format::Float32);
     EXPECT_FALSE(graph.resultImageIsNeeded());
     const auto report = graph.report({net.images(1)});
@@ -136,7 +136,8 @@ TEST(NNGraphResults, ExportedStatesComeWithTheirHandlesAndAreTemporaryOnlyOnRequ
         EXPECT_EQ(live(commands), 0u);
         run(commands);
         if (!isTemporary) {
-            const auto g = floatsOf(dynamic_cast<MPS::CNNConvolutionGradientState&>(*states[0][0]).gradientForWeights());
+            const auto g =
+                floatsOf(dynamic_cast<MPS::CNNConvolutionGradientState&>(*states[0][0]).gradientForWeights());
             EXPECT_NE(g, std::vector<float>(g.size()));
         }
     }
@@ -156,7 +157,8 @@ TEST(NNGraphResults, ForwardStatesOfAFrozenLayerAreFilledForTheOneWhoExportsThem
     EXPECT_EQ(net.layers[0]->updates, 0u);
     EXPECT_EQ(net.layers[1]->updates, 1u);
     ASSERT_EQ(states.size(), 1u);
-    const auto g = floatsOf(dynamic_cast<MPS::CNNConvolutionGradientState&>(*states[0][0]).gradientForWeights());
+    const auto g =
+        floatsOf(dynamic_cast<MPS::CNNConvolutionGradientState&>(*states[0][0]).gradientForWeights());
     EXPECT_NE(g, std::vector<float>(g.size()));
 }
 
@@ -218,5 +220,6 @@ TEST(NNGraphResults, TheGraphsAllocatorMakesResultZeroAndNoneElse) {
     EXPECT_THAT(ofGraph->kernels, ElementsAre("CNNNeuron", "CNNNeuron"));  // one an image
     EXPECT_THAT(ofNode->kernels, ElementsAre("CNNNeuron", "CNNNeuron"));
     run(commands);
-    EXPECT_THAT(errorOf([&] { graph.setDestinationImageAllocator(nullptr); }), HasSubstr("destinationImageAllocator"));
+    EXPECT_THAT(errorOf([&] { graph.setDestinationImageAllocator(nullptr); }),
+                HasSubstr("destinationImageAllocator"));
 }

@@ -109,7 +109,8 @@ TEST(UpdatesDevice, AForwardNodesStyleIsTheGradientNodesToBeginWithAndTheGradien
 }
 
 TEST(UpdatesDevice, ADataGradientIsThatOfTheWeightsBeforeTheirUpdate) {
-    // Two layers in a row: whatever the second one learns in this step must not reach the first one's gradient.
+    // Two layers in a row: whatever the second one learns in this step must not reach the first one's
+    // gradient.
     std::vector<float> trained[2];
     for (const bool second : {false, true}) {
         Net net;
@@ -172,8 +173,10 @@ TEST(UpdatesDevice, OneDataSourceUnderTwoLayersIsUpdatedByEachAndBothLoadTheLast
     net.train();
     net.log->clear();
     net.step(2);
-    EXPECT_EQ(updatesOf(*net.log), (CallLog{"update dense", "update shared", "update shared", "update first"}));
-    // An inference graph made from the values that the data source ended up with computes what the net now does.
+    EXPECT_EQ(updatesOf(*net.log),
+              (CallLog{"update dense", "update shared", "update shared", "update first"}));
+    // An inference graph made from the values that the data source ended up with computes what the net now
+    // does.
     for (const auto& layer : {shared, net.layers[0], net.layers[1]}) {
         layer->values = floatsOf(layer->state->weights());
         layer->biases = floatsOf(layer->state->biases());

@@ -24,11 +24,11 @@ TEST(UpdatesHost, GammaAndBetaAreUpdatedBeforeMeanAndVarianceAndEachPairIsLoaded
     net.train(onHost());
     net.log->clear();
     net.step(3);
-    EXPECT_EQ(*net.log,
-              (CallLog{"host update dense", "load dense", "purge dense", "host update gate", "load gate", "purge gate",
-                       "host update inside", "load inside", "purge inside", "host update gamma and beta norm",
-                       "load norm", "purge norm", "host update mean and variance norm", "load norm", "purge norm",
-                       "host update first", "load first", "purge first"}));
+    EXPECT_EQ(*net.log, (CallLog{"host update dense", "load dense", "purge dense", "host update gate",
+                                 "load gate", "purge gate", "host update inside", "load inside",
+                                 "purge inside", "host update gamma and beta norm", "load norm", "purge norm",
+                                 "host update mean and variance norm", "load norm", "purge norm",
+                                 "host update first", "load first", "purge first"}));
     for (const auto& layer : net.layers) layer->accepts = false;
     net.norms[0]->accepts = false;
     net.log->clear();
@@ -81,7 +81,8 @@ TEST(UpdatesHost, AFailedEncodeLeavesNoUpdateBehind) {
     net.train([&](const auto& gradient, const auto& forward, const auto& a, const auto& b) {
         onHost()(gradient, forward, a, b);
         // The last layer on the host, the first one on the device, where it fails.
-        if (forward && forward->label().empty() && !dynamic_cast<MPS::CNNFullyConnectedGradientNode*>(gradient.get()))
+        if (forward && forward->label().empty() &&
+            !dynamic_cast<MPS::CNNFullyConnectedGradientNode*>(gradient.get()))
             if (auto* trainable = dynamic_cast<MPS::NNTrainableNode*>(gradient.get()))
                 trainable->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceGPU);
     });

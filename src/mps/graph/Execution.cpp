@@ -20,7 +20,9 @@ using MTL::Error;
 
 namespace {
 
-std::string labelOf(const std::shared_ptr<MPS::Handle>& handle) { return handle ? handle->label() : std::string(); }
+std::string labelOf(const std::shared_ptr<MPS::Handle>& handle) {
+    return handle ? handle->label() : std::string();
+}
 
 template <class Batch>
 void forDistinct(const Batch& batch, const auto& fn) {
@@ -32,7 +34,8 @@ void forDistinct(const Batch& batch, const auto& fn) {
 /// Sets the count of every distinct temporary of a batch.
 void setReads(const ImageBatch& batch, std::size_t reads) {
     forDistinct(batch, [&](const auto& image) {
-        if (const auto& temporary = ImageAccess::temporary(*image); temporary && temporary->readCount() != reads)
+        if (const auto& temporary = ImageAccess::temporary(*image);
+            temporary && temporary->readCount() != reads)
             temporary->setReadCount(reads);
     });
 }
@@ -45,7 +48,8 @@ void setReads(const StateBatch& batch, std::size_t reads) {
 
 }  // namespace
 
-Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer, Settings settings)
+Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer,
+                     Settings settings)
     : program_(program),
       commandBuffer_(std::move(commandBuffer)),
       start_(commandBuffer_->rootCommandBuffer()),
@@ -59,7 +63,8 @@ Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> 
 Execution::~Execution() {
     if (done_) return;
     // A failed encode leaves the command buffer and the caller's temporaries as they were.
-    // What a callback has handed over is gone; the buffer that continues it holds nothing older than this encode.
+    // What a callback has handed over is gone; the buffer that continues it holds nothing older than this
+    // encode.
     const bool same = commandBuffer_->rootCommandBuffer() == start_;
     root().truncate(same ? commands_ : 0);
     root().truncateCompletedHandlers(same ? handlers_ : 0);
@@ -76,24 +81,28 @@ void Execution::returnHeld() {
 }
 
 void Execution::bindSources(const std::vector<ImageBatch>& images, const std::vector<StateBatch>& states) {
-    const auto count = [&](const char* argument, std::size_t expected, std::size_t found, const auto& handles) {
+    const auto count = [&](const char* argument, std::size_t expected, std::size_t found,
+                           const auto& handles) {
         if (expected == found) return;
         std::string names;
         for (const auto& handle : handles) names += (names.empty() ? " (" : ", ") + labelOf(handle);
-        throw Error(settings_.name, argument, fmt::format("{} inputs{}", expected, names.empty() ? "" : names + ")"),
+        throw Error(settings_.name, argument,
+                    fmt::format("{} inputs{}", expected, names.empty() ? "" : names + ")"),
                     fmt::format("{}", found));
     };
     count("sourceImages", program_.sourceImages.size(), images.size(), program_.sourceImageHandles);
     count("sourceStates", program_.sourceStates.size(), states.size(), program_.sourceStateHandles);
     const std::size_t length = images.empty() ? 0 : images[0].size();
-    if (length == 0) throw Error(settings_.name, "sourceImages", "at least one image an input", "an empty batch");
+    if (length == 0)
+        throw Error(settings_.name, "sourceImages", "at least one image an input", "an empty batch");
     const auto equal = [&](const char* argument, std::size_t index, std::size_t found) {
         if (found != length)
             throw Error(settings_.name, fmt::format("{}[{}]", argument, index),
                         fmt::format("{} entries, as in the first batch of images", length),
                         found == 0 ? "none" : fmt::format("{}", found));
     };
-    const auto hold = [&](const std::shared_ptr<mtl::Temporary>& temporary, const char* argument, std::size_t reads) {
+    const auto hold = [&](const std::shared_ptr<mtl::Temporary>& temporary, const char* argument,
+                          std::size_t reads) {
         if (!temporary) return;
         temporary->require(settings_.name, argument, *root().heap(), reads ? 1 : 0);
         if (reads == 0) return;
@@ -102,11 +111,13 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
         for (const auto& held : held_)
             if (held.temporary == temporary) ++inputs, own += held.reads;
         if (temporary->readCount() - own < inputs)
-            throw Error(settings_.name, argument,
-                        fmt::format("a read count of at least {}, one for each input", inputs),
-                        fmt::format("{} with read count {}", temporary->describe(), temporary->readCount() - own));
+            throw Error(
+                settings_.name, argument,
+                fmt::format("a read count of at least {}, one for each input", inputs),
+                fmt::format("{} with read count {}", temporary->describe(), temporary->readCount() - own));
         held_.push_back({temporary, temporary->readCount(), reads});
-        // One read is the graph's own and is given back at the end: the encode lowers the count by exactly one.
+        // One read is the graph's own and is given back at the end: the encode lowers the count by exactly
+        // one.
         temporary->setReadCount(temporary->readCount() + reads);
     };
     const auto& backend = mtl::deviceOf(*root().device()).backend();
@@ -130,8 +141,8 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
             if (image->width() != first.width() || image->height() != first.height() ||
                 image->featureChannels() != first.featureChannels() ||
                 image->featureChannelFormat() != first.featureChannelFormat())
-                throw Error(settings_.name, where(), "the size and format of the batch's first image, " +
-                                                         first.description(),
+                throw Error(settings_.name, where(),
+                            "the size and format of the batch's first image, " + first.description(),
                             image->description());
         }
     }
@@ -165,8 +176,10 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     StateBatch states;
     for (const auto& batch : arguments.states) states.push_back(batch.front());
     auto descriptor = step.step->describe(representatives, states);
-    descriptor.channelFormat = slot.format == MPS::ImageFeatureChannelFormat::None ? settings_.format : slot.format;
-    const bool isResult0 = !program_.results.empty() && program_.results[0] == step.result && slot.results > 0;
+    descriptor.channelFormat =
+        slot.format == MPS::ImageFeatureChannelFormat::None ? settings_.format : slot.format;
+    const bool isResult0 =
+        !program_.results.empty() && program_.results[0] == step.result && slot.results > 0;
     auto& allocator = isResult0 ? *settings_.resultAllocator : *slot.allocator;
     arguments.destinations = allocateDestinations(step.step->kernel(), allocator, commandBuffer_, descriptor,
                                                   arguments.images.empty() ? 1 : arguments.images[0].size());
@@ -182,7 +195,8 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
         for (const auto& image : arguments.destinations)
             if (image->label().empty()) image->setLabel(slot.handle->label());
     // What leaves the graph leaves with a read for each way out.
-    setReads(arguments.destinations, std::max<std::size_t>(slot.reads + slot.results + (slot.exported ? 1 : 0), 1));
+    setReads(arguments.destinations,
+             std::max<std::size_t>(slot.reads + slot.results + (slot.exported ? 1 : 0), 1));
     images_[step.result] = arguments.destinations;
 }
 
@@ -218,7 +232,8 @@ void Execution::runStep(std::size_t index) {
     }
     // An image that only its own step needed (a forward image whose state alone is read).
     const ImageSlot& slot = program_.images[step.result];
-    if (slot.isMade && slot.reads == 0 && slot.results == 0 && !slot.exported) setReads(arguments.destinations, 0);
+    if (slot.isMade && slot.reads == 0 && slot.results == 0 && !slot.exported)
+        setReads(arguments.destinations, 0);
     if (slot.isMade && slot.synchronize) MPS::ImageBatchSynchronize(arguments.destinations, commandBuffer_);
 }
 
@@ -226,7 +241,8 @@ void Execution::releaseAfter(std::size_t index) {
     const auto& step = program_.steps[index];
     const auto keep = [](const auto& slot) { return slot.exported || slot.producer == kNone; };
     for (const std::size_t i : step.images)
-        if (program_.images[i].lastReader == index && !keep(program_.images[i]) && program_.images[i].results == 0)
+        if (program_.images[i].lastReader == index && !keep(program_.images[i]) &&
+            program_.images[i].results == 0)
             images_[i].clear();
     for (const std::size_t i : step.states)
         if (program_.states[i].lastReader == index && !keep(program_.states[i])) states_[i].clear();
@@ -246,9 +262,10 @@ void Execution::noteStep(std::size_t index, const ProgramStep& step) {
         out.count = images.size();
         out.temporary = first.isTemporary();
         out.bytes = first.resourceSize() * images.size();
-        out.readCount = first.isTemporary() ? program_.images[step.result].reads + program_.images[step.result].results +
-                                                  (program_.images[step.result].exported ? 1 : 0)
-                                            : 0;
+        out.readCount = first.isTemporary()
+                            ? program_.images[step.result].reads + program_.images[step.result].results +
+                                  (program_.images[step.result].exported ? 1 : 0)
+                            : 0;
     }
     if (step.state != kNone && !states_[step.state].empty()) {
         auto& out = report->states[step.state];
@@ -259,8 +276,9 @@ void Execution::noteStep(std::size_t index, const ProgramStep& step) {
         out.bytes = MPS::StateBatchResourceSize(states);
         out.count = 0;
         forDistinct(states, [&](const auto&) { ++out.count; });
-        out.readCount = out.temporary ? program_.states[step.state].reads + (program_.states[step.state].exported ? 1 : 0)
-                                      : 0;
+        out.readCount =
+            out.temporary ? program_.states[step.state].reads + (program_.states[step.state].exported ? 1 : 0)
+                          : 0;
     }
 }
 
@@ -291,7 +309,8 @@ void Execution::deliver(std::vector<ImageBatch>* images, std::vector<StateBatch>
         else
             forDistinct(batch, [](const auto& object) {
                 if constexpr (requires { object->setReadCount(0); }) {
-                    if (object->isTemporary() && object->readCount() > 0) object->setReadCount(object->readCount() - 1);
+                    if (object->isTemporary() && object->readCount() > 0)
+                        object->setReadCount(object->readCount() - 1);
                 } else if (const auto& temporary = ImageAccess::temporary(*object)) {
                     if (temporary->readCount() > 0) temporary->setReadCount(temporary->readCount() - 1);
                 }

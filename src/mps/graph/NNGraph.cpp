@@ -26,7 +26,8 @@ NNGraph::NNGraph(const std::shared_ptr<MTL::Device>& device,
                  const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
                  const std::vector<bool>& resultsAreNeeded)
     : Kernel(device), allocator_(Image::defaultAllocator()) {
-    build(resultImages, resultsAreNeeded.empty() ? std::vector<bool>(resultImages.size(), true) : resultsAreNeeded);
+    build(resultImages,
+          resultsAreNeeded.empty() ? std::vector<bool>(resultImages.size(), true) : resultsAreNeeded);
 }
 
 NNGraph::~NNGraph() = default;
@@ -37,7 +38,8 @@ void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImage
         throw Error(name(), "resultsAreNeeded", fmt::format("{} flags, one an image", resultImages.size()),
                     fmt::format("{}", needed.size()));
     for (std::size_t i = 0; i < resultImages.size(); ++i) {
-        if (!resultImages[i]) throw Error(name(), fmt::format("resultImages[{}]", i), "an image node", "null");
+        if (!resultImages[i])
+            throw Error(name(), fmt::format("resultImages[{}]", i), "an image node", "null");
         if (!resultImages[i]->producer())
             throw Error(name(), fmt::format("resultImages[{}]", i), "the result image of a filter",
                         "an image that no filter makes");
@@ -46,7 +48,8 @@ void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImage
 }
 
 std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& device,
-                                        const std::shared_ptr<NNImageNode>& resultImage, bool resultImageIsNeeded) {
+                                        const std::shared_ptr<NNImageNode>& resultImage,
+                                        bool resultImageIsNeeded) {
     return std::make_shared<NNGraph>(device, resultImage, resultImageIsNeeded);
 }
 
@@ -83,7 +86,8 @@ class EncodingFlag {
 public:
     EncodingFlag(bool& flag, const std::string& who) : flag_(flag) {
         if (flag_)
-            throw Error(who, "encode", "one encode at a time", "an encode from inside a callback of the same graph");
+            throw Error(who, "encode", "one encode at a time",
+                        "an encode from inside a callback of the same graph");
         flag_ = true;
     }
     ~EncodingFlag() { flag_ = false; }
@@ -95,7 +99,8 @@ private:
 void checkBuffer(const Kernel& graph, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
     if (!commandBuffer) throw Error(graph.name(), "commandBuffer", "a command buffer", "null");
     if (commandBuffer->device() != graph.device())
-        throw Error(graph.name(), "commandBuffer", "one of device " + graph.device()->name() + ", the graph's",
+        throw Error(graph.name(), "commandBuffer",
+                    "one of device " + graph.device()->name() + ", the graph's",
                     "one of device " + commandBuffer->device()->name());
 }
 
@@ -167,19 +172,21 @@ std::shared_ptr<Image> NNGraph::executeAsync(const std::vector<std::shared_ptr<I
             throw Error(name(), "executeAsync", "a graph without source states",
                         fmt::format("one with {}", program_->sourceStates.size()));
         if (!program_->resultNeeded[0])
-            throw Error(name(), "executeAsync", "a graph whose result image is needed", "one whose result is not");
+            throw Error(name(), "executeAsync", "a graph whose result image is needed",
+                        "one whose result is not");
         if (!queue_) queue_ = device()->newCommandQueue();
         const auto commandBuffer = queue_->commandBuffer();
         commandBuffer->setLabel(name());
         const auto result = encode(commandBuffer, sourceImages);
-        commandBuffer->addCompletedHandler([handler, result](const std::shared_ptr<MTL::CommandBuffer>& done) {
-            if (const auto failure = done->error()) {
-                const Error error(failure->localizedDescription);
-                handler(nullptr, &error);
-            } else {
-                handler(result, nullptr);
-            }
-        });
+        commandBuffer->addCompletedHandler(
+            [handler, result](const std::shared_ptr<MTL::CommandBuffer>& done) {
+                if (const auto failure = done->error()) {
+                    const Error error(failure->localizedDescription);
+                    handler(nullptr, &error);
+                } else {
+                    handler(result, nullptr);
+                }
+            });
         commandBuffer->commit();
         return result;
     } catch (const Error& error) {
@@ -191,16 +198,16 @@ std::shared_ptr<Image> NNGraph::executeAsync(const std::vector<std::shared_ptr<I
 
 std::size_t NNGraph::readCountForSourceImage(std::size_t index) const {
     if (index >= program_->sourceImages.size())
-        throw Error(name(), "index", fmt::format("less than {}, the number of source images",
-                                                 program_->sourceImages.size()),
+        throw Error(name(), "index",
+                    fmt::format("less than {}, the number of source images", program_->sourceImages.size()),
                     fmt::format("{}", index));
     return program_->images[program_->sourceImages[index]].reads > 0 ? 1 : 0;
 }
 
 std::size_t NNGraph::readCountForSourceState(std::size_t index) const {
     if (index >= program_->sourceStates.size())
-        throw Error(name(), "index", fmt::format("less than {}, the number of source states",
-                                                 program_->sourceStates.size()),
+        throw Error(name(), "index",
+                    fmt::format("less than {}, the number of source states", program_->sourceStates.size()),
                     fmt::format("{}", index));
     return program_->states[program_->sourceStates[index]].reads > 0 ? 1 : 0;
 }
@@ -213,7 +220,8 @@ NNGraphReport NNGraph::report(const std::vector<ImageBatch>& sourceImages,
                               const std::vector<StateBatch>& sourceStates) {
     EncodingFlag flag(encoding_, name());
     auto report = outlineReport(*program_);
-    // Recorded like any encode, on a buffer that is never committed: memory is placed, nothing is allocated or run.
+    // Recorded like any encode, on a buffer that is never committed: memory is placed, nothing is allocated
+    // or run.
     const auto commandBuffer = device()->newCommandQueue()->commandBuffer();
     {
         Execution execution(*program_, commandBuffer,

@@ -18,16 +18,18 @@ namespace {
 
 using Filter = MPS::NNFilterNode;
 
-/// Whether running the filter matters beyond its result image: it updates weights, puts the gradients of weights into a
-/// state that leaves the graph, or writes into a state that the caller handed in (a loss).
+/// Whether running the filter matters beyond its result image: it updates weights, puts the gradients of
+/// weights into a state that leaves the graph, or writes into a state that the caller handed in (a loss).
 bool hasEffects(const Filter& filter) {
     const auto& states = NodeAccess::sourceStates(filter);
     const auto* trainable = dynamic_cast<const MPS::NNTrainableNode*>(&filter);
     if (trainable && dynamic_cast<const MPS::NNGradientFilterNode*>(&filter))
         return trainable->trainingStyle() != MPS::NNTrainingStyle::UpdateDeviceNone ||
-               std::any_of(states.begin(), states.end(), [](const auto& state) { return state->exportFromGraph(); });
-    return std::any_of(states.begin(), states.end(),
-                       [](const auto& state) { return dynamic_cast<const MPS::NNLabelsNode*>(state.get()) != nullptr; });
+               std::any_of(states.begin(), states.end(),
+                           [](const auto& state) { return state->exportFromGraph(); });
+    return std::any_of(states.begin(), states.end(), [](const auto& state) {
+        return dynamic_cast<const MPS::NNLabelsNode*>(state.get()) != nullptr;
+    });
 }
 
 /// Discovery order of inputs and exports (before the sources of a filter), schedule (after them).
@@ -126,7 +128,8 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
     }
     std::erase_if(walk.order, [&](const Filter* filter) { return !need.filters.contains(filter); });
 
-    // Slots of inputs, in the order of their discovery; an input that only dropped filters read stays an input.
+    // Slots of inputs, in the order of their discovery; an input that only dropped filters read stays an
+    // input.
     std::unordered_map<const MPS::NNImageNode*, std::size_t> imageSlots;
     std::unordered_map<const MPS::NNStateNode*, std::size_t> stateSlots;
     const auto addImage = [&](const MPS::NNImageNode& node, std::size_t producer) {

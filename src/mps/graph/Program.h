@@ -51,7 +51,8 @@ class GraphProgram {
 public:
     /// Walks back from the results, drops what nothing needs, orders, and makes the kernels.
     GraphProgram(const std::shared_ptr<MTL::Device>& device,
-                 const std::vector<std::shared_ptr<MPS::NNImageNode>>& results, const std::vector<bool>& needed);
+                 const std::vector<std::shared_ptr<MPS::NNImageNode>>& results,
+                 const std::vector<bool>& needed);
 
     std::vector<ProgramStep> steps;
     std::vector<ImageSlot> images;

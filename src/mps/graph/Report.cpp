@@ -67,8 +67,8 @@ NNGraphReport outlineReport(GraphProgram& program) {
     return report;
 }
 
-void noteSources(NNGraphReport& report, const GraphProgram& program, const std::vector<MPS::ImageBatch>& images,
-                 const std::vector<MPS::StateBatch>& states) {
+void noteSources(NNGraphReport& report, const GraphProgram& program,
+                 const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states) {
     for (std::size_t i = 0; i < images.size(); ++i) {
         auto& out = report.images[program.sourceImages[i]];
         const auto& first = *images[i].front();
@@ -96,8 +96,10 @@ std::string describeProgram(const GraphProgram& program, const std::string& name
     for (std::size_t i = 0; i < program.steps.size(); ++i) {
         const auto& step = program.steps[i];
         text += fmt::format("  {:3} {}", i, step.step->kernel().name());
-        for (const std::size_t slot : step.images) text += fmt::format(", reads {}", imageName(program, slot));
-        for (const std::size_t slot : step.states) text += fmt::format(", consumes {}", stateName(program, slot));
+        for (const std::size_t slot : step.images)
+            text += fmt::format(", reads {}", imageName(program, slot));
+        for (const std::size_t slot : step.states)
+            text += fmt::format(", consumes {}", stateName(program, slot));
         if (step.state != kNone) text += ", makes a state";
         if (step.step->updates()) text += ", updates weights";
         text += '\n';

@@ -11,8 +11,8 @@ namespace pewter::mps {
 /// The part of a report that the program alone gives: steps, slots, who writes and reads what.
 MPS::NNGraphReport outlineReport(GraphProgram& program);
 /// Extents and bytes of the inputs.
-void noteSources(MPS::NNGraphReport& report, const GraphProgram& program, const std::vector<MPS::ImageBatch>& images,
-                 const std::vector<MPS::StateBatch>& states);
+void noteSources(MPS::NNGraphReport& report, const GraphProgram& program,
+                 const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
 /// One line a step.
 std::string describeProgram(const GraphProgram& program, const std::string& name);
 

@@ -42,7 +42,8 @@ public:
     virtual MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                           const MPS::StateBatch& states) = 0;
 
-    /// One state an image, or one repeated. Temporary when owner.commandBuffer is set. Empty: the step makes none.
+    /// One state an image, or one repeated. Temporary when owner.commandBuffer is set. Empty: the step makes
+    /// none.
     virtual MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments);
 
     /// Records the work; lowers the read count of every source by what imageReads() and stateReads() say.
@@ -64,12 +65,15 @@ public:
     virtual bool needsPersistentState(std::size_t) const { return false; }
     /// Weight update of the data source, after encode(); states as in the arguments.
     virtual void update(const StepArguments&) {}
-    /// What update() does to temporary memory and read counts as far as the data source lets it be known; asks nobody.
+    /// What update() does to temporary memory and read counts as far as the data source lets it be known;
+    /// asks nobody.
     virtual void planUpdate(const StepArguments& arguments);
-    /// Told at compile time that nobody needs the result image. Returns whether the step then runs without destinations.
+    /// Told at compile time that nobody needs the result image. Returns whether the step then runs without
+    /// destinations.
     virtual bool dropResult() { return false; }
 
-    /// Takes back what the last encode() changed on the host (a dropout's count of encodes): the encode was only planned.
+    /// Takes back what the last encode() changed on the host (a dropout's count of encodes): the encode was
+    /// only planned.
     virtual void rewind() {}
 
     /// Re-reads the data source, now. Steps without one do nothing.
@@ -85,7 +89,8 @@ public:
     virtual bool isConsumed(const MPS::NNStateNode& state) const = 0;
     /// Whether the state leaves the graph.
     virtual bool isExported(const MPS::NNStateNode& state) const = 0;
-    /// The step of the filter that makes the state; null when the state is an input. Made before its consumers.
+    /// The step of the filter that makes the state; null when the state is an input. Made before its
+    /// consumers.
     virtual Step* producer(const MPS::NNStateNode& state) const = 0;
     /// What the steps of one data source have in common; null until one of them puts it there.
     virtual std::shared_ptr<void>& shared(const void* dataSource) = 0;
