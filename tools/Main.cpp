@@ -1,7 +1,9 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <MTL/Error.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -25,6 +27,15 @@ void checkSubcommand(const CLI::App& app, const std::string& first) {
     throw MTL::Error("pewter", "command", "one of " + names, fmt::format("\"{}\"", first));
 }
 
+/// OpenMP's workers spin between two parallel loops unless told otherwise, and take the time of whatever else runs on the
+/// machine: with one other busy process a training run becomes twenty times slower. Sleeping workers cost a few
+/// microseconds a loop. The run time reads its setting when it is loaded, so the command starts itself once more with it.
+void letWorkersSleep(char** argv) {
+    if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+    if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv("/proc/self/exe", argv);
+    // Where that cannot be done the command goes on as it is.
+}
+
 }  // namespace
 
 void checkWritable(const std::string& path) {
@@ -43,6 +54,7 @@ void writeText(const std::string& path, const std::string& text) {
 }
 
 int main(int argc, char** argv) {
+    letWorkersSleep(argv);
     CLI::App app("Pewter: the neural-network half of Metal Performance Shaders, on any machine.", "pewter");
     app.require_subcommand(1);
     addDevicesCommand(app);
