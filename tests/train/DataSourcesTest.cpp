@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <MPS/CNNConvolution.hpp>
+#include <MPS/NNGraph.hpp>
+#include <Pewter/train/LabelledBatch.hpp>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -250,18 +252,27 @@ TEST(BatchNormalizationSource, MovingStatisticsFollowTheBatchByTheirMomentum) {
 
 TEST(LearningRate, ReachesEveryDataSource) {
     const auto& network = tinyNetwork();
+    const auto data = noiseFor(network, 8);
     for (const auto& device : MTL::copyAllDevices()) {
         SCOPED_TRACE(device->name());
         Classifier classifier(network, device, settingsFor(network));
-        const auto data = noiseFor(network, 8);
-        Trainer trainer(classifier, data);
-        trainer.train(1);
+        LabelledBatch batch(device, data, network.batchSize, network.classes);
+        batch.fill(data, std::vector<std::uint32_t>{0, 3, 5, 6});
+        const auto step = [&] {
+            const auto commandBuffer = device->newCommandQueue()->commandBuffer();
+            classifier.trainingGraph().encodeBatch(commandBuffer, {batch.pictures()}, {batch.labels()});
+            commandBuffer->commit();
+            commandBuffer->waitUntilCompleted();
+            EXPECT_FALSE(commandBuffer->error());
+        };
+        step();
         const auto before = parametersOf(classifier);
         classifier.setLearningRate(0);
-        trainer.train(2);
+        step();
+        step();
         EXPECT_EQ(parametersOf(classifier), before);
         classifier.setLearningRate(0.01f);
-        trainer.train(1);
+        step();
         EXPECT_NE(parametersOf(classifier), before);
         for (const auto& source : classifier.dataSources())
             EXPECT_EQ(source->updateCount(), 4u) << source->sourceLabel();
