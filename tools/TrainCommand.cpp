@@ -19,7 +19,7 @@ namespace {
 using namespace pewter::train;
 
 struct TrainOptions {
-    std::string network, data, device, precision = "fp32", json;
+    std::string network, data, device, precision = "fp32", schedule = "linear", json;
     std::optional<std::size_t> epochs, steps, batch;
     std::uint64_t seed = 1;
     std::optional<float> learningRate;
@@ -62,7 +62,8 @@ void train(const TrainOptions& options) {
                settings.batchSize, steps, device->name(), options.precision);
     std::fflush(stdout);
     Progress progress(steps, description.name);
-    const auto& log = trainer.train(steps, &progress);
+    const auto& log = trainer.train(steps, &progress,
+                                    options.schedule == "linear" ? Schedule::Linear : Schedule::Constant);
     progress.finish();
     const double accuracy = evaluate(classifier, data.test);
     fmt::print("{}: {:.1f} s, {:.0f} images/s, last loss {:.4f}\n", description.name, log.seconds,
@@ -77,6 +78,7 @@ void train(const TrainOptions& options) {
         {"precision", options.precision},
         {"batch", settings.batchSize},
         {"learning_rate", settings.optimizer.descriptor.learningRate},
+        {"schedule", options.schedule},
         {"parameters", classifier.parameterCount()},
         {"steps", log.steps},
         {"seconds", log.seconds},
@@ -110,6 +112,9 @@ void addTrainCommand(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     command->add_option("--seed", options->seed, "Of weights, order of pictures, and dropout")->capture_default_str();
     command->add_option("--learning-rate", options->learningRate, "Step size of Adam (default: the network's)");
+    command->add_option("--schedule", options->schedule, "Learning rate over the run: constant, or linear down to 0")
+        ->check(CLI::IsMember({"constant", "linear"}))
+        ->capture_default_str();
     command->add_option("--json", options->json, "Writes the run as JSON")->type_name("FILE");
     command->callback([options] { train(*options); });
 }

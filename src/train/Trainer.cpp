@@ -106,14 +106,17 @@ Trainer::~Trainer() {
 std::size_t Trainer::stepsPerEpoch() const { return state_->sampler.stepsPerEpoch(); }
 const TrainingLog& Trainer::log() const { return state_->log; }
 
-const TrainingLog& Trainer::train(std::uint64_t steps, Progress* progress) {
+const TrainingLog& Trainer::train(std::uint64_t steps, Progress* progress, Schedule schedule) {
     auto& s = *state_;
     const std::uint64_t first = s.log.steps;
     s.log.losses.resize(first + steps);
+    const float rate = s.classifier.settings().optimizer.descriptor.learningRate;
     const double start = secondsNow();
     std::uint64_t done = 0;
     try {
         for (; done < steps && !s.hasFailed(); ++done) {
+            const double left = 1 - static_cast<double>(done) / static_cast<double>(steps);
+            s.classifier.setLearningRate(schedule == Schedule::Linear ? static_cast<float>(rate * left) : rate);
             s.free.acquire();
             try {
                 s.step(first + done, progress);

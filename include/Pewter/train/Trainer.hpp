@@ -22,6 +22,13 @@ struct TrainingLog {
     std::size_t peakTemporaryBytes = 0;
 };
 
+/// How the learning rate runs over the steps of one call of Trainer::train.
+enum class Schedule {
+    Constant,
+    /// From the full rate towards 0 in a straight line: what the last steps have learnt is not shaken any more.
+    Linear,
+};
+
 /// The loop of Apple's sample: two batches in flight, the next encoded while the last runs; losses are read in the completion
 /// handler; nothing on the host waits for a result inside an iteration.
 class PEWTER_API Trainer {
@@ -32,9 +39,9 @@ public:
     ~Trainer();
 
     std::size_t stepsPerEpoch() const;
-    /// Trains for that many steps and waits for them; adds to the log of earlier calls. Throws MPS::Error that carries the
-    /// failure of a command buffer.
-    const TrainingLog& train(std::uint64_t steps, Progress* progress = nullptr);
+    /// Trains for that many steps and waits for them; adds to the log of earlier calls. The learning rate, that of the
+    /// classifier's settings, is set again before every step. Throws MPS::Error that carries the failure of a command buffer.
+    const TrainingLog& train(std::uint64_t steps, Progress* progress = nullptr, Schedule schedule = Schedule::Constant);
     const TrainingLog& log() const;
 
 private:
