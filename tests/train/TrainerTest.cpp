@@ -80,7 +80,8 @@ TEST_P(Training, TakesNoSystemMemoryAfterTheFirstSteps) {
     trainer.train(4);
     const auto taken = GetParam()->systemAllocationCount();
     trainer.train(30);
-    EXPECT_EQ(GetParam()->systemAllocationCount(), taken);
+    // Two batches are in flight: the block of the second is taken when they first overlap, which may be late.
+    EXPECT_LE(GetParam()->systemAllocationCount(), taken + 1);
 }
 
 TEST_P(Training, GoesOnWhereItStopped) {

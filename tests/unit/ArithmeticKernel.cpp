@@ -118,7 +118,7 @@ Operation operationOf(const Json& c) {
 
 TEST(ArithmeticKernel, AgreesWithPyTorchWithBroadcastingScalesAndLimits) {
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("arithmetic").at("cases")) {
+        for (const auto all = fixture("arithmetic"); const auto& c : all.at("cases")) {
             const auto o = operationOf(c);
             const auto r = o.run(device, extentsOf(c.at("primary")), numbers(c.at("primary")),
                                  extentsOf(c.at("secondary")), numbers(c.at("secondary")),

@@ -104,7 +104,7 @@ std::shared_ptr<Values> drawn(Random& random, std::size_t channels) {
 
 TEST(BatchNormalizationKernel, TrainingAgreesWithPyTorch) {
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("batch_normalization").at("cases")) {
+        for (const auto all = fixture("batch_normalization"); const auto& c : all.at("cases")) {
             const auto e = extentsOf(c.at("x"));
             const auto source = std::make_shared<Values>(e.c);
             source->g = floats(c.at("gamma"));
@@ -127,7 +127,7 @@ TEST(BatchNormalizationKernel, TrainingAgreesWithPyTorch) {
 
 TEST(BatchNormalizationKernel, InferenceUsesTheStoredStatistics) {
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("batch_normalization").at("inferenceCases")) {
+        for (const auto all = fixture("batch_normalization"); const auto& c : all.at("inferenceCases")) {
             const auto e = extentsOf(c.at("x"));
             const auto source = std::make_shared<Values>(e.c);
             source->g = floats(c.at("gamma"));

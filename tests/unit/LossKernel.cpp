@@ -84,7 +84,7 @@ TEST(LossKernel, EveryTypeAndReductionAgreesWithPyTorch) {
         {CNNReductionType::Mean, "mean"},
         {CNNReductionType::SumByNonZeroWeights, "sumByNonZeroWeights"}};
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("loss").at("cases")) {
+        for (const auto all = fixture("loss"); const auto& c : all.at("cases")) {
             const auto e = extentsOf(c.at("source"));
             const auto x = numbers(c.at("source")), labels = numbers(c.at("labels"));
             const auto weights = c.at("weights").is_null() ? Numbers() : numbers(c.at("weights"));

@@ -30,7 +30,7 @@ NNNeuronDescriptor tanH() { return NNNeuronDescriptor::cnnNeuronDescriptor(CNNNe
 
 TEST(NeuronKernel, EveryTypeAgreesWithPyTorch) {
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("neuron").at("cases")) {
+        for (const auto all = fixture("neuron"); const auto& c : all.at("cases")) {
             const auto pair = pairOf(device, descriptorOf(c));
             const auto result = pair.run(extentsOf(c.at("x")), numbers(c.at("x")),
                                          [&](std::size_t) { return numbers(c.at("g")); });
@@ -160,7 +160,7 @@ TEST(NeuronKernel, RefusalsNameKernelArgumentExpectedAndFound) {
 
 TEST(SoftMaxKernel, AgreesWithPyTorch) {
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("softmax").at("cases")) {
+        for (const auto all = fixture("softmax"); const auto& c : all.at("cases")) {
             const bool logarithm = c.at("type") == "LogSoftMax";
             UnaryPair pair;
             pair.takesResult = true;

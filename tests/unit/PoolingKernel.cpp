@@ -41,7 +41,7 @@ UnaryPair averagePair(const DevicePtr& device, const Shape& s, std::size_t zeroP
 
 TEST(PoolingKernel, AgreesWithPyTorch) {
     for (const auto& device : weightedDevices())
-        for (const auto& c : fixture("pooling").at("cases")) {
+        for (const auto all = fixture("pooling"); const auto& c : all.at("cases")) {
             const auto get = [&](const char* key) { return c.at(key).get<std::size_t>(); };
             const Shape s{get("kernelWidth"), get("kernelHeight"), get("strideX"),
                           get("strideY"),     get("dilationX"),    get("dilationY")};
