@@ -105,6 +105,7 @@ public:
     /// Result: probabilities, float32. Sees new weights after reloadFromDataSources().
     MPS::NNGraph& inferenceGraph() { return *inference_; }
     const std::vector<std::shared_ptr<DataSource>>& dataSources() const { return builder_.dataSources(); }
+    /// For loops of one's own; Trainer::train sets the rate of the settings before every step.
     void setLearningRate(float rate);
     std::size_t parameterCount() const;
 
