@@ -34,7 +34,7 @@ BatchNormalizationDataSource::BatchNormalizationDataSource(const std::shared_ptr
                                                            const std::string& label, std::size_t channels,
                                                            const OptimizerSettings& optimizer, float epsilon,
                                                            float momentum)
-    : label_(label), channels_(channels), epsilon_(epsilon), momentum_(momentum), device_(device) {
+    : label_(label), channels_(channels), epsilon_(epsilon), device_(device) {
     if (!device) throw MPS::Error("data source " + label, "device", "a device", "null");
     gamma_ = filled(device, channels, 1);
     beta_ = filled(device, channels, 0);

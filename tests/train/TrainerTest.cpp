@@ -73,6 +73,18 @@ TEST_P(Training, TwoBatchesInFlightGiveWhatOneAtATimeGives) {
     EXPECT_EQ(trained(network, GetParam(), data, 1, 12), run);
 }
 
+// One batch at a time: once both sets of pictures and labels have been used, nothing is asked of the system.
+TEST_P(Training, OneBatchAtATimeTakesNoSystemMemoryOnceBothSlotsAreUsed) {
+    const auto data = noiseFor(tinyNetwork(), 20);
+    Classifier classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
+    Trainer trainer(classifier, data);
+    trainer.train(1);
+    trainer.train(1);
+    const auto taken = GetParam()->systemAllocationCount();
+    for (int step = 0; step < 30; ++step) trainer.train(1);
+    EXPECT_EQ(GetParam()->systemAllocationCount(), taken);
+}
+
 TEST_P(Training, TakesNoSystemMemoryAfterTheFirstSteps) {
     const auto data = noiseFor(tinyNetwork(), 20);
     Classifier classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));

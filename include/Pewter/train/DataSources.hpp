@@ -144,7 +144,7 @@ public:
 private:
     std::string label_;
     std::size_t channels_;
-    float epsilon_, momentum_;
+    float epsilon_;
     std::shared_ptr<MTL::Device> device_;
     std::shared_ptr<MTL::Buffer> gamma_, beta_, mean_, variance_;
     std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> parameters_;

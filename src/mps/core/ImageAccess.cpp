@@ -19,7 +19,7 @@ using MTL::Error;
 
 namespace {
 
-std::shared_ptr<mtl::Temporary> newTemporary(const std::shared_ptr<mtl::TemporaryHeap>& heap, const Image&,
+std::shared_ptr<mtl::Temporary> newTemporary(const std::shared_ptr<mtl::TemporaryHeap>& heap,
                                              const std::string& maker, const std::shared_ptr<ImageStorage>& storage) {
     auto temporary = std::make_shared<mtl::Temporary>(heap, "temporary image");
     temporary->maker = maker;
@@ -127,7 +127,7 @@ ImageBatch ImageAccess::makeTemporaryBatch(MTL::CommandBuffer& commandBuffer, co
                                                      MTL::ResourceStorageModePrivate, heap, count);
         image->storage_ = storage;
         image->offset_ = i * step;
-        image->temporary_ = newTemporary(heap, *image, maker, storage);
+        image->temporary_ = newTemporary(heap, maker, storage);
         root.addTemporary(image->temporary_);
         batch.push_back(std::move(image));
     }
@@ -164,7 +164,7 @@ void ImageAccess::share(Image& parent, const ImageBatch& views) {
     // All views of one call together hold one read of the parent.
     const auto left = std::make_shared<std::size_t>(views.size());
     for (const auto& view : views) {
-        view->temporary_ = newTemporary(parent.temporary_->heap(), *view, "a view", nullptr);
+        view->temporary_ = newTemporary(parent.temporary_->heap(), "a view", nullptr);
         view->temporary_->label = view->label_;
         view->temporary_->viewOf = parent.temporary_;
         view->temporary_->release = [left, of = parent.temporary_] {
