@@ -7,14 +7,28 @@
 
 #include "ops/Arithmetic.h"
 #include "ops/BatchNormalization.h"
+#include "ops/BinaryConvolution.h"
+#include "ops/Compare.h"
 #include "ops/Convolution.h"
 #include "ops/Copy.h"
+#include "ops/CrossChannelNormalization.h"
 #include "ops/Dropout.h"
+#include "ops/ForwardLoss.h"
+#include "ops/GramMatrix.h"
+#include "ops/GridSample.h"
+#include "ops/GroupNormalization.h"
+#include "ops/LocalContrastNormalization.h"
+#include "ops/LocalCorrelation.h"
 #include "ops/Loss.h"
 #include "ops/Neuron.h"
 #include "ops/Optimizer.h"
+#include "ops/Pad.h"
 #include "ops/Pooling.h"
+#include "ops/Reduction.h"
 #include "ops/SoftMax.h"
+#include "ops/SpatialNormalization.h"
+#include "ops/Upsampling.h"
+#include "ops/YoloLoss.h"
 
 /// Every computation of the seam, once. Declarations, stand-ins and listings are made from this list.
 #define PEWTER_OPS(X)                       \
@@ -43,7 +57,29 @@
     X(Copy)                                 \
     X(CopyGradient)                         \
     X(Fill)                                 \
-    X(ArrayCopy)
+    X(ArrayCopy)                            \
+    X(BinaryConvolutionForward)             \
+    X(GroupNormalizationForward)            \
+    X(GroupNormalizationGradient)           \
+    X(SpatialNormalizationForward)          \
+    X(SpatialNormalizationGradient)         \
+    X(LocalContrastNormalizationForward)    \
+    X(LocalContrastNormalizationGradient)   \
+    X(CrossChannelNormalizationForward)     \
+    X(CrossChannelNormalizationGradient)    \
+    X(ResampleForward)                      \
+    X(ResampleGradient)                     \
+    X(GridSample)                           \
+    X(Reduction)                            \
+    X(GramMatrixForward)                    \
+    X(GramMatrixGradient)                   \
+    X(LocalCorrelation)                     \
+    X(PadForward)                           \
+    X(PadGradient)                          \
+    X(Compare)                              \
+    X(ForwardLoss)                          \
+    X(LossGradient)                         \
+    X(YoloLoss)
 
 namespace pewter::ops {
 

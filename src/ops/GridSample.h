@@ -1,0 +1,9 @@
+#pragma once
+
+#include "ops/Tensor.h"
+
+namespace pewter::ops {
+
+struct GridSample {};
+
+}  // namespace pewter::ops

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "ops/Tensor.h"
+
+namespace pewter::ops {
+
+struct PadForward {};
+
+struct PadGradient {};
+
+}  // namespace pewter::ops

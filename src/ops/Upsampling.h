@@ -1,0 +1,11 @@
+#pragma once
+
+#include "ops/Tensor.h"
+
+namespace pewter::ops {
+
+struct ResampleForward {};
+
+struct ResampleGradient {};
+
+}  // namespace pewter::ops
