@@ -88,6 +88,32 @@ inline Work workOf(const ops::CopyGradient& op) { return {0, bytesOfAll(op.src, 
 inline Work workOf(const ops::Fill& op) { return {0, bytesOf(op.dst)}; }
 inline Work workOf(const ops::ArrayCopy& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 
+/// Any other operation: each of its tensors and arrays once, found by the names that the seam uses.
+template <class Op>
+Work workOf(const Op& op) {
+    double bytes = 0;
+    const auto add = [&bytes](const auto& operand) {
+        if constexpr (requires { bytesOf(operand); }) bytes += bytesOf(operand);
+    };
+#define PEWTER_ADD(field) \
+    if constexpr (requires { op.field; }) add(op.field);
+    PEWTER_ADD(src)
+    PEWTER_ADD(dst)
+    PEWTER_ADD(diffDst)
+    PEWTER_ADD(diffSrc)
+    PEWTER_ADD(primary)
+    PEWTER_ADD(secondary)
+    PEWTER_ADD(weights)
+    PEWTER_ADD(bias)
+    PEWTER_ADD(labels)
+    PEWTER_ADD(grid)
+    PEWTER_ADD(gradient)
+    PEWTER_ADD(diffLabels)
+    PEWTER_ADD(loss)
+#undef PEWTER_ADD
+    return {0, bytes};
+}
+
 inline std::string extentsOf(const ops::Tensor& t) { return fmt::format("{}x{}x{}x{}", t.n, t.h, t.w, t.c); }
 
 /// The extents that tell two operations of one kind apart.
@@ -108,8 +134,12 @@ std::string extentsOf(const Op& op) {
         return extentsOf(op.diffDst) + ", " + extentsOf(op.diffSrc);
     else if constexpr (requires { op.src; })
         return extentsOf(op.src);
-    else
+    else if constexpr (requires { extentsOf(op.dst); })
         return extentsOf(op.dst);
+    else if constexpr (requires { extentsOf(op.primary); })
+        return extentsOf(op.primary);
+    else
+        return {};
 }
 
 }  // namespace pewter::bench
