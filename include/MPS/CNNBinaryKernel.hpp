@@ -74,6 +74,8 @@ public:
     std::size_t secondaryStrideInPixelsY() const { return secondary_.strideInPixelsY; }
     void setSecondaryStrideInPixelsY(std::size_t stride) { secondary_.strideInPixelsY = stride; }
 
+    /// Both source channel offsets are multiples of this.
+    virtual std::size_t sourceChannelAlignment() const { return 4; }
     virtual bool isBackwards() const { return false; }
     virtual bool isStateModified() const { return false; }
 
@@ -158,6 +160,10 @@ protected:
     virtual std::size_t resultFeatureChannels(std::size_t primaryChannels, std::size_t secondaryChannels) const;
     /// Channels that an encode writes, where states have a say. Default: resultFeatureChannels().
     virtual std::size_t resultChannelsOf(const pewter::mps::BinaryEncoding& encoding) const;
+    /// The class's own word on the clip rectangle written, once the destination is known. Default: none.
+    virtual void fitToDestination(pewter::mps::BinaryEncoding& encoding) const;
+    /// Whether the edge modes may also be Mirror, MirrorWithEdge or Constant.
+    virtual bool acceptsAllEdgeModes() const { return false; }
     /// Whether plain binary encodes make sense; gradient kernels say no.
     virtual bool acceptsPlainEncodes() const { return true; }
     virtual ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,

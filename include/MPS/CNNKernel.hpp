@@ -50,6 +50,8 @@ public:
     std::size_t strideInPixelsY() const { return strideY_; }
     std::size_t dilationRateX() const { return dilationX_; }
     std::size_t dilationRateY() const { return dilationY_; }
+    /// sourceFeatureChannelOffset() is a multiple of this.
+    virtual std::size_t sourceChannelAlignment() const { return 4; }
     virtual bool isBackwards() const { return false; }
     virtual bool isStateModified() const { return false; }
 
@@ -142,8 +144,12 @@ protected:
 
     /// True for kernels whose result has a size of its own: the padding policy then neither sizes nor moves anything.
     virtual bool ignoresPadding() const { return false; }
+    /// Whether edgeMode() may also be Mirror, MirrorWithEdge or Constant.
+    virtual bool acceptsAllEdgeModes() const { return false; }
     /// Channels of the result when `sourceChannels` are read. Default: the same number.
     virtual std::size_t resultFeatureChannels(std::size_t sourceChannels) const;
+    /// The class's own word on the channels and the clip rectangle written, once the destination is known. Default: none.
+    virtual void fitToDestination(pewter::mps::UnaryEncoding& encoding) const;
     /// The class's own word on the suggested descriptor (step 2 of four). Default: unchanged.
     virtual ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
                                              const StateBatch& sourceStates, const ImageDescriptor& suggested);

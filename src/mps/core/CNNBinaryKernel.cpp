@@ -49,6 +49,8 @@ std::shared_ptr<State> CNNBinaryKernel::newResultState(const StateOwner&, const 
     return nullptr;
 }
 
+void CNNBinaryKernel::fitToDestination(BinaryEncoding&) const {}
+
 void CNNBinaryKernel::validate(const BinaryEncoding&) const {}
 
 std::size_t CNNBinaryKernel::encodingStorageSize(const std::shared_ptr<Image>&, const std::shared_ptr<Image>&,
@@ -63,10 +65,10 @@ std::size_t CNNBinaryKernel::batchEncodingStorageSize(const ImageBatch&, const I
 
 namespace {
 
-ChannelWindow channelsOf(const Kernel& kernel, const CNNBinaryKernel::SourceGeometry& geometry, const Image& image,
-                         const char* argument) {
+ChannelWindow channelsOf(const CNNBinaryKernel& kernel, const CNNBinaryKernel::SourceGeometry& geometry,
+                         const Image& image, const char* argument) {
     return resolveChannels(geometry.featureChannelOffset, geometry.featureChannelMaxCount, image.featureChannels(),
-                           kernel.name(), argument);
+                           kernel.name(), argument, kernel.sourceChannelAlignment());
 }
 
 }  // namespace
@@ -169,8 +171,8 @@ void CNNBinaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& co
                    acceptsPlainEncodes() ? "sourceStates" : "gradientState", sourceStates, destinationStates,
                    destinations, batch);
     if (primaries.empty()) return;
-    checkEdgeMode(*this, "primaryEdgeMode", primary_.edgeMode);
-    checkEdgeMode(*this, "secondaryEdgeMode", secondary_.edgeMode);
+    checkEdgeMode(*this, "primaryEdgeMode", primary_.edgeMode, acceptsAllEdgeModes());
+    checkEdgeMode(*this, "secondaryEdgeMode", secondary_.edgeMode, acceptsAllEdgeModes());
     BinaryEncoding encoding{.primaries = primaries,
                             .secondaries = secondaries,
                             .sourceStates = sourceStates,
@@ -189,6 +191,7 @@ void CNNBinaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& co
     if (!destinations.empty()) {
         const Image& destination = *destinations[0];
         encoding.clip = resolveClip(clipRect_, destination.width(), destination.height());
+        fitToDestination(encoding);
         checkDestinationChannels(*this, destinationFeatureChannelOffset_, encoding.resultChannels, destination);
         if (!batch) {
             encoding.images = std::min(resolveImages(primary_.offset, clipRect_, primary.numberOfImages(),

@@ -53,6 +53,8 @@ std::shared_ptr<State> CNNKernel::newResultState(const StateOwner&, const std::s
     return nullptr;
 }
 
+void CNNKernel::fitToDestination(UnaryEncoding&) const {}
+
 void CNNKernel::validate(const UnaryEncoding&) const {}
 
 std::size_t CNNKernel::encodingStorageSize(const std::shared_ptr<Image>&, const StateBatch&,
@@ -72,7 +74,8 @@ std::shared_ptr<ForwardRecord> CNNKernel::captureRecord(const Image& source, con
     record->clip = toRegion(resolveClip(clipRect_, destination.width(), destination.height()), clipRect_.origin.z,
                             destination.numberOfImages());
     const auto channels = resolveChannels(sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_,
-                                          source.featureChannels(), name(), "sourceFeatureChannelOffset");
+                                          source.featureChannels(), name(), "sourceFeatureChannelOffset",
+                                          sourceChannelAlignment());
     record->sourceFeatureChannelOffset = channels.first;
     record->sourceFeatureChannelMaxCount = sourceFeatureChannelMaxCount_;
     record->sourceFeatureChannels = channels.count;
@@ -96,7 +99,8 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const std::vector<std::sha
     const auto& source = *sourceImages[0];
     const auto method = padding_->paddingMethod();
     const auto channels = resolveChannels(sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_,
-                                          source.featureChannels(), name(), "sourceFeatureChannelOffset");
+                                          source.featureChannels(), name(), "sourceFeatureChannelOffset",
+                                          sourceChannelAlignment());
     const auto axis = [&](std::size_t extent, std::size_t taps, std::size_t dilation, std::size_t stride, Axis which) {
         return (isBackwards() ? backwardPadding : forwardPadding)(
             static_cast<std::int64_t>(extent), static_cast<std::int64_t>((taps - 1) * dilation + 1),
@@ -133,7 +137,7 @@ void CNNKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& commandB
     checkArguments(*this, commandBuffer, {{"sourceImage", sources}}, "sourceStates", sourceStates, destinationStates,
                    destinations, batch);
     if (sources.empty()) return;
-    checkEdgeMode(*this, "edgeMode", edgeMode_);
+    checkEdgeMode(*this, "edgeMode", edgeMode_, acceptsAllEdgeModes());
     UnaryEncoding encoding{.sources = sources,
                            .sourceStates = sourceStates,
                            .destinationStates = destinationStates,
@@ -142,13 +146,15 @@ void CNNKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& commandB
     encoding.sourceWidth = source.width();
     encoding.sourceHeight = source.height();
     encoding.sourceChannels = resolveChannels(sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_,
-                                              source.featureChannels(), name(), "sourceFeatureChannelOffset");
+                                              source.featureChannels(), name(), "sourceFeatureChannelOffset",
+                                              sourceChannelAlignment());
     encoding.resultChannels = resultFeatureChannels(encoding.sourceChannels.count);
     encoding.images = batch ? sources.size() : source.numberOfImages();
     std::size_t firstSource = 0, firstDestination = 0;
     if (!destinations.empty()) {
         const Image& destination = *destinations[0];
         encoding.clip = resolveClip(clipRect_, destination.width(), destination.height());
+        fitToDestination(encoding);
         checkDestinationChannels(*this, destinationFeatureChannelOffset_, encoding.resultChannels, destination);
         if (!batch) {
             encoding.images = resolveImages(offset_, clipRect_, source.numberOfImages(),

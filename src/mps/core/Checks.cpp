@@ -145,9 +145,10 @@ void checkDestinationChannels(const MPS::Kernel& kernel, std::size_t offset, std
                     destination.description());
 }
 
-void checkEdgeMode(const MPS::Kernel& kernel, const char* argument, MPS::ImageEdgeMode mode) {
+void checkEdgeMode(const MPS::Kernel& kernel, const char* argument, MPS::ImageEdgeMode mode, bool all) {
+    if (all && mode <= MPS::ImageEdgeMode::Constant) return;
     if (mode != MPS::ImageEdgeMode::Zero && mode != MPS::ImageEdgeMode::Clamp)
-        throw Error(kernel.name(), argument, "Zero or Clamp",
+        throw Error(kernel.name(), argument, all ? "one of five" : "Zero or Clamp",
                     fmt::format("ImageEdgeMode {}", static_cast<std::uint64_t>(mode)));
 }
 

@@ -31,8 +31,8 @@ void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::Comman
 void checkDestinationChannels(const MPS::Kernel& kernel, std::size_t offset, std::size_t channels,
                               const MPS::Image& destination);
 
-/// Only Zero and Clamp are for CNN kernels.
-void checkEdgeMode(const MPS::Kernel& kernel, const char* argument, MPS::ImageEdgeMode mode);
+/// Only Zero and Clamp are for CNN kernels, except for those that take all.
+void checkEdgeMode(const MPS::Kernel& kernel, const char* argument, MPS::ImageEdgeMode mode, bool all = false);
 
 /// One read of each distinct temporary of a source argument.
 void consumeImages(const MPS::ImageBatch& images, const std::string& kernel);

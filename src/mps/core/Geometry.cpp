@@ -97,9 +97,9 @@ std::size_t resolveImages(const MPS::Offset& offset, const MTL::Region& clip, st
 }
 
 ChannelWindow resolveChannels(std::size_t offset, std::size_t maxCount, std::size_t channels, const std::string& who,
-                              const char* argument) {
-    if (offset % 4 != 0)
-        throw MTL::Error(who, argument, "a multiple of 4", fmt::format("{}", offset));
+                              const char* argument, std::size_t alignment) {
+    if (offset % alignment != 0)
+        throw MTL::Error(who, argument, fmt::format("a multiple of {}", alignment), fmt::format("{}", offset));
     if (offset >= channels)
         throw MTL::Error(who, argument, fmt::format("less than the image's {} channels", channels),
                          fmt::format("{}", offset));

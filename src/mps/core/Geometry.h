@@ -39,12 +39,12 @@ MTL::Region toRegion(const Clip& clip, std::size_t firstImage, std::size_t image
 std::size_t resolveImages(const MPS::Offset& offset, const MTL::Region& clip, std::size_t sourceImages,
                           std::size_t destinationImages, const std::string& who);
 
-/// First channel and number of channels read; throws for an offset that is no multiple of 4 or outside.
+/// First channel and number of channels read; throws for an offset that is no multiple of `alignment` or outside.
 struct ChannelWindow {
     std::size_t first = 0, count = 0;
 };
 ChannelWindow resolveChannels(std::size_t offset, std::size_t maxCount, std::size_t channels, const std::string& who,
-                              const char* argument);
+                              const char* argument, std::size_t alignment = 4);
 
 /// Channel format of a suggested result: that of a float source wide enough for gradients, never a normalised one.
 MPS::ImageFeatureChannelFormat resultFormat(MPS::ImageFeatureChannelFormat source);

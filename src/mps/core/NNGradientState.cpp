@@ -20,7 +20,8 @@ void ForwardRecord::describe(std::vector<std::pair<std::string, std::string>>& f
     facts.emplace_back("offset", fmt::format("({}, {}, {})", offset.x, offset.y, offset.z));
     facts.emplace_back("clip", fmt::format("{} x {} at ({}, {})", clip.size.width, clip.size.height, clip.origin.x,
                                            clip.origin.y));
-    facts.emplace_back("edge mode", edgeMode == MPS::ImageEdgeMode::Zero ? "zero" : "clamp");
+    constexpr const char* kEdgeModes[] = {"zero", "clamp", "mirror", "mirror with edge", "constant"};
+    facts.emplace_back("edge mode", kEdgeModes[static_cast<std::size_t>(edgeMode)]);
     facts.emplace_back("channels read", fmt::format("{} from {}", sourceFeatureChannels, sourceFeatureChannelOffset));
     facts.emplace_back("channels written",
                        fmt::format("{} from {}", resultFeatureChannels, destinationFeatureChannelOffset));
