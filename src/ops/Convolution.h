@@ -7,8 +7,8 @@ namespace pewter::ops {
 
 /// Geometry of a sliding window. Output position i reads source position
 ///   i * stride - pad + tap * dilation
-/// so pad is what lies left of (above) the source; it may be negative (first pixels skipped). What lies right (below)
-/// follows from the extents of dst.
+/// so pad is what lies left of (above) the source; it may be negative (first pixels skipped). What lies right
+/// (below) follows from the extents of dst.
 struct Window {
     std::int64_t width = 1, height = 1;
     std::int64_t strideX = 1, strideY = 1;
@@ -28,15 +28,20 @@ struct ConvolutionForward {
     Neuron neuron;
 };
 
-/// diffSrc = the adjoint of the convolution applied to diffDst, edge mode included. Overwrites all of diffSrc.
+/// diffSrc = neuron(the adjoint of the convolution applied to diffDst, edge mode included, + bias).
+/// Overwrites all of diffSrc. Gradients have neither neuron nor bias (one value a channel of diffSrc, or
+/// null); a transposed convolution, which is this operation forward, may have both.
 struct ConvolutionDataGradient {
     Tensor diffDst, weights, diffSrc;
     Window window;
     std::int64_t groups = 1;
+    Array bias = {};
+    Neuron neuron = {};
 };
 
-/// diffWeights (layout of weights) and diffBias, sums over images and pixels. accumulate adds to what is there, else
-/// it is overwritten. diffBias may be null.
+/// diffWeights (layout of weights) and diffBias, sums over images and pixels. accumulate adds to what is
+/// there, else it is overwritten. diffBias may be null; so may diffWeights, when only the sums of diffDst are
+/// wanted.
 struct ConvolutionWeightsGradient {
     Tensor src, diffDst, diffWeights;
     Array diffBias;
@@ -45,8 +50,8 @@ struct ConvolutionWeightsGradient {
     bool accumulate = false;
 };
 
-/// dst[n, o] = neuron(sum_k weights[o, k] * src[n, k] + bias[o]). A whole source image is one row: k runs over
-/// H, W, C, so src has extents n, h, w, c; weights n=O, h, w, c; dst n, 1, 1, O.
+/// dst[n, o] = neuron(sum_k weights[o, k] * src[n, k] + bias[o]). A whole source image is one row: k runs
+/// over H, W, C, so src has extents n, h, w, c; weights n=O, h, w, c; dst n, 1, 1, O.
 struct FullyConnectedForward {
     Tensor src, weights, dst;
     Array bias;
