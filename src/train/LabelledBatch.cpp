@@ -26,6 +26,12 @@ LabelledBatch::LabelledBatch(const std::shared_ptr<MTL::Device>& device, const D
     pictures_ = allPictures_->batchRepresentation();
     labels_ = MPS::CNNLossLabels::batch(device, {1, 1, 1}, allLabels_->batchRepresentation());
     states_.assign(labels_.begin(), labels_.end());
+    // Written once, so that their memory is there before the first step.
+    writeAll(*allPictures_, pictureBytes_.data(), 1);
+    writeAll(*allLabels_, oneHot_.data(), sizeof(float));
+    const float none = 0;
+    for (const auto& labels : labels_)
+        labels->lossImage()->writeBytes(&none, MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
 }
 
 void LabelledBatch::fill(const Dataset& data, std::span<const std::uint32_t> indices) {

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <semaphore>
+#include <vector>
 
 #include "train/Pictures.h"
 
@@ -37,6 +38,37 @@ double secondsNow() {
 
 constexpr int kBatchesInFlight = 2;
 
+/// The temporary memory of the batches in flight, all of it taken with the first: otherwise the block of the second would
+/// be taken when two first overlap, which may be late in a run.
+class BlocksInFlight final : public MPS::HeapProvider {
+public:
+    explicit BlocksInFlight(std::shared_ptr<MTL::Device> device) : device_(std::move(device)) {}
+
+    std::shared_ptr<MTL::Heap> newHeap(const MTL::HeapDescriptor& descriptor) override {
+        std::lock_guard lock(mutex_);
+        if (descriptor.size > size_) {
+            size_ = descriptor.size;
+            idle_.clear();
+            for (int i = 0; i < kBatchesInFlight; ++i) idle_.push_back(device_->newHeap(descriptor));
+        }
+        if (idle_.empty()) return nullptr;
+        auto heap = std::move(idle_.back());
+        idle_.pop_back();
+        return heap;
+    }
+
+    void retireHeap(const std::shared_ptr<MTL::Heap>& heap, double) override {
+        std::lock_guard lock(mutex_);
+        if (heap->size() >= size_) idle_.push_back(heap);
+    }
+
+private:
+    std::shared_ptr<MTL::Device> device_;
+    std::mutex mutex_;
+    std::size_t size_ = 0;
+    std::vector<std::shared_ptr<MTL::Heap>> idle_;
+};
+
 }  // namespace
 
 struct Trainer::State {
@@ -46,6 +78,7 @@ struct Trainer::State {
     std::shared_ptr<MTL::CommandQueue> queue;
     /// What the batches in flight own; reused when their command buffer is done.
     std::vector<LabelledBatch> slots;
+    std::shared_ptr<BlocksInFlight> blocks;
     std::counting_semaphore<kBatchesInFlight> free{kBatchesInFlight};
     TrainingLog log;
 
@@ -56,7 +89,8 @@ struct Trainer::State {
         : classifier(c),
           data(d),
           sampler(d.count(), c.settings().batchSize, mode, c.settings().seed),
-          queue(c.device()->newCommandQueue()) {
+          queue(c.device()->newCommandQueue()),
+          blocks(std::make_shared<BlocksInFlight>(c.device())) {
         for (int i = 0; i < kBatchesInFlight; ++i)
             slots.emplace_back(c.device(), d, c.settings().batchSize, c.description().classes);
     }
@@ -65,6 +99,7 @@ struct Trainer::State {
         LabelledBatch& slot = slots[index % kBatchesInFlight];
         slot.fill(data, sampler.next());
         const auto commandBuffer = MPS::CommandBuffer::commandBufferFromCommandQueue(queue);
+        commandBuffer->setHeapProvider(blocks);
         classifier.trainingGraph().encodeBatch(commandBuffer, {slot.pictures()}, {slot.labels()});
         slot.synchronizeLoss(commandBuffer);
         commandBuffer->addCompletedHandler([this, &slot, index, progress](const auto& done) {
