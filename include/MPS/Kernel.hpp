@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include <MPS/SecureCoding.hpp>
 #include <MPS/Types.hpp>
 #include <MTL/Error.hpp>
 
@@ -16,11 +17,11 @@ namespace MPS {
 /// MPSKernel: base of everything that encodes work. A kernel belongs to one device for life, is cheap, and may be used
 /// by one thread at a time. An encode copies what it needs: the kernel may change or die right after.
 /// Source: MPSKernel.h.
-class PEWTER_API Kernel : public std::enable_shared_from_this<Kernel> {
+class PEWTER_API Kernel : public std::enable_shared_from_this<Kernel>, public SecureCoding {
 public:
     /// Throws MPS::Error for a null device.   Objective-C: -initWithDevice:
     explicit Kernel(std::shared_ptr<MTL::Device> device);
-    virtual ~Kernel();
+    ~Kernel() override;
 
     /// Default: none, plus Verbose when the environment variable MPS_LOG_INFO is set.
     KernelOptions options() const { return options_; }
@@ -32,13 +33,22 @@ public:
     void setLabel(const std::string& label) { label_ = label; }
 
     /// Class name without the framework prefix: "CNNConvolution".
-    virtual const char* className() const { return "Kernel"; }
+    const char* className() const override { return "Kernel"; }
     /// How errors call this kernel: its class, and its label if it has one.
     std::string name() const;
 
     /// An independent kernel with the same properties, weights and label on `device`, or on the own device when null.
     /// Throws MPS::Error for a class that cannot be copied.   Objective-C: -copyWithZone:device:
     virtual std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const;
+
+    /// Every property and all parameters, except the device. Padding policy, allocator and data source must have secure
+    /// coding; a convolution or normalisation whose data source has none stores its parameters instead. Parameters are
+    /// what the host sees now: wait for command buffers that update them. Kernels of an application override this, call
+    /// their base first and add what is their own.   Objective-C: -encodeWithCoder:
+    void encodeWithCoder(Coder& coder) const override;
+    /// Takes back the properties that the library's base classes (Kernel, CNNKernel, CNNBinaryKernel, CNNGradientKernel,
+    /// CNNMultiaryKernel) have written. For an application's own kernels: to be called once the kernel is made.
+    void restoreProperties(Coder& coder);
 
 protected:
     Kernel(const Kernel&) = default;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <MPS/SecureCoding.hpp>
 #include <MPS/State.hpp>
 
 namespace MPS {
@@ -51,7 +52,7 @@ public:
 };
 
 /// MPSNNDefaultPadding: the ready-made policies.
-class PEWTER_API NNDefaultPadding final : public NNPadding {
+class PEWTER_API NNDefaultPadding final : public NNPadding, public SecureCoding {
 public:
     /// The shared object for a method without the bit Custom. Throws MPS::Error for reserved bits.
     /// Objective-C: +paddingWithMethod:
@@ -70,6 +71,9 @@ public:
                                                const ImageDescriptor& suggestedDescriptor) override;
     /// ValidOnly and Full change places, the rest stays; the TensorFlow policies are their own inverse.
     std::shared_ptr<NNPadding> inverse() const override;
+
+    const char* className() const override { return "NNDefaultPadding"; }
+    void encodeWithCoder(Coder& coder) const override;
 
 private:
     explicit NNDefaultPadding(NNPaddingMethod method) : method_(method) {}

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <MPS/Image.hpp>
+#include <MPS/SecureCoding.hpp>
 #include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
@@ -21,8 +22,10 @@ void requireImages(const ImageBatch& batch, const char* function) {
         if (!batch[i]) throw Error(function, "batch", "images", fmt::format("null at index {}", i));
 }
 
-class PlainAllocator final : public ImageAllocator {
+class PlainAllocator final : public ImageAllocator, public SecureCoding {
 public:
+    const char* className() const override { return "ImageDefaultAllocator"; }
+    void encodeWithCoder(Coder&) const override {}  // the class says it all
     std::shared_ptr<Image> image(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                  const ImageDescriptor& descriptor, const Kernel* kernel) override {
         return imageBatch(commandBuffer, descriptor, kernel, 1).front();
@@ -36,8 +39,10 @@ public:
     }
 };
 
-class TemporaryAllocator final : public ImageAllocator {
+class TemporaryAllocator final : public ImageAllocator, public SecureCoding {
 public:
+    const char* className() const override { return "TemporaryImageDefaultAllocator"; }
+    void encodeWithCoder(Coder&) const override {}  // the class says it all
     std::shared_ptr<Image> image(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                  const ImageDescriptor& descriptor, const Kernel* kernel) override {
         return imageBatch(commandBuffer, descriptor, kernel, 1).front();

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <MPS/Archive.hpp>
 #include <MPS/CNNBinaryKernel.hpp>
 #include <MPS/CNNKernel.hpp>
 #include <MPS/NNPadding.hpp>
@@ -88,5 +89,7 @@ std::shared_ptr<NNPadding> NNDefaultPadding::inverse() const {
     const auto rest = method_ & ~NNPaddingMethodSizeMask;
     return padding(rest | (size == NNPaddingMethodSizeFull ? NNPaddingMethodSizeValidOnly : NNPaddingMethodSizeFull));
 }
+
+void NNDefaultPadding::encodeWithCoder(Coder& coder) const { coder.encodeUnsigned(method_, "paddingMethod"); }
 
 }  // namespace MPS

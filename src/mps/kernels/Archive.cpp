@@ -1,0 +1,18 @@
+#include "mps/core/ArchiveClasses.h"
+
+/// Every family that archives can hold, one function each in Archive<Family>.cpp.
+#define PEWTER_ARCHIVED_FAMILIES(X) X(Pooling)
+
+namespace pewter::mps {
+
+#define PEWTER_DECLARE(family) void archive##family(ArchivedClasses& classes);
+PEWTER_ARCHIVED_FAMILIES(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
+
+void archiveKernels(ArchivedClasses& classes) {
+#define PEWTER_CALL(family) archive##family(classes);
+    PEWTER_ARCHIVED_FAMILIES(PEWTER_CALL)
+#undef PEWTER_CALL
+}
+
+}  // namespace pewter::mps

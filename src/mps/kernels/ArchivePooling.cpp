@@ -1,0 +1,11 @@
+#include <MPS/CNNPooling.hpp>
+
+#include "mps/core/ArchiveClasses.h"
+
+namespace pewter::mps {
+
+void archivePooling(ArchivedClasses& classes) {
+    (void)classes;
+}
+
+}  // namespace pewter::mps
