@@ -12,11 +12,12 @@ struct ConvolutionAccess;
 
 namespace MPS {
 
-/// MPSNNConvolutionAccumulatorPrecisionOption. Sums are float32 at least in either case.
+/// MPSNNConvolutionAccumulatorPrecisionOption: the least precision of sums. Half is a permission that is not
+/// used: sums are float32 at least in either case.
 enum class NNConvolutionAccumulatorPrecisionOption : std::uint64_t { Half = 0, Float = 1 };
 
-/// MPSCNNConvolution: y = f(W * x + b), a cross-correlation: plain, grouped, dilated or depthwise, as the
-/// data source's descriptor says.
+/// MPSCNNConvolution: y = f(W * x + b), a cross-correlation: plain, grouped, dilated, depthwise or sub-pixel,
+/// as the data source's descriptor says.
 ///
 ///   y[n, Y, X, o] = f( b[o] + sum over r, q, c of W[o][r][q][c]
 ///                      * x[n, oy + sY (Y - cy) - floor(KH/2) + dY r, ox + sX (X - cx) - floor(KW/2) + dX q,
@@ -29,9 +30,15 @@ enum class NNConvolutionAccumulatorPrecisionOption : std::uint64_t { Half = 0, F
 class PEWTER_API CNNConvolution : public CNNKernel {
 public:
     /// Loads descriptor and parameters. Throws MPS::Error for null, for load() == false, for a descriptor
-    /// that makes no sense, for null weights and weights of an unknown type, and for a sub-pixel factor
-    /// above 1. Objective-C: -initWithDevice:weights:
+    /// that makes no sense, for null weights and weights of an unknown type. Objective-C:
+    /// -initWithDevice:weights:
     CNNConvolution(std::shared_ptr<MTL::Device> device, std::shared_ptr<CNNConvolutionDataSource> weights);
+    /// Deprecated: float32 weights in the order of a data source, and biases or null; copied. dataSource() is
+    /// one that the kernel makes of the copies; it has no update. Throws MPS::Error for null weights too.
+    /// Objective-C: -initWithDevice:convolutionDescriptor:kernelWeights:biasTerms:flags:
+    CNNConvolution(std::shared_ptr<MTL::Device> device, const CNNConvolutionDescriptor& convolutionDescriptor,
+                   const float* kernelWeights, const float* biasTerms,
+                   CNNConvolutionFlags flags = CNNConvolutionFlags::None);
 
     std::size_t inputFeatureChannels() const { return descriptor_->inputFeatureChannels(); }
     std::size_t outputFeatureChannels() const { return descriptor_->outputFeatureChannels(); }
@@ -40,6 +47,12 @@ public:
     std::size_t channelMultiplier() const { return descriptor_->channelMultiplier(); }
     std::size_t subPixelScaleFactor() const { return descriptor_->subPixelScaleFactor(); }
     const NNNeuronDescriptor& fusedNeuronDescriptor() const { return descriptor_->fusedNeuronDescriptor(); }
+    /// Deprecated spellings of fusedNeuronDescriptor().
+    const std::shared_ptr<const CNNNeuron>& neuron() const { return descriptor_->neuron(); }
+    CNNNeuronType neuronType() const { return fusedNeuronDescriptor().neuronType(); }
+    float neuronParameterA() const { return fusedNeuronDescriptor().a(); }
+    float neuronParameterB() const { return fusedNeuronDescriptor().b(); }
+    float neuronParameterC() const { return fusedNeuronDescriptor().c(); }
     const std::shared_ptr<CNNConvolutionDataSource>& dataSource() const { return dataSource_; }
     /// The kernel's own copy of the descriptor (extension).
     const CNNConvolutionDescriptor& descriptor() const { return *descriptor_; }
@@ -52,6 +65,8 @@ public:
     /// Throws MPS::Error as the constructor does, and when the geometry has changed; the kernel then keeps
     /// what it had. Objective-C: -reloadWeightsAndBiasesFromDataSource
     void reloadWeightsAndBiasesFromDataSource();
+    /// Deprecated: the argument is ignored.   Objective-C: -reloadWeightsAndBiasesWithDataSource:
+    void reloadWeightsAndBiases(const std::shared_ptr<CNNConvolutionDataSource>& dataSource);
     /// Copies the state's parameters into the kernel, in command order. A state without biases leaves them as
     /// they are. Lowers the state's read count. Throws MPS::Error for null and for other numbers of weights
     /// or biases. Objective-C: -reloadWeightsAndBiasesWithCommandBuffer:state:
@@ -75,6 +90,9 @@ protected:
     CNNConvolution(const CNNConvolution&) = default;
 
     std::size_t resultFeatureChannels(std::size_t sourceChannels) const override;
+    ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
+                                     const StateBatch& sourceStates,
+                                     const ImageDescriptor& suggested) override;
     std::shared_ptr<State> newResultState(const StateOwner& owner, const std::shared_ptr<Image>& sourceImage,
                                           const StateBatch& sourceStates,
                                           const std::shared_ptr<Image>& destinationImage) override;
@@ -118,8 +136,8 @@ inline constexpr CNNConvolutionGradientOption CNNConvolutionGradientOptionAll = 
 class PEWTER_API CNNConvolutionGradient : public CNNGradientKernel {
 public:
     /// The forward kernel's data source. Throws MPS::Error as CNNConvolution does, and for a fused neuron, a
-    /// folded batch normalisation and a channel multiplier above 1: they have no gradients. Objective-C:
-    /// -initWithDevice:weights:
+    /// folded batch normalisation, a channel multiplier above 1 and a sub-pixel factor above 1: they have no
+    /// gradients. Objective-C: -initWithDevice:weights:
     CNNConvolutionGradient(std::shared_ptr<MTL::Device> device,
                            std::shared_ptr<CNNConvolutionDataSource> weights);
 

@@ -40,11 +40,14 @@ public:
     virtual void purge() = 0;
     /// Never null.
     virtual std::shared_ptr<CNNConvolutionDescriptor> descriptor() const = 0;
-    /// Type of weights(): Float32, Float16 or UInt8.
+    /// Type of weights(): Float32, Float16 or UInt8; Float32 for transposed convolutions, UInt32 for binary
+    /// ones.
     virtual DataType dataType() const = 0;
     /// descriptor()->weightCount() elements ordered output channel, row, column, input channel within its
     /// group:
-    /// ((o kH + r) kW + q) Ni/G + c. Depthwise: (o kH + r) kW + q.
+    /// ((o kH + r) kW + q) Ni/G + c. Depthwise: (o kH + r) kW + q. Binary: a bit each, in 32-bit words of 32
+    /// input channels: word ((o kH + r) kW + q) ceil(Ni/32) + floor(c/32), bit c mod 32, bit 0 the least
+    /// significant.
     virtual const void* weights() const = 0;
     /// outputFeatureChannels() floats, or null for zeros.
     virtual const float* biasTerms() const = 0;
@@ -61,9 +64,10 @@ public:
     virtual const float* lookupTableForUInt8Kernel() const { return nullptr; }
     /// OHWI is the only layout.
     virtual CNNConvolutionWeightsLayout weightsLayout() const { return CNNConvolutionWeightsLayout::OHWI; }
-    /// Precision the kernel should keep weights in, Float32 (default) or Float16. Kernels keep Float32 for
-    /// both, so that exported weights are the ones computed with.
-    virtual DataType kernelWeightsDataType() const { return DataType::Float32; }
+    /// Precision the kernel should keep weights in, Float32 (default for Float32 weights) or Float16 (for
+    /// others). Kernels keep Float32 for both, so that exported weights are the ones computed with. Binary
+    /// kernels do not ask.
+    virtual DataType kernelWeightsDataType() const;
 
     /// An independent source for a kernel copied to `device`, or null (default): the copy shares this object.
     /// Objective-C: -copyWithZone:device:

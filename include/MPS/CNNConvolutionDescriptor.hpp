@@ -8,6 +8,11 @@
 
 namespace MPS {
 
+class CNNNeuron;
+
+/// MPSCNNConvolutionFlags: of the deprecated initialisers; None is the only value.
+enum class CNNConvolutionFlags : std::uint64_t { None = 0 };
+
 /// MPSCNNConvolutionDescriptor: geometry of a convolution, its activation, and a batch normalisation folded
 /// into it. Kernels copy it when they are made; later changes do not reach them. Source: MPSCNNConvolution.h.
 class PEWTER_API CNNConvolutionDescriptor {
@@ -18,6 +23,11 @@ public:
     static std::shared_ptr<CNNConvolutionDescriptor> cnnConvolutionDescriptor(
         std::size_t kernelWidth, std::size_t kernelHeight, std::size_t inputFeatureChannels,
         std::size_t outputFeatureChannels);
+    /// Deprecated: also sets neuron(), null for none. Objective-C:
+    /// +cnnConvolutionDescriptorWithKernelWidth:kernelHeight:inputFeatureChannels:outputFeatureChannels:neuronFilter:
+    static std::shared_ptr<CNNConvolutionDescriptor> cnnConvolutionDescriptor(
+        std::size_t kernelWidth, std::size_t kernelHeight, std::size_t inputFeatureChannels,
+        std::size_t outputFeatureChannels, std::shared_ptr<const CNNNeuron> neuronFilter);
     virtual ~CNNConvolutionDescriptor();
 
     /// Taps, undilated; even sizes are allowed.
@@ -46,7 +56,23 @@ public:
     /// Applied last, after sum, bias and folded normalisation. Default: none. PReLU holds
     /// outputFeatureChannels() slopes.
     const NNNeuronDescriptor& fusedNeuronDescriptor() const { return neuron_; }
-    void setFusedNeuronDescriptor(NNNeuronDescriptor neuron) { neuron_ = std::move(neuron); }
+    void setFusedNeuronDescriptor(NNNeuronDescriptor neuron) {
+        neuron_ = std::move(neuron);
+        filter_.reset();
+    }
+    /// Deprecated: a kernel whose descriptor becomes fusedNeuronDescriptor(); null when that was set
+    /// otherwise.
+    const std::shared_ptr<const CNNNeuron>& neuron() const { return filter_; }
+    void setNeuron(std::shared_ptr<const CNNNeuron> filter);
+    /// Deprecated spellings of fusedNeuronDescriptor(). Throw MPS::Error as NNNeuronDescriptor does.
+    /// Objective-C: -setNeuronType:parameterA:parameterB:, -neuronType, -neuronParameterA, -neuronParameterB
+    void setNeuronType(CNNNeuronType type, float parameterA, float parameterB);
+    CNNNeuronType neuronType() const { return neuron_.neuronType(); }
+    float neuronParameterA() const { return neuron_.a(); }
+    float neuronParameterB() const { return neuron_.b(); }
+    /// Deprecated: PReLU with a slope for each output channel; parameters a and b become 0. Throws MPS::Error
+    /// for another number of slopes.   Objective-C: -setNeuronToPReLUWithParametersA:
+    void setNeuronToPReLU(std::vector<float> parametersA);
 
     /// Folds y = gamma (x - mean) / sqrt(variance + epsilon) + beta into weights and biases when a kernel
     /// loads them. Each list has outputFeatureChannels() values or is empty: mean 0, variance 1, gamma 1,
@@ -88,6 +114,7 @@ private:
     std::size_t kernelWidth_, kernelHeight_, inputFeatureChannels_, outputFeatureChannels_;
     std::size_t strideX_ = 1, strideY_ = 1, groups_ = 1, dilationX_ = 1, dilationY_ = 1;
     NNNeuronDescriptor neuron_;
+    std::shared_ptr<const CNNNeuron> filter_;
     std::shared_ptr<const BatchNormalization> fold_;
 };
 
@@ -110,14 +137,20 @@ private:
     using CNNConvolutionDescriptor::CNNConvolutionDescriptor;
 };
 
-/// MPSCNNSubPixelConvolutionDescriptor: the outputs of a pixel are rearranged into a block of r x r pixels.
-/// Kernels compute r = 1 so far and refuse a larger factor when they are made.
+/// MPSCNNSubPixelConvolutionDescriptor: the outputs of a pixel are rearranged into a block of r x r pixels
+/// (depth to space). With Io the convolution's result of No channels and P = No / (r r),
+///
+///   destination[cy + Y][cx + X][c] = Io[floor(Y/r)][floor(X/r)][P (r (Y mod r) + X mod r) + c],  0 <= c < P
+///
+/// No must be a multiple of r r, and in a grouped convolution P a multiple of 4. A padding policy sizes the
+/// result r times as large as the plain convolution's. For inference: gradient kernels refuse r > 1.
 class PEWTER_API CNNSubPixelConvolutionDescriptor final : public CNNConvolutionDescriptor {
 public:
     static std::shared_ptr<CNNSubPixelConvolutionDescriptor> cnnConvolutionDescriptor(
         std::size_t kernelWidth, std::size_t kernelHeight, std::size_t inputFeatureChannels,
         std::size_t outputFeatureChannels);
 
+    /// r. Default: 1, no rearrangement.
     std::size_t subPixelScaleFactor() const override { return scale_; }
     void setSubPixelScaleFactor(std::size_t factor) { scale_ = factor; }
     std::shared_ptr<CNNConvolutionDescriptor> copy() const override;

@@ -28,13 +28,21 @@ public:
     /// outputFeatureChannels floats, also when the layer has no bias.
     std::shared_ptr<MTL::Buffer> gradientForBiases();
     CNNConvolutionWeightsLayout gradientForWeightsLayout() const { return CNNConvolutionWeightsLayout::OHWI; }
-    /// The forward kernel that made the state; null when it is not owned by a shared pointer.
+    /// The forward kernel that made the state; null when it is not owned by a shared pointer. Of a
+    /// CNNConvolutionTransposeGradientState: the convolution behind the linked state, if there is one.
     const std::shared_ptr<CNNConvolution>& convolution() const { return convolution_; }
 
     std::size_t weightCount() const { return weightCount_; }
     std::size_t biasCount() const { return biasCount_; }
     /// Whether a gradient encode has contributed yet: the next one adds then.
     bool hasGradients() const { return hasGradients_; }
+
+    /// A transposed convolution that reads the state undoes the recorded convolution: its result gets the
+    /// size of the forward source, its kernelOffset comes from the forward offset. For gradient kernels as
+    /// NNGradientState.
+    ImageDescriptor destinationImageDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
+                                               const StateBatch& sourceStates, Kernel& kernel,
+                                               const ImageDescriptor& suggestedDescriptor) override;
 
     const char* className() const override { return "CNNConvolutionGradientState"; }
 
@@ -51,6 +59,9 @@ private:
 
 /// MPSCNNConvolutionGradientStateBatch.
 using CNNConvolutionGradientStateBatch = std::vector<std::shared_ptr<CNNConvolutionGradientState>>;
+/// The states of a batch by their own class, as a transposed convolution wants them (extension). Throws
+/// MPS::Error for null and for states of another class.
+PEWTER_API CNNConvolutionGradientStateBatch convolutionGradientStates(const StateBatch& states);
 
 /// MPSCNNConvolutionWeightsAndBiasesState: weights and biases, float32 in the order of the data source, on
 /// their way between a kernel and whoever updates it.

@@ -14,9 +14,14 @@ namespace MPS {
 /// MPSCNNConvolution.h.
 class PEWTER_API CNNFullyConnected : public CNNConvolution {
 public:
-    /// Throws MPS::Error as CNNConvolution does, and for a stride, dilation or number of groups other than 1
-    /// and for a depthwise descriptor.   Objective-C: -initWithDevice:weights:
+    /// Throws MPS::Error as CNNConvolution does, and for a stride, dilation, number of groups or sub-pixel
+    /// factor other than 1 and for a depthwise descriptor.   Objective-C: -initWithDevice:weights:
     CNNFullyConnected(std::shared_ptr<MTL::Device> device, std::shared_ptr<CNNConvolutionDataSource> weights);
+    /// Deprecated, as of CNNConvolution.
+    /// Objective-C: -initWithDevice:convolutionDescriptor:kernelWeights:biasTerms:flags:
+    CNNFullyConnected(std::shared_ptr<MTL::Device> device,
+                      const CNNConvolutionDescriptor& fullyConnectedDescriptor, const float* kernelWeights,
+                      const float* biasTerms, CNNConvolutionFlags flags = CNNConvolutionFlags::None);
 
     const char* className() const override { return "CNNFullyConnected"; }
 

@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Engine.h"
-#include "backends/cpu/Parallel.h"
+#include "backends/cpu/Runs.h"
+#include "backends/cpu/vector/Arithmetic.h"
+#include "backends/cpu/vector/Neuron.h"
 
 // Images stay in N,H,W,C order, for which oneDNN has fast kernels of every direction. Weights are small next
 // to images: the primitive chooses their layout, and a reorder from or to [O][kH][kW][I] runs with every
@@ -236,6 +239,48 @@ Tensor borderedImage(const Problem& problem, Scratch::Frame& frame) {
                          w, problem.inputs);
 }
 
+/// dense = neuron(dense + bias), channel by channel.
+void finishImage(const Tensor& dense, const float* bias, const ops::Neuron& neuron, Scratch::Frame& frame) {
+    const ChannelTile slopes = slopesOf(neuron, dense.c, frame);
+    ChannelTile biases;
+    if (bias) {
+        biases = ChannelTile(dense.c, frame);
+        biases.set(bias);
+    }
+    ops::Arithmetic sum;
+    sum.minimum = -std::numeric_limits<float>::infinity();
+    sum.maximum = std::numeric_limits<float>::infinity();
+    const auto add = PEWTER_VECTOR(arithmeticRun);
+    const auto apply = PEWTER_VECTOR(neuronForward);
+    auto* const data = static_cast<float*>(dense.data);
+    forRuns(dense.count(), [&](std::int64_t first, std::int64_t count) {
+        float* const y = data + first;
+        if (bias) add(sum, y, biases.of(first), y, nullptr, count);
+        if (neuron.type != ops::NeuronType::None) apply(neuron, slopes.of(first), y, y, count);
+    });
+}
+
+/// diffBias = the sums of diffDst over images and pixels, or adds them.
+void sumPixels(const Tensor& diffDst, const ops::Array& diffBias, bool accumulate, Scratch::Frame& frame) {
+    const auto* const data = static_cast<const float*>(staged(diffDst, frame).data);
+    const std::int64_t c = diffDst.c, pixels = diffDst.count() / std::max<std::int64_t>(1, c);
+    const std::int64_t parts = partsOf(diffDst.count());
+    auto* const partial =
+        static_cast<double*>(frame.bytes(static_cast<std::size_t>(parts * c) * sizeof(double)));
+    std::fill_n(partial, parts * c, 0.0);
+    const auto add = PEWTER_VECTOR(addPixels);
+    forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
+        add(data + from * c, to - from, c, partial + part * c);
+    });
+    float* const sums = frame.floats(c);
+    for (std::int64_t o = 0; o < c; ++o) {
+        double sum = 0;
+        for (std::int64_t part = 0; part < parts; ++part) sum += partial[part * c + o];
+        sums[o] = static_cast<float>(sum);
+    }
+    storeSums(sums, diffBias, accumulate, frame);
+}
+
 }  // namespace
 
 void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
@@ -271,34 +316,46 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
 
 void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
     Problem problem(op.diffSrc, op.diffDst, op.window, op.groups);
-    if (problem.isEmpty()) return run(ops::Fill{op.diffSrc, 0}, stream);
     Scratch::Frame frame(scratchOf(stream));
-    const bool border = problem.needsBorder();
+    const bool finishing = !op.bias.isNull() || op.neuron.type != ops::NeuronType::None;
+    const bool border = !problem.isEmpty() && problem.needsBorder();
     if (border) problem = problem.bordered();
-    const auto prepared = primitives_->get(problem.key(kDataGradient, false, false, {}), [&] {
-        Prepared made = prepareDataGradient(problem);
-        addReorder(made, problem, false, false);
-        return made;
-    });
-    const StagedOutput diffSrc(border ? borderedImage(problem, frame) : op.diffSrc, frame);
-    const Tensor diffDst = staged(op.diffDst, frame), weights = staged(op.weights, frame);
-    prepared->primitive.execute(
-        threadStream(),
-        {{DNNL_ARG_DIFF_DST, wrap(prepared->dst, diffDst.data)},
-         {DNNL_ARG_WEIGHTS, weightsFor(*prepared, static_cast<const float*>(weights.data), frame)},
-         {DNNL_ARG_DIFF_SRC, wrap(prepared->src, diffSrc.data())},
-         {DNNL_ARG_SCRATCHPAD, wrap(prepared->scratchpad, frame.bytes(prepared->scratchpad.get_size()))}});
+    const Tensor bordered = border ? borderedImage(problem, frame) : Tensor();
+    // What still gets its bias is not rounded to the type of the image before.
+    const StagedOutput diffSrc(border && !finishing ? bordered : op.diffSrc, frame);
+    if (problem.isEmpty()) {
+        run(ops::Fill{diffSrc.view(), 0}, stream);
+    } else {
+        const auto prepared = primitives_->get(problem.key(kDataGradient, false, false, {}), [&] {
+            Prepared made = prepareDataGradient(problem);
+            addReorder(made, problem, false, false);
+            return made;
+        });
+        const Tensor diffDst = staged(op.diffDst, frame), weights = staged(op.weights, frame);
+        prepared->primitive.execute(
+            threadStream(),
+            {{DNNL_ARG_DIFF_DST, wrap(prepared->dst, diffDst.data)},
+             {DNNL_ARG_WEIGHTS, weightsFor(*prepared, static_cast<const float*>(weights.data), frame)},
+             {DNNL_ARG_DIFF_SRC, wrap(prepared->src, border ? bordered.data : diffSrc.data())},
+             {DNNL_ARG_SCRATCHPAD,
+              wrap(prepared->scratchpad, frame.bytes(prepared->scratchpad.get_size()))}});
+    }
     if (border)
-        run(ops::CopyGradient{diffSrc.view(), op.diffSrc, -op.window.padLeft, -op.window.padTop,
-                              op.window.edge},
+        run(ops::CopyGradient{bordered, finishing ? diffSrc.view() : op.diffSrc, -op.window.padLeft,
+                              -op.window.padTop, op.window.edge},
             stream);
-    else
-        diffSrc.finish();
+    if (finishing) finishImage(diffSrc.view(), staged(op.bias, frame), op.neuron, frame);
+    if (finishing || !border) diffSrc.finish();
 }
 
 void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
-    Problem problem(op.src, op.diffDst, op.window, op.groups);
     const bool bias = !op.diffBias.isNull();
+    if (op.diffWeights.isNull()) {
+        Scratch::Frame frame(scratchOf(stream));
+        if (bias) sumPixels(op.diffDst, op.diffBias, op.accumulate, frame);
+        return;
+    }
+    Problem problem(op.src, op.diffDst, op.window, op.groups);
     if (problem.isEmpty()) {
         if (op.accumulate) return;
         run(ops::Fill{op.diffWeights, 0}, stream);

@@ -74,11 +74,14 @@ void Reference::run(const ops::ConvolutionDataGradient& op, ops::Stream&) {
                 for (std::int64_t c = 0; c < weights.c; ++c) s[c] += w[c] * e;
             }
         });
+    finish(diffSrc, op.bias, op.neuron);
     diffSrc.writeTo(op.diffSrc);
 }
 
 void Reference::run(const ops::ConvolutionWeightsGradient& op, ops::Stream&) {
     const Values src(op.src), diffDst(op.diffDst);
+    biasGradient(diffDst, op.diffBias, op.accumulate);
+    if (op.diffWeights.isNull()) return;
     Values diffWeights = startOf(op.diffWeights, op.accumulate);
     const std::int64_t groupSize = diffWeights.n / op.groups;
     for (std::int64_t n = 0; n < diffDst.n; ++n)
@@ -91,7 +94,6 @@ void Reference::run(const ops::ConvolutionWeightsGradient& op, ops::Stream&) {
             }
         });
     diffWeights.writeTo(op.diffWeights);
-    biasGradient(diffDst, op.diffBias, op.accumulate);
 }
 
 // Fully connected: a source image is one row of `length` elements in H,W,C order, and so is a filter.

@@ -54,6 +54,39 @@ namespace MPS {
 namespace ops = pewter::ops;
 using namespace pewter::mps;
 
+namespace {
+
+void encodeCopy(Encoder& encoder, const TensorRef& from, const TensorRef& to) {
+    encoder.run([from, to] {
+        ops::Copy op;
+        op.src = from.tensor();
+        op.dst = to.tensor();
+        return op;
+    });
+}
+
+/// to(Y, X, c) = from(Y / r, X / r, P (r (Y mod r) + X mod r) + c), with P the channels of `to`.
+void encodeDepthToSpace(Encoder& encoder, const TensorRef& from, const TensorRef& to, std::int64_t r) {
+    const ops::Tensor& shape = to.shape;
+    // The r blocks of channels that make one row of a pixel block lie side by side, and so do its pixels.
+    const bool rows = shape.strideC == 1 && shape.strideW == shape.c && shape.w % r == 0;
+    for (std::int64_t a = 0; a < std::min(r, shape.h); ++a)
+        for (std::int64_t b = 0; b < (rows ? 1 : std::min(r, shape.w)); ++b) {
+            TensorRef part = to.shifted(a * shape.strideH + b * shape.strideW);
+            part.shape.h = (shape.h - a + r - 1) / r;
+            part.shape.w = (shape.w - b + r - 1) / r;
+            part.shape.c = rows ? r * shape.c : shape.c;
+            part.shape.strideH = shape.strideH * r;
+            part.shape.strideW = shape.strideW * r;
+            encodeCopy(
+                encoder,
+                from.region(0, 0, part.shape.w, part.shape.h).channels(shape.c * (r * a + b), part.shape.c),
+                part);
+        }
+}
+
+}  // namespace
+
 CNNConvolution::CNNConvolution(std::shared_ptr<MTL::Device> device,
                                std::shared_ptr<CNNConvolutionDataSource> weights)
     : CNNConvolution(std::move(device), std::move(weights), "CNNConvolution") {}
@@ -69,6 +102,12 @@ CNNConvolution::CNNConvolution(std::shared_ptr<MTL::Device> kernelDevice,
     parameters_ = std::make_shared<ConvolutionParameters>(device(), source, *descriptor_);
 }
 
+CNNConvolution::CNNConvolution(std::shared_ptr<MTL::Device> device,
+                               const CNNConvolutionDescriptor& descriptor, const float* kernelWeights,
+                               const float* biasTerms, CNNConvolutionFlags)
+    : CNNConvolution(std::move(device), arraySource(descriptor, kernelWeights, biasTerms, "CNNConvolution"),
+                     "CNNConvolution") {}
+
 std::shared_ptr<CNNConvolution> CNNConvolution::clone() const {
     return std::shared_ptr<CNNConvolution>(new CNNConvolution(*this));
 }
@@ -81,7 +120,17 @@ std::shared_ptr<Kernel> CNNConvolution::copy(const std::shared_ptr<MTL::Device>&
     return kernel;
 }
 
-std::size_t CNNConvolution::resultFeatureChannels(std::size_t) const { return outputFeatureChannels(); }
+std::size_t CNNConvolution::resultFeatureChannels(std::size_t) const {
+    return outputFeatureChannels() / (subPixelScaleFactor() * subPixelScaleFactor());
+}
+
+ImageDescriptor CNNConvolution::adjustDescriptor(const std::vector<std::shared_ptr<Image>>&,
+                                                 const StateBatch&, const ImageDescriptor& suggested) {
+    ImageDescriptor larger = suggested;
+    larger.width *= subPixelScaleFactor();
+    larger.height *= subPixelScaleFactor();
+    return larger;
+}
 
 std::shared_ptr<State> CNNConvolution::newResultState(const StateOwner& owner, const std::shared_ptr<Image>&,
                                                       const StateBatch&, const std::shared_ptr<Image>&) {
@@ -121,19 +170,31 @@ void CNNConvolution::record(UnaryEncoding& encoding) {
         *descriptor_, static_cast<std::int64_t>((kernelWidth() - 1) * dilationRateX() + 1) / 2 - offset().x,
         static_cast<std::int64_t>((kernelHeight() - 1) * dilationRateY() + 1) / 2 - offset().y, edgeMode());
     const auto source = encoding.source.channels(0, static_cast<std::int64_t>(inputFeatureChannels()));
-    encoding.encoder->run([source, weights = parameters_->weights(), biases = parameters_->biases(),
-                           destination = encoding.destination, window, groups = groupsOf(*descriptor_),
+    const auto scale = static_cast<std::int64_t>(subPixelScaleFactor());
+    const auto& destination = encoding.destination;
+    TensorRef result = destination;
+    if (scale > 1) {
+        // Rounded to the destination's type once, with the rearrangement.
+        const auto type =
+            destination.shape.type == ops::Type::Float64 ? ops::Type::Float64 : ops::Type::Float32;
+        result = encoding.encoder->scratch(
+            type, destination.shape.n, (destination.shape.h + scale - 1) / scale,
+            (destination.shape.w + scale - 1) / scale, static_cast<std::int64_t>(outputFeatureChannels()));
+    }
+    encoding.encoder->run([source, weights = parameters_->weights(), biases = parameters_->biases(), result,
+                           window, groups = groupsOf(*descriptor_),
                            neuron = neuronOf(fusedNeuronDescriptor())] {
         ops::ConvolutionForward op;
         op.src = source.tensor();
         op.weights = weights.tensor();
         op.bias = biases.array();
-        op.dst = destination.tensor();
+        op.dst = result.tensor();
         op.window = window;
         op.groups = groups;
         op.neuron = neuron.neuron;
         return op;
     });
+    if (scale > 1) encodeDepthToSpace(*encoding.encoder, result, destination, scale);
 }
 
 // --- parameters ---
@@ -141,6 +202,10 @@ void CNNConvolution::record(UnaryEncoding& encoding) {
 void CNNConvolution::reloadWeightsAndBiasesFromDataSource() {
     const LoadedSource source(dataSource_.get(), className());
     parameters_->replace(ConvolutionParameters(device(), source, *descriptor_));
+}
+
+void CNNConvolution::reloadWeightsAndBiases(const std::shared_ptr<CNNConvolutionDataSource>&) {
+    reloadWeightsAndBiasesFromDataSource();
 }
 
 void CNNConvolution::reloadWeightsAndBiases(
@@ -151,24 +216,8 @@ void CNNConvolution::reloadWeightsAndBiases(
 
 std::shared_ptr<CNNConvolutionWeightsAndBiasesState> CNNConvolution::exportWeightsAndBiases(
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, bool resultStateCanBeTemporary) {
-    checkCommandBuffer(*this, commandBuffer);
-    const auto owner = resultStateCanBeTemporary ? StateOwner::of(commandBuffer) : StateOwner::of(device());
-    const auto state = std::make_shared<CNNConvolutionWeightsAndBiasesState>(
-        owner, descriptor_->weightCount(), outputFeatureChannels());
-    StateAccess::setMaker(*state, name());
-    Encoder encoder(*commandBuffer, *this);
-    const auto copy = [&](const ArrayRef& from, const ArrayRef& to) {
-        encoder.run([from, to] {
-            ops::ArrayCopy op;
-            op.src = from.array();
-            op.dst = to.array();
-            return op;
-        });
-    };
-    copy(parameters_->rawWeights(), ConvolutionAccess::weights(*state));
-    copy(parameters_->rawBiases(), ConvolutionAccess::biases(*state));
-    encoder.finish();
-    return state;
+    return ConvolutionAccess::exported(*this, *parameters_, *descriptor_, commandBuffer,
+                                       resultStateCanBeTemporary);
 }
 
 }  // namespace MPS
@@ -193,6 +242,30 @@ void ConvolutionAccess::reload(const MPS::Kernel& kernel, ConvolutionParameters&
     parameters.encodeReload(encoder, weights(*state), state->biasCount() > 0 ? biases(*state) : ArrayRef());
     encoder.finish();
     consumeStates({state}, kernel.name());
+}
+
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exported(
+    const MPS::Kernel& kernel, const ConvolutionParameters& parameters,
+    const MPS::CNNConvolutionDescriptor& descriptor, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+    bool temporary) {
+    checkCommandBuffer(kernel, commandBuffer);
+    const auto owner = temporary ? MPS::StateOwner::of(commandBuffer) : MPS::StateOwner::of(kernel.device());
+    const auto state = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(
+        owner, descriptor.weightCount(), descriptor.outputFeatureChannels());
+    StateAccess::setMaker(*state, kernel.name());
+    Encoder encoder(*commandBuffer, kernel);
+    const auto copy = [&](const ArrayRef& from, const ArrayRef& to) {
+        encoder.run([from, to] {
+            ops::ArrayCopy op;
+            op.src = from.array();
+            op.dst = to.array();
+            return op;
+        });
+    };
+    copy(parameters.rawWeights(), weights(*state));
+    copy(parameters.rawBiases(), biases(*state));
+    encoder.finish();
+    return state;
 }
 
 std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exportForUpdate(

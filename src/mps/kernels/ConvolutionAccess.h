@@ -27,6 +27,12 @@ struct ConvolutionAccess {
                        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                        const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& state);
 
+    /// A new state with a copy of the parameters.
+    static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exported(
+        const MPS::Kernel& kernel, const ConvolutionParameters& parameters,
+        const MPS::CNNConvolutionDescriptor& descriptor,
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, bool temporary);
+
     static const ConvolutionParameters& parameters(const MPS::CNNConvolution& convolution) {
         return *convolution.parameters_;
     }

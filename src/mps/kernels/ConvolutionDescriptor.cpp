@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <MPS/CNNConvolutionDescriptor.hpp>
+#include <MPS/CNNNeuron.hpp>
 #include <MTL/Error.hpp>
 
 namespace MPS {
@@ -26,6 +27,32 @@ std::shared_ptr<CNNConvolutionDescriptor> CNNConvolutionDescriptor::cnnConvoluti
     std::size_t outputFeatureChannels) {
     return std::shared_ptr<CNNConvolutionDescriptor>(new CNNConvolutionDescriptor(
         "CNNConvolutionDescriptor", kernelWidth, kernelHeight, inputFeatureChannels, outputFeatureChannels));
+}
+
+std::shared_ptr<CNNConvolutionDescriptor> CNNConvolutionDescriptor::cnnConvolutionDescriptor(
+    std::size_t kernelWidth, std::size_t kernelHeight, std::size_t inputFeatureChannels,
+    std::size_t outputFeatureChannels, std::shared_ptr<const CNNNeuron> neuronFilter) {
+    auto descriptor =
+        cnnConvolutionDescriptor(kernelWidth, kernelHeight, inputFeatureChannels, outputFeatureChannels);
+    descriptor->setNeuron(std::move(neuronFilter));
+    return descriptor;
+}
+
+void CNNConvolutionDescriptor::setNeuron(std::shared_ptr<const CNNNeuron> filter) {
+    neuron_ = filter ? filter->neuronDescriptor() : NNNeuronDescriptor();
+    filter_ = std::move(filter);
+}
+
+void CNNConvolutionDescriptor::setNeuronType(CNNNeuronType type, float parameterA, float parameterB) {
+    setFusedNeuronDescriptor(NNNeuronDescriptor::cnnNeuronDescriptor(type, parameterA, parameterB));
+}
+
+void CNNConvolutionDescriptor::setNeuronToPReLU(std::vector<float> parametersA) {
+    if (parametersA.size() != outputFeatureChannels_)
+        throw Error(className(), "parametersA",
+                    fmt::format("{} values, one an output channel", outputFeatureChannels_),
+                    fmt::format("{}", parametersA.size()));
+    setFusedNeuronDescriptor(NNNeuronDescriptor::cnnNeuronPReLUDescriptor(std::move(parametersA)));
 }
 
 std::shared_ptr<CNNConvolutionDescriptor> CNNConvolutionDescriptor::copy() const {

@@ -9,7 +9,7 @@
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
 #include "mps/kernels/ConvolutionRecord.h"
-#include "mps/kernels/Neurons.h"
+#include "mps/kernels/GradientStates.h"
 
 namespace MPS {
 
@@ -20,19 +20,6 @@ namespace {
 
 std::int64_t dilated(std::size_t taps, std::size_t rate) {
     return static_cast<std::int64_t>((taps - 1) * rate + 1);
-}
-
-/// What can be trained: no activation, no folded normalisation, one output a channel when depthwise.
-void checkTrainable(const CNNConvolutionDescriptor& descriptor, const std::string& who) {
-    if (const auto type = descriptor.fusedNeuronDescriptor().neuronType(); type != CNNNeuronType::None)
-        throw Error(who, "fusedNeuronDescriptor",
-                    "none: the gradient of a fused neuron is not defined, use a kernel of its own",
-                    nameOf(type));
-    if (descriptor.batchNormalization())
-        throw Error(who, "setBatchNormalizationParametersForInference",
-                    "no folded batch normalisation: it is for inference", "one");
-    if (descriptor.channelMultiplier() > 1)
-        throw Error(who, "channelMultiplier", "at most 1", fmt::format("{}", descriptor.channelMultiplier()));
 }
 
 CNNConvolutionGradientState* convolutionState(const std::shared_ptr<State>& state) {
@@ -128,7 +115,7 @@ void CNNConvolutionGradient::validate(const BinaryEncoding& encoding) const {
         const auto* record = dynamic_cast<const ConvolutionRecord*>(state->record().get());
         if (!record)
             throw Error(name(), "gradientState", "a state that the encode of a convolution has filled",
-                        "an empty one");
+                        state->record() ? "one of " + state->record()->kernel : "an empty one");
         if (geometryOf(*record->descriptor) != geometryOf(*descriptor_))
             throw Error(name(), "gradientState", "one of a convolution of " + geometryOf(*descriptor_),
                         fmt::format("one of {} of {}", record->kernel, geometryOf(*record->descriptor)));
@@ -162,22 +149,11 @@ void CNNConvolutionGradient::record(BinaryEncoding& encoding) {
     if (!weights && !encoding.destinations.empty()) return;
 
     // Images that name the same state one after another are one sum.
-    const auto& states = encoding.sourceStates;
-    const TensorRef primary = encoding.primary, secondary = encoding.secondary;
-    for (std::size_t first = 0; first < states.size();) {
-        std::size_t end = first + 1;
-        while (end < states.size() && states[end] == states[first]) ++end;
-        if (states.size() > 1) {
-            encoding.primary =
-                primary.images(static_cast<std::int64_t>(first), static_cast<std::int64_t>(end - first));
-            encoding.secondary =
-                secondary.images(static_cast<std::int64_t>(first), static_cast<std::int64_t>(end - first));
-        }
-        auto& state = *convolutionState(states[first]);
+    forEachStateRun(encoding, [&](State& given) {
+        auto& state = static_cast<CNNConvolutionGradientState&>(given);
         recordWeights(encoding, state);
         ConvolutionAccess::setHasGradients(state);
-        first = end;
-    }
+    });
 }
 
 void CNNConvolutionGradient::recordWeights(BinaryEncoding& encoding, CNNConvolutionGradientState& state) {

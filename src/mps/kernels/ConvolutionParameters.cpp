@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "mps/kernels/ConvolutionRecord.h"
 #include "mps/kernels/Neurons.h"
+#include "mps/kernels/TurnedWeights.h"
 
 namespace pewter::mps {
 
@@ -152,14 +154,35 @@ void checkDescriptor(const CNNConvolutionDescriptor& d, const std::string& who) 
         throw Error(who, "groups", "multiples of 4 channels in each group",
                     fmt::format("{} for {}", groups, channels));
     }
-    if (d.subPixelScaleFactor() != 1)
-        throw Error(who, "subPixelScaleFactor", "1: sub-pixel convolution is not available",
-                    fmt::format("{}", d.subPixelScaleFactor()));
+    if (const std::size_t block = d.subPixelScaleFactor() * d.subPixelScaleFactor(); block > 1) {
+        if (out % block != 0)
+            throw Error(who, "subPixelScaleFactor", "a factor whose square divides outputFeatureChannels",
+                        fmt::format("{} for {}", d.subPixelScaleFactor(), channels));
+        if (groups > 1 && out / block % 4 != 0)
+            throw Error(who, "subPixelScaleFactor",
+                        "a multiple of 4 channels after the rearrangement of a grouped convolution",
+                        fmt::format("{}", out / block));
+    }
     checkNeuron(d.fusedNeuronDescriptor(), out, who, "fusedNeuronDescriptor");
     if (const auto& bn = d.batchNormalization(); bn && bn->gamma.size() != out)
         throw Error(who, "setBatchNormalizationParametersForInference",
                     fmt::format("{} values, one an output channel", out),
                     fmt::format("{}", bn->gamma.size()));
+}
+
+void checkTrainable(const CNNConvolutionDescriptor& descriptor, const std::string& who) {
+    if (const auto type = descriptor.fusedNeuronDescriptor().neuronType(); type != MPS::CNNNeuronType::None)
+        throw Error(who, "fusedNeuronDescriptor",
+                    "none: the gradient of a fused neuron is not defined, use a kernel of its own",
+                    nameOf(type));
+    if (descriptor.batchNormalization())
+        throw Error(who, "setBatchNormalizationParametersForInference",
+                    "no folded batch normalisation: it is for inference", "one");
+    if (descriptor.channelMultiplier() > 1)
+        throw Error(who, "channelMultiplier", "at most 1", fmt::format("{}", descriptor.channelMultiplier()));
+    if (descriptor.subPixelScaleFactor() > 1)
+        throw Error(who, "subPixelScaleFactor", "1: the rearrangement has no gradient",
+                    fmt::format("{}", descriptor.subPixelScaleFactor()));
 }
 
 LoadedSource::LoadedSource(CNNConvolutionDataSource* source, const std::string& className)
@@ -188,7 +211,7 @@ std::shared_ptr<const CNNConvolutionDescriptor> LoadedSource::descriptor() const
 
 ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>& device,
                                              const LoadedSource& source,
-                                             const CNNConvolutionDescriptor& descriptor) {
+                                             const CNNConvolutionDescriptor& descriptor, bool transposed) {
     const auto now = source.descriptor();
     if (geometryOf(*now) != geometryOf(descriptor))
         throw Error(source.who(), "descriptor", "the geometry of the kernel, " + geometryOf(descriptor),
@@ -214,10 +237,28 @@ ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>&
     if (const float* given = source->biasTerms())
         std::memcpy(floatsOf(*biases_.buffer), given, outputs * sizeof(float));
     fold_ = descriptor.batchNormalization();
-    if (!fold_) return;
-    allocateFolded(device);
-    fold(*fold_, floatsOf(*weights_.buffer), floatsOf(*biases_.buffer), count,
-         floatsOf(*foldedWeights_.buffer), floatsOf(*foldedBiases_.buffer));
+    if (fold_) {
+        allocateFolded(device);
+        fold(*fold_, floatsOf(*weights_.buffer), floatsOf(*biases_.buffer), count,
+             floatsOf(*foldedWeights_.buffer), floatsOf(*foldedBiases_.buffer));
+    }
+    groups_ = groupsOf(descriptor);
+    if (transposed) turn(device);
+}
+
+void ConvolutionParameters::turn(const std::shared_ptr<MTL::Device>& device) {
+    turned_.shape = turnedShape(weights_.shape, groups_);
+    turned_.buffer = floats(device, static_cast<std::size_t>(turned_.shape.count()));
+    auto& backend = mtl::deviceOf(*device).backend();
+    const auto stream = backend.newStream();
+    forEachTurnedPart(weights().tensor(), turned_.tensor(), groups_,
+                      [&](const ops::Tensor& own, const ops::Tensor& turned) {
+                          ops::Copy copy;
+                          copy.src = own;
+                          copy.dst = turned;
+                          backend.run(copy, *stream);
+                      });
+    stream->synchronize();
 }
 
 ConvolutionParameters::ConvolutionParameters(const ConvolutionParameters& other,
@@ -232,6 +273,7 @@ ConvolutionParameters::ConvolutionParameters(const ConvolutionParameters& other,
     copied(biases_.buffer);
     copied(foldedWeights_.buffer);
     copied(foldedBiases_.buffer);
+    copied(turned_.buffer);
 }
 
 void ConvolutionParameters::allocateFolded(const std::shared_ptr<MTL::Device>& device) {
@@ -258,12 +300,13 @@ void ConvolutionParameters::encodeReload(Encoder& encoder, const ArrayRef& weigh
     };
     copy(weights, rawWeights());
     copy(biases, biases_);
-    if (!fold_) return;
-    encoder.runHost(
-        [bn = fold_, from = rawWeights(), bias = biases_, to = foldedWeights_, foldedBias = foldedBiases_] {
+    if (fold_)
+        encoder.runHost([bn = fold_, from = rawWeights(), bias = biases_, to = foldedWeights_,
+                         foldedBias = foldedBiases_] {
             fold(*bn, floatsOf(*from.buffer), floatsOf(*bias.buffer), static_cast<std::size_t>(from.size),
                  floatsOf(*to.buffer), floatsOf(*foldedBias.buffer));
         });
+    if (turned_) encodeTurn(encoder, this->weights(), turned_, groups_);
 }
 
 }  // namespace pewter::mps

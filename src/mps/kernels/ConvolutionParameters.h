@@ -33,9 +33,10 @@ private:
 /// Weights and biases of one kernel, or of a forward and a gradient kernel that share them; float32.
 class ConvolutionParameters {
 public:
-    /// Reads a source. Its geometry must be `descriptor`'s.
+    /// Reads a source. Its geometry must be `descriptor`'s. Those of a transposed convolution also hold the
+    /// turned weights.
     ConvolutionParameters(const std::shared_ptr<MTL::Device>& device, const LoadedSource& source,
-                          const MPS::CNNConvolutionDescriptor& descriptor);
+                          const MPS::CNNConvolutionDescriptor& descriptor, bool transposed = false);
     /// A copy for another kernel, as the host sees the values now.
     ConvolutionParameters(const ConvolutionParameters& other, const std::shared_ptr<MTL::Device>& device);
 
@@ -45,6 +46,8 @@ public:
     /// What to compute with: dense [O][kH][kW][Ni/G], and O biases; with the batch normalisation folded in.
     const TensorRef& weights() const { return fold_ ? foldedWeights_ : weights_; }
     const ArrayRef& biases() const { return fold_ ? foldedBiases_ : biases_; }
+    /// weights() as TurnedWeights.h has them; null unless transposed.
+    const TensorRef& turnedWeights() const { return turned_; }
     /// As the data source gave them.
     ArrayRef rawWeights() const;
     const ArrayRef& rawBiases() const { return biases_; }
@@ -58,13 +61,23 @@ private:
     ConvolutionParameters& operator=(const ConvolutionParameters&) = default;
     void allocateFolded(const std::shared_ptr<MTL::Device>& device);
 
-    TensorRef weights_, foldedWeights_;
+    void turn(const std::shared_ptr<MTL::Device>& device);
+
+    TensorRef weights_, foldedWeights_, turned_;
+    std::int64_t groups_ = 1;
     ArrayRef biases_, foldedBiases_;
     std::shared_ptr<const MPS::CNNConvolutionDescriptor::BatchNormalization> fold_;
 };
 
 /// Throws unless the descriptor can be computed.
 void checkDescriptor(const MPS::CNNConvolutionDescriptor& descriptor, const std::string& who);
+/// Throws unless the descriptor has gradients: no activation, no folded normalisation, no rearrangement, one
+/// output a channel when depthwise.
+void checkTrainable(const MPS::CNNConvolutionDescriptor& descriptor, const std::string& who);
+/// A data source over copies of a caller's arrays; biases may be null. Throws for null weights.
+std::shared_ptr<MPS::CNNConvolutionDataSource> arraySource(const MPS::CNNConvolutionDescriptor& descriptor,
+                                                           const float* weights, const float* biases,
+                                                           const std::string& who);
 /// "3 x 3 taps, stride 1 x 1, dilation 1 x 1, 3 to 8 channels in 1 group".
 std::string geometryOf(const MPS::CNNConvolutionDescriptor& descriptor);
 

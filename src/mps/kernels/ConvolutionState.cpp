@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <MPS/CNNConvolution.hpp>
+#include <MPS/CNNConvolutionTranspose.hpp>
 #include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 
+#include "mps/core/ForwardRecord.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
@@ -69,6 +71,31 @@ std::shared_ptr<MTL::Buffer> CNNConvolutionGradientState::gradientForWeights() {
 }
 std::shared_ptr<MTL::Buffer> CNNConvolutionGradientState::gradientForBiases() {
     return StateAccess::buffer(*this, 1);
+}
+
+ImageDescriptor CNNConvolutionGradientState::destinationImageDescriptor(
+    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates, Kernel& kernel,
+    const ImageDescriptor& suggested) {
+    auto* transpose = dynamic_cast<CNNConvolutionTranspose*>(&kernel);
+    if (!transpose)
+        return NNGradientState::destinationImageDescriptor(sourceImages, sourceStates, kernel, suggested);
+    if (!record()) return suggested;
+    transpose->configure(*record());
+    ImageDescriptor descriptor = suggested;
+    descriptor.width = record()->sourceWidth;
+    descriptor.height = record()->sourceHeight;
+    return descriptor;
+}
+
+CNNConvolutionGradientStateBatch convolutionGradientStates(const StateBatch& states) {
+    CNNConvolutionGradientStateBatch batch;
+    for (const auto& state : states) {
+        batch.push_back(std::dynamic_pointer_cast<CNNConvolutionGradientState>(state));
+        if (!batch.back())
+            throw Error("convolutionGradientStates", "states", "CNNConvolutionGradientState objects",
+                        state ? fmt::format("a {}", state->className()) : "null");
+    }
+    return batch;
 }
 
 // --- CNNConvolutionWeightsAndBiasesState ---

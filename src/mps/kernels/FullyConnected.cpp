@@ -20,7 +20,8 @@ void checkPlain(const CNNConvolutionDescriptor& d, const std::string& who) {
                                           {"strideInPixelsY", d.strideInPixelsY()},
                                           {"dilationRateX", d.dilationRateX()},
                                           {"dilationRateY", d.dilationRateY()},
-                                          {"groups", d.groups()}})
+                                          {"groups", d.groups()},
+                                          {"subPixelScaleFactor", d.subPixelScaleFactor()}})
         if (value != 1)
             throw Error(who, argument, "1 for a fully connected kernel", fmt::format("{}", value));
     if (d.channelMultiplier() > 0)
@@ -38,6 +39,12 @@ CNNFullyConnected::CNNFullyConnected(std::shared_ptr<MTL::Device> device,
     checkPlain(descriptor(), name());
     setPadding(NNDefaultPadding::padding(NNPaddingMethodSizeValidOnly));
 }
+
+CNNFullyConnected::CNNFullyConnected(std::shared_ptr<MTL::Device> device,
+                                     const CNNConvolutionDescriptor& descriptor, const float* kernelWeights,
+                                     const float* biasTerms, CNNConvolutionFlags)
+    : CNNFullyConnected(std::move(device),
+                        arraySource(descriptor, kernelWeights, biasTerms, "CNNFullyConnected")) {}
 
 std::shared_ptr<CNNConvolution> CNNFullyConnected::clone() const {
     return std::shared_ptr<CNNConvolution>(new CNNFullyConnected(*this));
