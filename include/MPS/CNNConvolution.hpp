@@ -157,7 +157,8 @@ public:
     bool serializeWeightsAndBiases() const { return serialize_; }
     void setSerializeWeightsAndBiases(bool serialize) { serialize_ = serialize; }
 
-    /// As on CNNConvolution, for this kernel's own copy.
+    /// As on CNNConvolution, for this kernel's own copy. Objective-C: -reloadWeightsAndBiasesFromDataSource,
+    /// -reloadWeightsAndBiasesWithCommandBuffer:state:
     void reloadWeightsAndBiasesFromDataSource();
     void reloadWeightsAndBiases(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                 const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& state);

@@ -31,7 +31,13 @@ public:
     const std::shared_ptr<ImageAllocator>& destinationImageAllocator() const { return allocator_; }
     void setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator);
 
-    /// Objective-C: -offsetAtIndex:, -setOffset:atIndex: and so on for each of the following pairs.
+    /// Of one source; throw MPS::Error for an index that is not below sourceCount(). Objective-C: -offsetAtIndex:,
+    /// -setOffset:atIndex:, -sourceFeatureChannelOffsetAtIndex:, -setSourceFeatureChannelOffset:atIndex:,
+    /// -sourceFeatureChannelMaxCountAtIndex:, -setSourceFeatureChannelMaxCount:atIndex:, -edgeModeAtIndex:,
+    /// -setEdgeMode:atIndex:, -kernelWidthAtIndex:, -setKernelWidth:atIndex:, -kernelHeightAtIndex:,
+    /// -setKernelHeight:atIndex:, -strideInPixelsXatIndex:, -setStrideInPixelsX:atIndex:, -strideInPixelsYatIndex:,
+    /// -setStrideInPixelsY:atIndex:, -dilationRateXatIndex:, -setDilationRateX:atIndex:, -dilationRateYatIndex:,
+    /// -setDilationRateY:atIndex:
     Offset offsetAtIndex(std::size_t index) const { return at(index).offset; }
     void setOffset(const Offset& offset, std::size_t index) { at(index).offset = offset; }
     std::size_t sourceFeatureChannelOffsetAtIndex(std::size_t index) const { return at(index).featureChannelOffset; }

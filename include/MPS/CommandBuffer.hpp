@@ -12,7 +12,7 @@ namespace MPS {
 class PEWTER_API Predicate {
 public:
     /// Throws MPS::Error for a null buffer, an offset that is no multiple of 4, or one beyond the buffer.
-    /// Objective-C: -initWithBuffer:offset:
+    /// Objective-C: -initWithBuffer:offset:, +predicateWithBuffer:offset:
     explicit Predicate(std::shared_ptr<MTL::Buffer> buffer, std::size_t offset = 0);
     /// Four bytes of its own, 0 at first.   Objective-C: -initWithDevice:
     explicit Predicate(const std::shared_ptr<MTL::Device>& device);

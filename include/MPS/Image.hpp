@@ -30,7 +30,7 @@ class Kernel;
 /// MPSImageBatch: one single-image Image a sample. The batches that the library makes lie back to back in one buffer.
 using ImageBatch = std::vector<std::shared_ptr<Image>>;
 
-/// MPSImageDescriptor: what an image should be like.
+/// MPSImageDescriptor: what an image should be like. A value: to copy it is -copyWithZone:
 struct PEWTER_API ImageDescriptor {
     std::size_t width = 1, height = 1, featureChannels = 1, numberOfImages = 1;
     /// None at image creation means Float16.
@@ -108,6 +108,7 @@ public:
 
     /// Bytes of storage, 0 for views; does not allocate.
     std::size_t resourceSize() const;
+    /// Objective-C: -setPurgeableState:
     PurgeableState setPurgeableState(PurgeableState state);
 
     /// Makes device results readable by the host once the command buffer completes. Nothing to do for temporaries.
@@ -120,23 +121,28 @@ public:
     ///   HWC: n*bytesPerImage + y*bytesPerRow + x*N*e + c*e
     ///   CHW: n*bytesPerImage + c*region.height*bytesPerRow + y*bytesPerRow + x*e
     /// The first image touched is imageIndex + region.origin.z. Lanes past featureChannels() up to the next multiple of
-    /// 4 read 0 and are ignored on write. Throws MPS::Error for temporaries and windows outside.
-    /// Objective-C: -readBytes:dataLayout:bytesPerRow:region:featureChannelInfo:imageIndex: and relatives
+    /// 4 read 0 and are ignored on write. Throws MPS::Error for temporaries, private storage and windows outside.
+    /// Objective-C: -readBytes:dataLayout:bytesPerRow:region:featureChannelInfo:imageIndex:,
+    /// -readBytes:dataLayout:bytesPerRow:bytesPerImage:region:featureChannelInfo:imageIndex:
     void readBytes(void* bytes, DataLayout layout, std::size_t bytesPerRow, const MTL::Region& region,
                    const ImageReadWriteParams& channels, std::size_t imageIndex);
     void readBytes(void* bytes, DataLayout layout, std::size_t bytesPerRow, std::size_t bytesPerImage,
                    const MTL::Region& region, const ImageReadWriteParams& channels, std::size_t imageIndex);
-    /// The whole image, all channels, tightly packed.
+    /// The whole image, all channels, tightly packed.   Objective-C: -readBytes:dataLayout:imageIndex:
     void readBytes(void* bytes, DataLayout layout, std::size_t imageIndex);
 
+    /// Objective-C: -writeBytes:dataLayout:bytesPerRow:region:featureChannelInfo:imageIndex:,
+    /// -writeBytes:dataLayout:bytesPerRow:bytesPerImage:region:featureChannelInfo:imageIndex:
     void writeBytes(const void* bytes, DataLayout layout, std::size_t bytesPerRow, const MTL::Region& region,
                     const ImageReadWriteParams& channels, std::size_t imageIndex);
     void writeBytes(const void* bytes, DataLayout layout, std::size_t bytesPerRow, std::size_t bytesPerImage,
                     const MTL::Region& region, const ImageReadWriteParams& channels, std::size_t imageIndex);
-    /// bytesPerColumn is the distance of neighbouring columns in place of N*e (HWC) or e (CHW).
+    /// bytesPerColumn is the distance of neighbouring columns in place of N*e (HWC) or e (CHW). Objective-C:
+    /// -writeBytes:dataLayout:bytesPerColumn:bytesPerRow:bytesPerImage:region:featureChannelInfo:imageIndex:
     void writeBytes(const void* bytes, DataLayout layout, std::size_t bytesPerColumn, std::size_t bytesPerRow,
                     std::size_t bytesPerImage, const MTL::Region& region, const ImageReadWriteParams& channels,
                     std::size_t imageIndex);
+    /// Objective-C: -writeBytes:dataLayout:imageIndex:
     void writeBytes(const void* bytes, DataLayout layout, std::size_t imageIndex);
 
     /// "Image 'x': 28 x 28 x 32, 1 image, float32".
@@ -170,7 +176,7 @@ public:
                                                           const ImageDescriptor& descriptor);
     /// The texture must be 2D or a 2D array, private, depth 1. Without a channel count the pixel format gives it and
     /// numberOfImages is arrayLength.
-    /// Objective-C: +temporaryImageWithCommandBuffer:textureDescriptor:featureChannels:
+    /// Objective-C: +temporaryImageWithCommandBuffer:textureDescriptor:featureChannels:, …textureDescriptor:
     static std::shared_ptr<TemporaryImage> temporaryImage(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                                           const MTL::TextureDescriptor& descriptor);
     static std::shared_ptr<TemporaryImage> temporaryImage(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,

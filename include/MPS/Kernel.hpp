@@ -38,7 +38,7 @@ public:
     std::string name() const;
 
     /// An independent kernel with the same properties, weights and label on `device`, or on the own device when null.
-    /// Throws MPS::Error for a class that cannot be copied.   Objective-C: -copyWithZone:device:
+    /// Throws MPS::Error for a class that cannot be copied.   Objective-C: -copyWithZone:device:, -copyWithZone:
     virtual std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const;
 
     /// Every property and all parameters, except the device. Padding policy, allocator and data source must have secure

@@ -79,6 +79,7 @@ private:
     std::shared_ptr<const pewter::mps::ForwardRecord> primary_, secondary_;
 };
 
+/// MPSNNBinaryGradientStateBatch.
 using NNBinaryGradientStateBatch = std::vector<std::shared_ptr<NNBinaryGradientState>>;
 
 /// MPSNNMultiaryGradientState: the record of a kernel with any number of sources.
@@ -101,6 +102,7 @@ private:
     std::vector<std::shared_ptr<const pewter::mps::ForwardRecord>> records_;
 };
 
+/// MPSNNMultiaryGradientStateBatch.
 using NNMultiaryGradientStateBatch = std::vector<std::shared_ptr<NNMultiaryGradientState>>;
 
 }  // namespace MPS

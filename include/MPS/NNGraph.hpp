@@ -70,7 +70,7 @@ struct PEWTER_API NNGraphReport {
 class PEWTER_API NNGraph : public Kernel {
 public:
     /// Throws MPS::Error for null arguments, a result that no filter makes, a data source that does not load.
-    /// Objective-C: -initWithDevice:resultImage:resultImageIsNeeded:
+    /// Objective-C: -initWithDevice:resultImage:resultImageIsNeeded:, -initWithDevice:resultImage:
     NNGraph(const std::shared_ptr<MTL::Device>& device, const std::shared_ptr<NNImageNode>& resultImage,
             bool resultImageIsNeeded = true);
     /// Image 0 is what encodes return, the others are appended to intermediateImages. Flags: one an image, or none for
@@ -79,7 +79,8 @@ public:
             const std::vector<bool>& resultsAreNeeded = {});
     ~NNGraph() override;
 
-    /// Objective-C: +graphWithDevice:resultImage:resultImageIsNeeded:, +graphWithDevice:resultImages:resultsAreNeeded:
+    /// Objective-C: +graphWithDevice:resultImage:resultImageIsNeeded:, +graphWithDevice:resultImages:resultsAreNeeded:,
+    /// +graphWithDevice:resultImage:
     static std::shared_ptr<NNGraph> graph(const std::shared_ptr<MTL::Device>& device,
                                           const std::shared_ptr<NNImageNode>& resultImage,
                                           bool resultImageIsNeeded = true);
@@ -131,6 +132,7 @@ public:
                            const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates,
                            std::vector<ImageBatch>* intermediateImages, std::vector<StateBatch>* destinationStates);
 
+    /// MPSNNGraphCompletionHandler.
     using CompletionHandler = std::function<void(const std::shared_ptr<Image>& result, const Error* error)>;
     /// Encodes and commits on a queue of the graph's own; returns at once with the result, whose contents are valid when
     /// the handler is called. Mistakes reach the handler, on this thread, and null is returned: also for a graph with

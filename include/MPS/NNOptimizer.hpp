@@ -34,14 +34,14 @@ struct PEWTER_API NNOptimizerDescriptor {
     float regularizationScale = 0;
     NNRegularizationType regularizationType = NNRegularizationType::None;
 
-    /// Objective-C:
+    /// Objective-C: -initWithLearningRate:gradientRescale:regularizationType:regularizationScale:,
     /// +optimizerDescriptorWithLearningRate:gradientRescale:regularizationType:regularizationScale:
     static NNOptimizerDescriptor optimizerDescriptor(float learningRate, float gradientRescale,
                                                      NNRegularizationType regularizationType,
                                                      float regularizationScale);
-    /// Objective-C:
-    /// +optimizerDescriptorWithLearningRate:gradientRescale:applyGradientClipping:gradientClipMax:
-    /// gradientClipMin:regularizationType:regularizationScale:
+    /// Objective-C: +optimizerDescriptorWithLearningRate:gradientRescale:applyGradientClipping:gradientClipMax:
+    /// gradientClipMin:regularizationType:regularizationScale:, -initWithLearningRate:gradientRescale:
+    /// applyGradientClipping:gradientClipMax:gradientClipMin:regularizationType:regularizationScale:
     static NNOptimizerDescriptor optimizerDescriptor(float learningRate, float gradientRescale,
                                                      bool applyGradientClipping, float gradientClipMax,
                                                      float gradientClipMin,
@@ -63,7 +63,7 @@ using OptimizerVectors = std::vector<std::shared_ptr<Vector>>;
 class PEWTER_API NNOptimizer : public Kernel {
 public:
     float learningRate() const { return common_.learningRate; }
-    /// For encodes from now on.
+    /// For encodes from now on.   Objective-C: -setLearningRate:
     void setLearningRate(float rate) { common_.learningRate = rate; }
     float gradientRescale() const { return common_.gradientRescale; }
     bool applyGradientClipping() const { return common_.applyGradientClipping; }
@@ -151,6 +151,7 @@ public:
                 const std::shared_ptr<Vector>& inputGradient, const std::shared_ptr<Vector>& inputValues,
                 const std::shared_ptr<Vector>& inputSumOfSquares,
                 const std::shared_ptr<Vector>& resultValues);
+    /// Objective-C: …inputGradientMatrix:inputValuesMatrix:inputSumOfSquaresMatrix:resultValuesMatrix:
     void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                 const std::shared_ptr<Matrix>& inputGradient, const std::shared_ptr<Matrix>& inputValues,
                 const std::shared_ptr<Matrix>& inputSumOfSquares,
@@ -161,10 +162,13 @@ public:
                 const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& convolutionSourceState,
                 const OptimizerVectors& inputSumOfSquaresVectors,
                 const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& resultState);
+    /// Objective-C: …batchNormalizationState:inputSumOfSquaresVectors:resultState:
     void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                 const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
                 const OptimizerVectors& inputSumOfSquaresVectors,
                 const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState);
+    /// Objective-C:
+    /// …batchNormalizationGradientState:batchNormalizationSourceState:inputSumOfSquaresVectors:resultState:
     void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                 const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationGradientState,
                 const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationSourceState,
@@ -208,6 +212,8 @@ public:
                 const std::shared_ptr<Vector>& inputGradient, const std::shared_ptr<Vector>& inputValues,
                 const std::shared_ptr<Vector>& inputMomentum, const std::shared_ptr<Vector>& inputVelocity,
                 const std::shared_ptr<Vector>& maximumVelocity, const std::shared_ptr<Vector>& resultValues);
+    /// Objective-C: …inputGradientMatrix:inputValuesMatrix:inputMomentumMatrix:inputVelocityMatrix:
+    /// [maximumVelocityMatrix:]resultValuesMatrix:
     void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                 const std::shared_ptr<Matrix>& inputGradient, const std::shared_ptr<Matrix>& inputValues,
                 const std::shared_ptr<Matrix>& inputMomentum, const std::shared_ptr<Matrix>& inputVelocity,
@@ -241,6 +247,8 @@ public:
                 const OptimizerVectors& inputMomentumVectors, const OptimizerVectors& inputVelocityVectors,
                 const OptimizerVectors& maximumVelocityVectors,
                 const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState);
+    /// Objective-C: …batchNormalizationGradientState:batchNormalizationSourceState:inputMomentumVectors:
+    /// inputVelocityVectors:[maximumVelocityVectors:]resultState:
     void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                 const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationGradientState,
                 const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationSourceState,

@@ -33,7 +33,7 @@ using StateBatch = std::vector<std::shared_ptr<State>>;
 /// MPSStateResourceList: what a state will hold. Textures come before buffers, each in list order.
 class PEWTER_API StateResourceList {
 public:
-    /// Objective-C: +resourceList
+    /// Objective-C: +resourceList, -init
     StateResourceList() = default;
     /// Objective-C: +resourceListWithBufferSizes:
     static StateResourceList bufferSizes(const std::vector<std::size_t>& sizes);
@@ -70,7 +70,8 @@ struct PEWTER_API StateOwner {
 /// Source: MPSState.h.
 class PEWTER_API State : public std::enable_shared_from_this<State> {
 public:
-    /// Objective-C: +temporaryStateWithCommandBuffer:bufferSize:, …textureDescriptor:, …resourceList:, and without any
+    /// Objective-C: +temporaryStateWithCommandBuffer:bufferSize:, …textureDescriptor:, …resourceList:,
+    /// +temporaryStateWithCommandBuffer:
     static std::shared_ptr<State> temporaryState(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                                  std::size_t bufferSize);
     static std::shared_ptr<State> temporaryState(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,

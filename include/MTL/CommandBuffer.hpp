@@ -77,15 +77,15 @@ public:
     virtual void waitUntilCompleted() = 0;
 
     /// Handlers run on the queue's worker, in the order they were added, exactly once, for success and failure alike.
-    /// Throws MTL::Error after commit.
+    /// Throws MTL::Error after commit.   Objective-C: -addScheduledHandler:, -addCompletedHandler:
     virtual void addScheduledHandler(CommandBufferHandler handler) = 0;
     virtual void addCompletedHandler(CommandBufferHandler handler) = 0;
 
-    /// Host seconds; 0 until known.
+    /// Host seconds; 0 until known.   Objective-C: -GPUStartTime, -GPUEndTime
     virtual double gpuStartTime() const = 0;
     virtual double gpuEndTime() const = 0;
 
-    /// A stack of names put before the labels of the commands encoded inside.
+    /// A stack of names put before the labels of the commands encoded inside. Objective-C: -pushDebugGroup:, -popDebugGroup
     virtual void pushDebugGroup(const std::string& name) = 0;
     virtual void popDebugGroup() = 0;
 
@@ -125,6 +125,7 @@ public:
     virtual void setLabel(const std::string& label) = 0;
 
     /// A new command buffer; blocks while the queue's capacity of uncompleted buffers is used up.
+    /// Objective-C: -commandBuffer, -commandBufferWithDescriptor:
     virtual std::shared_ptr<CommandBuffer> commandBuffer() = 0;
     virtual std::shared_ptr<CommandBuffer> commandBuffer(const CommandBufferDescriptor& descriptor) = 0;
     /// References are kept all the same: the promise is the caller's, the library does not need it.

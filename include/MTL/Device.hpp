@@ -37,6 +37,7 @@ public:
     virtual std::uint64_t systemAllocationCount() const = 0;
 
     /// A queue with its own worker; at most 64 uncompleted command buffers unless told otherwise.
+    /// Objective-C: -newCommandQueue, -newCommandQueueWithMaxCommandBufferCount:
     virtual std::shared_ptr<CommandQueue> newCommandQueue() = 0;
     virtual std::shared_ptr<CommandQueue> newCommandQueue(std::size_t maxCommandBufferCount) = 0;
 
@@ -56,6 +57,7 @@ public:
     /// Objective-C: -newHeapWithDescriptor:
     virtual std::shared_ptr<Heap> newHeap(const HeapDescriptor& descriptor) = 0;
     virtual std::shared_ptr<Fence> newFence() = 0;
+    /// What a heap spends. Objective-C: -heapBufferSizeAndAlignWithLength:options:, -heapTextureSizeAndAlignWithDescriptor:
     virtual SizeAndAlign heapBufferSizeAndAlign(std::size_t length, ResourceOptions options) const = 0;
     virtual SizeAndAlign heapTextureSizeAndAlign(const TextureDescriptor& descriptor) const = 0;
 };
