@@ -1,0 +1,82 @@
+#include "backends/cpu/vector/CrossChannelNormalization.h"
+
+#include "backends/cpu/vector/PowerRun.h"
+#include "backends/cpu/vector/Sliding.h"
+
+// Pixels are laid out with size - 1 zeros between them, so that one loop over a run of pixels makes the sums
+// of all their windows: neighbours' channels are never within reach. What falls on the zeros is computed and
+// not used.
+
+namespace pewter::cpu::PEWTER_ISA {
+namespace {
+
+/// Memory of a run in the wide layout: `before` zeros, then pixels of c channels every `stride` elements.
+struct Wide {
+    std::int64_t pixels, c, stride, before;
+
+    /// Elements of a whole row of windows, zeros between pixels included.
+    std::int64_t count() const { return pixels * stride; }
+
+    /// fn(i, at) is the element of position i in the dense layout and `at` in this one; the rest becomes 0.
+    template <class Fn>
+    PEWTER_INLINE void fill(float* to, std::int64_t size, Fn fn) const {
+        for (std::int64_t i = 0; i < before; ++i) to[i] = 0;
+        to += before;
+        for (std::int64_t p = 0; p < pixels; ++p, to += stride) {
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < c; ++k) to[k] = fn(p * c + k, p * stride + k);
+            for (std::int64_t k = c; k < stride; ++k) to[k] = 0;
+        }
+        for (std::int64_t i = before; i < size - 1; ++i) *to++ = 0;
+    }
+};
+
+/// base = L, power = L^-beta, both in the wide layout without the zeros before.
+PEWTER_INLINE void bases(const CrossChannelParameters& p, const float* x, const Wide& wide, float* squares,
+                         float* base, float* power) {
+    wide.fill(squares, p.size, [=](std::int64_t i, std::int64_t) { return x[i] * x[i]; });
+    slide(squares, p.size, 1, wide.count(), base);
+    const std::int64_t count = wide.count();
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) base[i] = p.delta + p.scale * base[i];
+    inversePower(p.power, base, power, count);
+}
+
+}  // namespace
+
+void crossChannelPixels(const CrossChannelParameters& p, const float* x, float* y, std::int64_t pixels,
+                        std::int64_t c, float* room) {
+    const Wide wide{pixels, c, c + p.size - 1, p.size / 2};
+    const std::int64_t most = wide.count() + p.size - 1;
+    float *const squares = room, *const base = room + most, *const power = base + most;
+    bases(p, x, wide, squares, base, power);
+    for (std::int64_t i = 0; i < pixels; ++i) {
+        const float *from = x + i * c, *by = power + i * wide.stride;
+        float* to = y + i * c;
+        PEWTER_VECTORIZE
+        for (std::int64_t k = 0; k < c; ++k) to[k] = from[k] * by[k];
+    }
+}
+
+void crossChannelGradientPixels(const CrossChannelParameters& p, const float* x, const float* g, float* diff,
+                                std::int64_t pixels, std::int64_t c, float* room) {
+    const Wide wide{pixels, c, c + p.size - 1, p.size / 2};
+    const std::int64_t most = wide.count() + p.size - 1;
+    float *const shares = room, *const base = room + most, *const power = base + most,
+                 *const sums = power + most;
+    bases(p, x, wide, shares, base, power);
+    // The windows that contain channel k are those of channels k - (size-1)/2 ... k + size/2.
+    const Wide adjoint{pixels, c, wide.stride, (p.size - 1) / 2};
+    adjoint.fill(shares, p.size,
+                 [=](std::int64_t i, std::int64_t at) { return g[i] * x[i] * power[at] / base[at]; });
+    slide(shares, p.size, 1, adjoint.count(), sums);
+    for (std::int64_t i = 0; i < pixels; ++i) {
+        const float *xs = x + i * c, *gs = g + i * c, *by = power + i * wide.stride,
+                    *sum = sums + i * wide.stride;
+        float* to = diff + i * c;
+        PEWTER_VECTORIZE
+        for (std::int64_t k = 0; k < c; ++k) to[k] = gs[k] * by[k] - p.factor * xs[k] * sum[k];
+    }
+}
+
+}  // namespace pewter::cpu::PEWTER_ISA

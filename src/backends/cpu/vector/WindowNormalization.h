@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/vector/Dispatch.h"
+#include "backends/cpu/vector/Power.h"
+
+namespace pewter::cpu {
+
+/// Parameters of a local normalisation; T = delta + scale * (sum of squares), scale = alpha / N.
+struct SpatialParameters {
+    Power power;
+    float scale, delta;
+};
+
+/// T = delta + alpha * variance; share = 1 / N.
+struct ContrastParameters {
+    Power power;
+    double share, alpha, delta, p0;
+    float pm, ps;
+};
+
+}  // namespace pewter::cpu
+
+// Runs of windows of which the sums are known: `sums` of squares, or `sums` and `squares` in double. x is
+// what the windows' centres read, g the incoming gradient.
+//
+// spatialRun:         y = x T^-beta.
+// spatialGradientRun: a = g T^-beta, s = g x T^(-beta-1).
+// contrastRun:        y = pm + ps (x - p0 M) T^-beta.
+// contrastGradientRun: a = g T^-beta, b = g (x - p0 M) T^(-beta-1), bm = b M; b and bm are left alone when b
+// is null.
+//
+// Runs of source pixels, from sums over the windows that contain them; a is that of the window around the
+// pixel.
+//
+// spatialSourceRun:  diff = a + factor x s.
+// contrastSourceRun: diff = ps (a - meanShare sumA - factor (x sumB - sumBM)); the last term is left out when
+// sumB is null.
+#define PEWTER_WINDOW_NORMALIZATION_FUNCTIONS                                                                \
+    void spatialRun(const SpatialParameters& p, const float* sums, const float* x, float* y,                 \
+                    std::int64_t count);                                                                     \
+    void spatialGradientRun(const SpatialParameters& p, const float* sums, const float* x, const float* g,   \
+                            float* a, float* s, std::int64_t count);                                         \
+    void spatialSourceRun(float factor, const float* x, const float* a, const float* s, float* diff,         \
+                          std::int64_t count);                                                               \
+    void contrastRun(const ContrastParameters& p, const double* sums, const double* squares, const float* x, \
+                     float* y, std::int64_t count);                                                          \
+    void contrastGradientRun(const ContrastParameters& p, const double* sums, const double* squares,         \
+                             const float* x, const float* g, float* a, float* b, float* bm,                  \
+                             std::int64_t count);                                                            \
+    void contrastSourceRun(float ps, float meanShare, float factor, const float* x, const float* a,          \
+                           const float* sumA, const float* sumB, const float* sumBM, float* diff,            \
+                           std::int64_t count);
+
+PEWTER_VECTOR_FUNCTIONS(PEWTER_WINDOW_NORMALIZATION_FUNCTIONS)

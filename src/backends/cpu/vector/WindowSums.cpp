@@ -1,0 +1,98 @@
+#include "backends/cpu/vector/WindowSums.h"
+
+#include "backends/cpu/vector/Lanes.h"
+#include "backends/cpu/vector/Sliding.h"
+
+namespace pewter::cpu::PEWTER_ISA {
+namespace {
+
+struct Plain {
+    template <class V>
+    PEWTER_INLINE V operator()(V x, float weight) const {
+        return x * weight;
+    }
+};
+
+struct Square {
+    template <class V>
+    PEWTER_INLINE V operator()(V x, float weight) const {
+        return x * x * weight;
+    }
+};
+
+/// Four vectors of columns at a time: their sums stay in registers while all rows pass.
+template <class Term>
+PEWTER_INLINE void sumRows(const float* const* rows, const float* weights, std::int64_t taps,
+                           std::int64_t count, float* sums, Term term) {
+    constexpr std::int64_t kStep = sizeof(Floats) / sizeof(float);
+    std::int64_t i = 0;
+    for (; i + 4 * kStep <= count; i += 4 * kStep) {
+        Floats a = {}, b = {}, c = {}, d = {};
+        for (std::int64_t r = 0; r < taps; ++r) {
+            const float* row = rows[r] + i;
+            const float weight = weights[r];
+            a += term(loadLanes<Floats>(row), weight);
+            b += term(loadLanes<Floats>(row + kStep), weight);
+            c += term(loadLanes<Floats>(row + 2 * kStep), weight);
+            d += term(loadLanes<Floats>(row + 3 * kStep), weight);
+        }
+        storeLanes(sums + i, a);
+        storeLanes(sums + i + kStep, b);
+        storeLanes(sums + i + 2 * kStep, c);
+        storeLanes(sums + i + 3 * kStep, d);
+    }
+    for (; i + kStep <= count; i += kStep) {
+        Floats a = {};
+        for (std::int64_t r = 0; r < taps; ++r) a += term(loadLanes<Floats>(rows[r] + i), weights[r]);
+        storeLanes(sums + i, a);
+    }
+    for (; i < count; ++i) {
+        float a = 0;
+        for (std::int64_t r = 0; r < taps; ++r) a += term(rows[r][i], weights[r]);
+        sums[i] = a;
+    }
+}
+
+template <class Number, class Few>
+PEWTER_INLINE void momentsAt(const float* const* rows, const float* weights, std::int64_t taps,
+                             std::int64_t i, double* sums, double* squares) {
+    Number sum = {}, square = {};
+    for (std::int64_t r = 0; r < taps; ++r) {
+        const Number x = widened(loadLanes<Few>(rows[r] + i)), weighted = x * static_cast<double>(weights[r]);
+        sum += weighted;
+        square += weighted * x;
+    }
+    storeLanes(sums + i, sum);
+    storeLanes(squares + i, square);
+}
+
+}  // namespace
+
+void weightedSums(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
+                  float* sums) {
+    sumRows(rows, weights, taps, count, sums, Plain());
+}
+
+void weightedSquares(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
+                     float* sums) {
+    sumRows(rows, weights, taps, count, sums, Square());
+}
+
+void weightedMoments(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
+                     double* sums, double* squares) {
+    constexpr std::int64_t kStep = sizeof(Doubles) / sizeof(double);
+    std::int64_t i = 0;
+    for (; i + kStep <= count; i += kStep)
+        momentsAt<Doubles, HalfFloats>(rows, weights, taps, i, sums, squares);
+    for (; i < count; ++i) momentsAt<double, float>(rows, weights, taps, i, sums, squares);
+}
+
+void slidingSums(float* values, std::int64_t taps, std::int64_t step, std::int64_t count, float* sums) {
+    slide(values, taps, step, count, sums);
+}
+
+void slidingDoubles(double* values, std::int64_t taps, std::int64_t step, std::int64_t count, double* sums) {
+    slide(values, taps, step, count, sums);
+}
+
+}  // namespace pewter::cpu::PEWTER_ISA

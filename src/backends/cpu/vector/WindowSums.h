@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/vector/Dispatch.h"
+
+// Sums over windows of pixels, one axis after the other. No sum is kept by adding what enters and subtracting
+// what leaves: an infinity or a large number would spoil all that follows.
+//
+// weightedSums:    sums[i] = sum over r < taps of weights[r] * rows[r][i].
+// weightedSquares: the same of the squares.
+// weightedMoments: both, in double.
+// slidingSums:     sums[i] = sum over t < taps of values[i + t * step], i < count. values holds count + (taps
+// - 1) * step
+//                  elements and is used up.
+// slidingDoubles:  the same in double.
+#define PEWTER_WINDOW_SUM_FUNCTIONS                                                                          \
+    void weightedSums(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count, \
+                      float* sums);                                                                          \
+    void weightedSquares(const float* const* rows, const float* weights, std::int64_t taps,                  \
+                         std::int64_t count, float* sums);                                                   \
+    void weightedMoments(const float* const* rows, const float* weights, std::int64_t taps,                  \
+                         std::int64_t count, double* sums, double* squares);                                 \
+    void slidingSums(float* values, std::int64_t taps, std::int64_t step, std::int64_t count, float* sums);  \
+    void slidingDoubles(double* values, std::int64_t taps, std::int64_t step, std::int64_t count,            \
+                        double* sums);
+
+PEWTER_VECTOR_FUNCTIONS(PEWTER_WINDOW_SUM_FUNCTIONS)
