@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include <MPS/SecureCoding.hpp>
 #include <MTL/Export.hpp>
 
 namespace MPS {
@@ -35,7 +36,7 @@ enum class CNNNeuronType : std::int32_t {
 /// Parameters that a factory leaves out get the defaults of the type: ReLU a=0; Linear a=1; HardSigmoid
 /// a=0.2, b=0.5; TanH and SoftPlus a=b=1; ELU a=1; ReLUN a=1, b=6; Power a=1, c=1; Exponential and Logarithm
 /// a=1, c=-1; else 0. Source: MPSCNNNeuronType.h.
-class PEWTER_API NNNeuronDescriptor {
+class PEWTER_API NNNeuronDescriptor : public SecureCoding {
 public:
     /// No activation.
     NNNeuronDescriptor() = default;
@@ -63,6 +64,9 @@ public:
     void setData(std::vector<float> data) {
         data_ = std::make_shared<const std::vector<float>>(std::move(data));
     }
+
+    const char* className() const override { return "NNNeuronDescriptor"; }
+    void encodeWithCoder(Coder& coder) const override;
 
     friend bool operator==(const NNNeuronDescriptor& x, const NNNeuronDescriptor& y) {
         return x.type_ == y.type_ && x.a_ == y.a_ && x.b_ == y.b_ && x.c_ == y.c_ &&
