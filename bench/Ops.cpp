@@ -312,11 +312,11 @@ const std::map<std::string, Run>& operations() {
         {"loss",
          [](State& s, Bench& b, const Problem& p) {
              const auto src = source(b, p);
-             ops::Loss op{.type = ops::LossType::SoftMaxCrossEntropy,
-                          .reduction = ops::ReductionType::Sum,
+             ops::Loss op{.function = {.type = ops::LossType::SoftMaxCrossEntropy},
+                          .reduction = {ops::ReductionType::Sum},
                           .src = src};
              op.labels = source(b, p), op.gradient = source(b, p), op.loss = b.tensor(p.source[0], 1, 1, 1);
-             op.numberOfClasses = p.source[3];
+             op.function.numberOfClasses = p.source[3];
              measure(s, b, op);
          }},
         {"sgd", optimizer(ops::OptimizerType::StochasticGradientDescent)},

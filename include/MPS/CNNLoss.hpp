@@ -7,8 +7,10 @@
 #include <MPS/CNNKernel.hpp>
 
 namespace pewter::mps {
+class Encoder;
 struct LossLabelsAccess;
-}
+struct LossOperands;
+}  // namespace pewter::mps
 
 namespace MPS {
 
@@ -148,26 +150,13 @@ struct PEWTER_API CNNLossDescriptor {
     friend bool operator==(const CNNLossDescriptor&, const CNNLossDescriptor&) = default;
 };
 
-/// MPSCNNLoss: the loss of predictions against labels, and its gradient, in one encode.
+/// What CNNLoss and CNNYOLOLoss share (a helper of this library, no class of MPS): encodes with labels.
 ///
-/// The destination image receives the gradient weight * w * dl/dy (the reduction does not divide it), of the
-/// source's size; the loss goes to the labels' lossImage. SoftMaxCrossEntropy takes logits. Labels and
-/// weights have the source's size. Encodes without labels refuse. Formulas: CNNLoss in the documentation of
-/// Apple's MPSCNNLoss.h; for hinge labels 0 and 1 stand for -1 and 1.
-class PEWTER_API CNNLoss final : public CNNKernel {
+/// The destination image receives the gradient, of the source's size; the loss goes to the labels' lossImage.
+/// Labels and weights have the source's size. Encodes without labels refuse.
+class PEWTER_API CNNLossKernel : public CNNKernel {
 public:
-    /// Throws MPS::Error for an unknown type, CosineDistance with a reduction other than Sum, and a smoothing
-    /// outside [0, 1].   Objective-C: -initWithDevice:lossDescriptor:
-    CNNLoss(std::shared_ptr<MTL::Device> device, const CNNLossDescriptor& lossDescriptor);
-
-    CNNLossType lossType() const { return descriptor_.lossType; }
-    CNNReductionType reductionType() const { return descriptor_.reductionType; }
-    bool reduceAcrossBatch() const { return descriptor_.reduceAcrossBatch; }
-    float weight() const { return descriptor_.weight; }
-    float labelSmoothing() const { return descriptor_.labelSmoothing; }
-    std::size_t numberOfClasses() const { return descriptor_.numberOfClasses; }
-    float epsilon() const { return descriptor_.epsilon; }
-    float delta() const { return descriptor_.delta; }
+    virtual CNNReductionType reductionType() const = 0;
 
     /// Objective-C: -encodeToCommandBuffer:sourceImage:labels:destinationImage:
     void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -185,16 +174,46 @@ public:
                            const ImageBatch& sourceImages, const CNNLossLabelsBatch& labels);
 
     bool isStateModified() const override { return true; }
+
+protected:
+    explicit CNNLossKernel(std::shared_ptr<MTL::Device> device);
+
+    void validate(const pewter::mps::UnaryEncoding& encoding) const override;
+    void record(pewter::mps::UnaryEncoding& encoding) final;
+    /// Appends the one operation.
+    virtual void recordLoss(pewter::mps::Encoder& encoder, const pewter::mps::LossOperands& operands) = 0;
+
+private:
+    void requireLabels(const CNNLossLabelsBatch& labels, std::size_t images) const;
+};
+
+/// MPSCNNLoss: the loss of predictions against labels, and its gradient, in one encode.
+///
+/// The gradient is weight * w * dl/dy; the reduction does not divide it. SoftMaxCrossEntropy takes logits.
+/// Formulas: docs/ops/loss.md, after the documentation of Apple's MPSCNNLoss.h; for hinge labels 0 and 1 stand
+/// for -1 and 1.
+class PEWTER_API CNNLoss final : public CNNLossKernel {
+public:
+    /// Throws MPS::Error for an unknown type, CosineDistance with a reduction other than Sum, and a smoothing
+    /// outside [0, 1].   Objective-C: -initWithDevice:lossDescriptor:
+    CNNLoss(std::shared_ptr<MTL::Device> device, const CNNLossDescriptor& lossDescriptor);
+
+    CNNLossType lossType() const { return descriptor_.lossType; }
+    CNNReductionType reductionType() const override { return descriptor_.reductionType; }
+    bool reduceAcrossBatch() const { return descriptor_.reduceAcrossBatch; }
+    float weight() const { return descriptor_.weight; }
+    float labelSmoothing() const { return descriptor_.labelSmoothing; }
+    std::size_t numberOfClasses() const { return descriptor_.numberOfClasses; }
+    float epsilon() const { return descriptor_.epsilon; }
+    float delta() const { return descriptor_.delta; }
+
     const char* className() const override { return "CNNLoss"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 
 protected:
-    void validate(const pewter::mps::UnaryEncoding& encoding) const override;
-    void record(pewter::mps::UnaryEncoding& encoding) override;
+    void recordLoss(pewter::mps::Encoder& encoder, const pewter::mps::LossOperands& operands) override;
 
 private:
-    void requireLabels(const CNNLossLabelsBatch& labels, std::size_t images) const;
-
     CNNLossDescriptor descriptor_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 // Everything of MPS that stands. Programs that care for compile time include what they use.
+#include <MPS/Archive.hpp>
 #include <MPS/CNNArithmetic.hpp>
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNBatchNormalizationNode.hpp>
@@ -10,10 +11,13 @@
 #include <MPS/CNNConvolutionDescriptor.hpp>
 #include <MPS/CNNConvolutionNode.hpp>
 #include <MPS/CNNConvolutionState.hpp>
+#include <MPS/CNNConvolutionTranspose.hpp>
 #include <MPS/CNNDropout.hpp>
 #include <MPS/CNNDropoutNode.hpp>
 #include <MPS/CNNFullyConnected.hpp>
 #include <MPS/CNNGradientKernel.hpp>
+#include <MPS/CNNGroupNormalization.hpp>
+#include <MPS/CNNInstanceNormalization.hpp>
 #include <MPS/CNNKernel.hpp>
 #include <MPS/CNNLoss.hpp>
 #include <MPS/CNNLossNode.hpp>
@@ -25,6 +29,8 @@
 #include <MPS/CNNPoolingNode.hpp>
 #include <MPS/CNNSoftMax.hpp>
 #include <MPS/CNNSoftMaxNode.hpp>
+#include <MPS/CNNUpsampling.hpp>
+#include <MPS/CNNYOLOLoss.hpp>
 #include <MPS/CommandBuffer.hpp>
 #include <MPS/Handle.hpp>
 #include <MPS/Image.hpp>
@@ -35,13 +41,17 @@
 #include <MPS/NNFilterNode.hpp>
 #include <MPS/NNGradientState.hpp>
 #include <MPS/NNGraph.hpp>
+#include <MPS/NNGridSample.hpp>
 #include <MPS/NNImageNode.hpp>
 #include <MPS/NNInitialGradient.hpp>
 #include <MPS/NNInitialGradientNode.hpp>
+#include <MPS/NNLoss.hpp>
 #include <MPS/NNNeuronDescriptor.hpp>
 #include <MPS/NNOptimizer.hpp>
 #include <MPS/NNPadding.hpp>
+#include <MPS/NNResize.hpp>
 #include <MPS/NNStateNode.hpp>
+#include <MPS/SecureCoding.hpp>
 #include <MPS/State.hpp>
 #include <MPS/Types.hpp>
 #include <MPS/Vector.hpp>

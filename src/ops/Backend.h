@@ -13,7 +13,6 @@
 #include "ops/Copy.h"
 #include "ops/CrossChannelNormalization.h"
 #include "ops/Dropout.h"
-#include "ops/ForwardLoss.h"
 #include "ops/GramMatrix.h"
 #include "ops/GridSample.h"
 #include "ops/GroupNormalization.h"
@@ -77,7 +76,6 @@
     X(PadForward)                           \
     X(PadGradient)                          \
     X(Compare)                              \
-    X(ForwardLoss)                          \
     X(LossGradient)                         \
     X(YoloLoss)
 

@@ -14,28 +14,28 @@ using enum ops::LossType;
 /// A drawn loss with its operands.
 struct Problem {
     Problem(Random& random, int index) : shape(drawShape(random)) {
-        op.type = static_cast<ops::LossType>(index % 10);
-        op.reduction = static_cast<ops::ReductionType>(index / 10 % 4);
-        if (op.type == CosineDistance) op.reduction = ops::ReductionType::Sum;
-        op.reduceAcrossBatch = random.coin();
-        op.weight = static_cast<float>(random.uniform(0.5, 2));
-        op.labelSmoothing = random.coin() ? 0 : static_cast<float>(random.uniform(0, 0.3));
-        op.numberOfClasses = random.coin() ? 1 : shape.c;
-        op.delta = static_cast<float>(random.uniform(0.3, 1.5));
+        op.function.type = static_cast<ops::LossType>(index % 10);
+        op.reduction.type = static_cast<ops::ReductionType>(index / 10 % 4);
+        if (op.function.type == CosineDistance) op.reduction.type = ops::ReductionType::Sum;
+        op.reduction.acrossBatch = random.coin();
+        op.function.weight = static_cast<float>(random.uniform(0.5, 2));
+        op.function.labelSmoothing = random.coin() ? 0 : static_cast<float>(random.uniform(0, 0.3));
+        op.function.numberOfClasses = random.coin() ? 1 : shape.c;
+        op.function.delta = static_cast<float>(random.uniform(0.3, 1.5));
         // The predictions each type is made for: probabilities, logarithms of them, or any numbers.
-        const bool probability = op.type == CategoricalCrossEntropy || op.type == Log;
-        const double low = probability ? 0.1 : op.type == KullbackLeiblerDivergence ? -4 : -3;
-        const double high = probability ? 0.9 : op.type == KullbackLeiblerDivergence ? 0 : 3;
+        const bool probability = op.function.type == CategoricalCrossEntropy || op.function.type == Log;
+        const double low = probability ? 0.1 : op.function.type == KullbackLeiblerDivergence ? -4 : -3;
+        const double high = probability ? 0.9 : op.function.type == KullbackLeiblerDivergence ? 0 : 3;
         src = drawTensor(random, shape, low, high);
         labels = drawTensor(random, shape, 0.0, 1.0);
-        if (op.type == Hinge) labels.fillIntegers(random, 0, 1);
-        if (op.type == KullbackLeiblerDivergence) labels.set(0, 0);
+        if (op.function.type == Hinge) labels.fillIntegers(random, 0, 1);
+        if (op.function.type == KullbackLeiblerDivergence) labels.set(0, 0);
         if (random.coin()) {
             weights = drawTensor(random, shape);
             weights.fillIntegers(random, 0, 1);
         }
         gradient = drawTensor(random, shape);
-        const bool reduces = op.reduction != ops::ReductionType::None;
+        const bool reduces = op.reduction.type != ops::ReductionType::None;
         const Shape s = reduces ? Shape{shape.n, 1, 1, 1} : shape;
         loss = OpTensor(ops::Type::Float32, s.n, s.h, s.w, s.c, drawLayout(random));
     }
@@ -46,9 +46,9 @@ struct Problem {
         return out;
     }
     std::string text() const {
-        return "loss " + std::to_string(static_cast<int>(op.type)) + " reduction " +
-               std::to_string(static_cast<int>(op.reduction)) + (op.reduceAcrossBatch ? " across " : " ") +
-               describe(src) + " labels " + describe(labels);
+        return "loss " + std::to_string(static_cast<int>(op.function.type)) + " reduction " +
+               std::to_string(static_cast<int>(op.reduction.type)) +
+               (op.reduction.acrossBatch ? " across " : " ") + describe(src) + " labels " + describe(labels);
     }
 
     Shape shape;
@@ -63,9 +63,9 @@ struct Sizes {
 };
 
 Sizes sizesOf(const ops::Loss& op, double y, double t, double logProbability) {
-    const double a = std::fabs(y), b = std::fabs(t), d = a + b, e = op.epsilon;
+    const double a = std::fabs(y), b = std::fabs(t), d = a + b, e = op.function.epsilon;
     // Unorm and half inputs are read exactly or within half an ulp: d carries it.
-    switch (op.type) {
+    switch (op.function.type) {
         case MeanAbsoluteError:
             return {d, 1};
         case MeanSquaredError:
@@ -81,7 +81,7 @@ Sizes sizesOf(const ops::Loss& op, double y, double t, double logProbability) {
         case Hinge:
             return {1 + (2 * b + 1) * a, 2 * b + 1};
         case Huber:
-            return {(op.delta + d) * d, op.delta + d};
+            return {(op.function.delta + d) * d, op.function.delta + d};
         case CosineDistance:
             return {a * b, b};
         case Log: {
@@ -115,30 +115,30 @@ TEST_F(CpuLoss, LossAndGradientAgreeWithReference) {
         for (std::int64_t k = 0; k < s.count(); ++k) {
             const double w = p.weights.count() ? p.weights.at(k) : 1;
             const Sizes at = sizesOf(p.op, p.src.at(k), p.labels.at(k), logarithms.at(k));
-            lossSizes.push_back(p.op.weight * w * at.loss);
-            gradientSizes.push_back(p.op.weight * w * at.gradient);
+            lossSizes.push_back(p.op.function.weight * w * at.loss);
+            gradientSizes.push_back(p.op.function.weight * w * at.gradient);
             sums[static_cast<std::size_t>(k / size)] += lossSizes.back();
             counts[static_cast<std::size_t>(k / size)] += w != 0;
         }
         gradients.check(gradient, gradient2, p.text(),
                         [&](std::size_t k) { return 3 * kEpsilon * gradientSizes[k]; });
-        if (p.op.reduction == ops::ReductionType::None) {
+        if (p.op.reduction.type == ops::ReductionType::None) {
             losses.check(loss, loss2, p.text(), [&](std::size_t k) { return 3 * kEpsilon * lossSizes[k]; });
         } else {
             double divisor = 1;
             const double lanes = std::sqrt(std::min(64.0, static_cast<double>(size) / 32 + 1));
-            if (p.op.reduction == ops::ReductionType::Mean)
-                divisor = static_cast<double>(p.op.type == SoftMaxCrossEntropy ? s.h * s.w : size);
-            if (p.op.reduceAcrossBatch) {
+            if (p.op.reduction.type == ops::ReductionType::Mean)
+                divisor = static_cast<double>(p.op.function.type == SoftMaxCrossEntropy ? s.h * s.w : size);
+            if (p.op.reduction.acrossBatch) {
                 for (std::size_t n = 1; n < sums.size(); ++n) {
                     sums[0] += sums[n], counts[0] += counts[n];
                     sums[n] = 0;
                 }
-                if (p.op.reduction == ops::ReductionType::Mean) divisor *= static_cast<double>(s.n);
+                if (p.op.reduction.type == ops::ReductionType::Mean) divisor *= static_cast<double>(s.n);
             }
             losses.check(loss, loss2, p.text(), [&](std::size_t n) {
                 const double by =
-                    p.op.reduction == ops::ReductionType::SumByNonZeroWeights ? counts[n] : divisor;
+                    p.op.reduction.type == ops::ReductionType::SumByNonZeroWeights ? counts[n] : divisor;
                 return by == 0 ? 0 : (3 + lanes) * kEpsilon * (sums[n] + 1) / by;
             });
         }
@@ -159,11 +159,11 @@ TEST_F(CpuLoss, SmallIntegersAreExact) {
         constexpr ops::LossType kExact[] = {MeanAbsoluteError, MeanSquaredError, Hinge, CosineDistance,
                                             Huber};
         Problem p(random, i);
-        p.op.type = kExact[i % 5];
-        p.op.reduction = i % 2 ? ops::ReductionType::Sum : ops::ReductionType::None;
-        if (p.op.type == CosineDistance) p.op.reduction = ops::ReductionType::Sum;
-        p.op.weight = 2, p.op.delta = 1, p.op.labelSmoothing = 0;
-        const Shape s = p.shape, l = p.op.reduction == ops::ReductionType::Sum ? Shape{s.n, 1, 1, 1} : s;
+        p.op.function.type = kExact[i % 5];
+        p.op.reduction.type = i % 2 ? ops::ReductionType::Sum : ops::ReductionType::None;
+        if (p.op.function.type == CosineDistance) p.op.reduction.type = ops::ReductionType::Sum;
+        p.op.function.weight = 2, p.op.function.delta = 1, p.op.function.labelSmoothing = 0;
+        const Shape s = p.shape, l = p.op.reduction.type == ops::ReductionType::Sum ? Shape{s.n, 1, 1, 1} : s;
         p.src = OpTensor(ops::Type::Float32, s.n, s.h, s.w, s.c, drawLayout(random));
         p.labels = p.src;
         p.src.fillIntegers(random, -4, 4);
@@ -183,7 +183,7 @@ TEST_F(CpuLoss, NoWeightLeftGivesZeroNotNaN) {
     y.fill(3);
     loss.fill(5);
     ops::Loss op;
-    op.reduction = ops::ReductionType::SumByNonZeroWeights;
+    op.reduction.type = ops::ReductionType::SumByNonZeroWeights;
     op.src = y, op.labels = t, op.weights = w, op.loss = loss;
     run(op);
     EXPECT_EQ(loss.values(), (std::vector<double>{0, 0}));

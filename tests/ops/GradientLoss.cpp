@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "support/GradientCheck.h"
 
@@ -43,6 +44,22 @@ const Case kCases[] = {
 
 class GradientLoss : public testing::TestWithParam<Case> {
 protected:
+    GradientLoss() {
+        const Case& p = GetParam();
+        Random random(51);
+        src.fillUniform(random, p.low, p.high);
+        labels.fillUniform(random, p.labelLow, p.labelHigh);
+        weights.fillUniform(random, 0.5, 2);
+        for (std::int64_t i = 0; i < src.count(); ++i)
+            while (distanceFromKink(i) < kKinkMargin) src.set(i, random.uniform(p.low, p.high));
+        function.type = p.type;
+        function.weight = 0.75f;
+        function.labelSmoothing = p.smoothing;
+        function.numberOfClasses = kChannels;
+        function.delta = p.delta;
+        function.epsilon = p.epsilon;
+    }
+
     /// Distance of an element from the kink of its loss.
     double distanceFromKink(std::int64_t i) const {
         const double y = src.at(i), t = labels.at(i);
@@ -58,21 +75,10 @@ protected:
         }
     }
 
-    static constexpr std::int64_t kChannels = 4;
-    OpTensor src{kType, 2, 2, 3, kChannels}, labels = src, weights = src, gradient = src;
-    OpTensor loss{kType, 2, 1, 1, 1};
-};
-
-TEST_P(GradientLoss, GradientIsTheDerivativeOfTheSumOverTheBatch) {
-    const Case& p = GetParam();
-    Random random(51);
-    src.fillUniform(random, p.low, p.high);
-    labels.fillUniform(random, p.labelLow, p.labelHigh);
-    weights.fillUniform(random, 0.5, 2);
-    for (std::int64_t i = 0; i < src.count(); ++i)
-        while (distanceFromKink(i) < kKinkMargin) src.set(i, random.uniform(p.low, p.high));
-    if (p.type == SoftMaxCrossEntropy) {
-        // p - t is the derivative when the labels of a pixel add up to 1 and share one weight.
+    /// p - t is the derivative of a softmax where the labels of a pixel add up to 1 and its channels share
+    /// one factor.
+    void meetTheConditionsOfSoftMax() {
+        if (GetParam().type != SoftMaxCrossEntropy) return;
         for (std::int64_t i = 0; i < src.count(); i += kChannels) {
             double sum = 0;
             for (std::int64_t c = 0; c < kChannels; ++c) sum += labels.at(i + c);
@@ -82,25 +88,58 @@ TEST_P(GradientLoss, GradientIsTheDerivativeOfTheSumOverTheBatch) {
             }
         }
     }
-    ops::Loss op;
-    op.type = p.type;
-    op.reduction = ops::ReductionType::Sum;
-    op.src = src;
-    op.labels = labels;
-    op.weights = weights;
-    op.loss = loss;
-    op.gradient = gradient;
-    op.weight = 0.75f;
-    op.labelSmoothing = p.smoothing;
-    op.numberOfClasses = kChannels;
-    op.delta = p.delta;
-    op.epsilon = p.epsilon;
+
+    static constexpr std::int64_t kChannels = 4;
+    ops::LossFunction function;
+    OpTensor src{kType, 2, 2, 3, kChannels}, labels = src, weights = src, gradient = src;
+};
+
+TEST_P(GradientLoss, GradientIsTheDerivativeOfTheSumOverTheBatch) {
+    meetTheConditionsOfSoftMax();
+    OpTensor loss{kType, 2, 1, 1, 1};
+    const ops::Loss op{function, {ops::ReductionType::Sum}, src, labels, weights, gradient, loss};
     runReference(op);
     const std::vector<double> stated = gradient.values();
     EXPECT_TRUE(isGradient(stated, src, [&] {
         runReference(op);
         return loss.at(0) + loss.at(1);
     }));
+}
+
+/// Through every reduction, towards predictions and labels, with weights and without.
+TEST_P(GradientLoss, ChainRuleThroughEveryReductionForPredictionsAndLabels) {
+    using enum ops::ReductionType;
+    const bool softMax = GetParam().type == SoftMaxCrossEntropy;
+    for (const auto reduction : {None, Sum, Mean, SumByNonZeroWeights}) {
+        if (GetParam().type == CosineDistance && reduction != Sum) continue;
+        for (const bool across : {false, true})
+            for (const bool weighted : {false, true})
+                for (const bool labelGradients : {false, true}) {
+                    if (!labelGradients) meetTheConditionsOfSoftMax();
+                    if (weighted)  // a pixel that does not count
+                        for (std::int64_t c = 0; c < kChannels; ++c) weights.set(2 * kChannels + c, 0);
+                    const bool reduces = reduction != None;
+                    OpTensor loss =
+                        reduces ? OpTensor(kType, 2, 1, 1, 1) : OpTensor(kType, 2, 2, 3, kChannels);
+                    OpTensor incoming = loss;
+                    Random random(52);
+                    incoming.fillUniform(random, -2, 2);
+                    if (softMax && !reduces && !labelGradients)
+                        for (std::int64_t i = 0; i < incoming.count(); ++i)
+                            incoming.set(i, incoming.at(i / kChannels * kChannels));
+                    const ops::Tensor w = weighted ? weights.view() : ops::Tensor();
+                    const ops::Loss forward{function, {reduction, across}, src, labels, w, {}, loss};
+                    runReference(ops::LossGradient{
+                        function, {reduction, across}, labelGradients, src, labels, w, incoming, gradient});
+                    EXPECT_TRUE(isGradient(gradient.values(), labelGradients ? labels : src,
+                                           [&] {
+                                               runReference(forward);
+                                               return dot(incoming, loss);
+                                           }))
+                        << "reduction " << static_cast<int>(reduction) << (across ? " across" : "")
+                        << (weighted ? " weighted" : "") << (labelGradients ? " labels" : " predictions");
+                }
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, GradientLoss, testing::ValuesIn(kCases),

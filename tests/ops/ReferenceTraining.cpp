@@ -27,7 +27,7 @@ struct Result {
 Result loss(ops::Loss op, const Numbers& y, const Numbers& t, const Numbers& w = {}) {
     const auto images = static_cast<std::int64_t>(y.size()) / 3;
     const OpTensor src(kType, images, 1, 1, 3, y), labels(kType, images, 1, 1, 3, t);
-    OpTensor weights, gradient = src, out(kType, images, 1, 1, op.reduction == None ? 3 : 1);
+    OpTensor weights, gradient = src, out(kType, images, 1, 1, op.reduction.type == None ? 3 : 1);
     if (!w.empty()) weights = OpTensor(kType, images, 1, 1, 3, w);
     op.src = src;
     op.labels = labels;
@@ -40,36 +40,37 @@ Result loss(ops::Loss op, const Numbers& y, const Numbers& t, const Numbers& w =
 
 TEST(ReferenceLoss, ElementValuesAndGradients) {
     const Numbers y = {2, -1, 0.5}, t = {1, 1, 0.5};
-    Result r = loss({.type = MeanAbsoluteError}, y, t);
+    Result r = loss({.function = {.type = MeanAbsoluteError}}, y, t);
     EXPECT_EQ(r.loss, (Numbers{1, 2, 0}));
     EXPECT_EQ(r.gradient, (Numbers{1, -1, 0}));
-    r = loss({.type = MeanSquaredError}, y, t);
+    r = loss({.function = {.type = MeanSquaredError}}, y, t);
     EXPECT_EQ(r.loss, (Numbers{1, 4, 0}));
     EXPECT_EQ(r.gradient, (Numbers{2, -4, 0}));
-    r = loss({.type = Huber, .delta = 1.5f}, y, t);
+    r = loss({.function = {.type = Huber, .delta = 1.5f}}, y, t);
     EXPECT_EQ(r.loss, (Numbers{0.5, 1.875, 0}));
     EXPECT_EQ(r.gradient, (Numbers{1, -1.5, 0}));
-    r = loss({.type = Hinge}, {0.5, 2, 0.5}, {1, 1, 0});
+    r = loss({.function = {.type = Hinge}}, {0.5, 2, 0.5}, {1, 1, 0});
     EXPECT_EQ(r.loss, (Numbers{0.5, 0, 1.5}));
     EXPECT_EQ(r.gradient, (Numbers{-1, 0, 1}));
-    r = loss({.type = CategoricalCrossEntropy}, {0.5, 1, 0.25}, {1, 0, 0.5});
+    r = loss({.function = {.type = CategoricalCrossEntropy}}, {0.5, 1, 0.25}, {1, 0, 0.5});
     EXPECT_EQ(r.loss, (Numbers{std::log(2.0), 0, std::log(2.0)}));
     EXPECT_EQ(r.gradient, (Numbers{-2, 0, -2}));
-    r = loss({.type = KullbackLeiblerDivergence}, {-1, -2, -3}, {1, 0, 0.5});
+    r = loss({.function = {.type = KullbackLeiblerDivergence}}, {-1, -2, -3}, {1, 0, 0.5});
     EXPECT_EQ(r.loss, (Numbers{1, 0, 0.5 * (std::log(0.5) + 3)}));
     EXPECT_EQ(r.gradient, (Numbers{-1, 0, -0.5}));
 }
 
 TEST(ReferenceLoss, SoftMaxCrossEntropyTakesScores) {
     const double l3 = std::log(3.0);
-    const Result r = loss({.type = SoftMaxCrossEntropy, .reduction = Sum}, {0, 0, 0}, {0, 1, 0});
+    const Result r = loss({.function = {.type = SoftMaxCrossEntropy}, .reduction = {Sum}}, {0, 0, 0}, {0, 1, 0});
     EXPECT_TRUE(allNear(r.loss, {l3}, 1e-15));
     EXPECT_TRUE(allNear(r.gradient, {1.0 / 3, -2.0 / 3, 1.0 / 3}, 1e-15));
 }
 
 TEST(ReferenceLoss, SmoothingDividesByTheNumberOfClassesThatIsGivenNotByTheChannels) {
     const ops::Loss op{
-        .type = SoftMaxCrossEntropy, .reduction = Sum, .labelSmoothing = 0.5f, .numberOfClasses = 1};
+        .function = {.type = SoftMaxCrossEntropy, .labelSmoothing = 0.5f, .numberOfClasses = 1},
+        .reduction = {Sum}};
     EXPECT_TRUE(
         allNear(loss(op, {0, 0, 0}, {0, 1, 0}).gradient, {1.0 / 3 - 0.5, 1.0 / 3 - 1, 1.0 / 3 - 0.5}, 1e-15));
 }
@@ -78,7 +79,7 @@ TEST(ReferenceLoss, ReductionsDivideTheLossButNeverTheGradient) {
     const Numbers y = {1, 2, 3, 4, 5, 6}, t(6, 0.0), w = {1, 1, 0, 1, 0, 0}, g = {1, 1, 0, 1, 0, 0};
     auto reduced = [&](ops::ReductionType reduction, bool acrossBatch) {
         const Result r = loss(
-            {.type = MeanAbsoluteError, .reduction = reduction, .reduceAcrossBatch = acrossBatch}, y, t, w);
+            {.function = {.type = MeanAbsoluteError}, .reduction = {reduction, acrossBatch}}, y, t, w);
         EXPECT_EQ(r.gradient, g);
         return r.loss;
     };
@@ -94,26 +95,26 @@ TEST(ReferenceLoss, ReductionsDivideTheLossButNeverTheGradient) {
 TEST(ReferenceLoss, MeanOfSoftMaxCrossEntropyDividesByPixelsAlone) {
     const Numbers y(6, 0.0), t = {1, 0, 0, 0, 0, 1};
     const double l3 = std::log(3.0);
-    ops::Loss op{.type = SoftMaxCrossEntropy, .reduction = Mean};
+    ops::Loss op{.function = {.type = SoftMaxCrossEntropy}, .reduction = {Mean}};
     EXPECT_TRUE(allNear(loss(op, y, t).loss, {l3, l3}, 1e-15));
-    op.reduceAcrossBatch = true;
+    op.reduction.acrossBatch = true;
     EXPECT_TRUE(allNear(loss(op, y, t).loss, {l3, 0}, 1e-15));
 }
 
 TEST(ReferenceLoss, NoNonZeroWeightGivesZeroAndNoWeightsCountAll) {
-    ops::Loss op{.type = MeanAbsoluteError, .reduction = SumByNonZeroWeights};
+    ops::Loss op{.function = {.type = MeanAbsoluteError}, .reduction = {SumByNonZeroWeights}};
     EXPECT_EQ(loss(op, {1, 2, 3}, {0, 0, 0}, {0, 0, 0}).loss, (Numbers{0}));
     EXPECT_EQ(loss(op, {1, 2, 3}, {0, 0, 0}).loss, (Numbers{2}));
 }
 
 TEST(ReferenceLoss, TheScalarWeightMultipliesLossAndGradient) {
-    const Result r = loss({.type = MeanSquaredError, .weight = 0.5f}, {1, 2, 3}, {0, 0, 0}, {1, 2, 4});
+    const Result r = loss({.function = {.type = MeanSquaredError, .weight = 0.5f}}, {1, 2, 3}, {0, 0, 0}, {1, 2, 4});
     EXPECT_EQ(r.loss, (Numbers{0.5, 4, 18}));
     EXPECT_EQ(r.gradient, (Numbers{1, 4, 12}));
 }
 
 TEST(ReferenceLoss, CosineDistanceIsOneMinusTheDotProduct) {
-    const Result r = loss({.type = CosineDistance, .reduction = Sum, .weight = 2}, {1, 2, 3}, {0.5, 0.25, 0});
+    const Result r = loss({.function = {.type = CosineDistance, .weight = 2}, .reduction = {Sum}}, {1, 2, 3}, {0.5, 0.25, 0});
     EXPECT_EQ(r.loss, (Numbers{0}));
     EXPECT_EQ(r.gradient, (Numbers{-1, -0.5, 0}));
 }
@@ -121,7 +122,7 @@ TEST(ReferenceLoss, CosineDistanceIsOneMinusTheDotProduct) {
 TEST(ReferenceLoss, LossOrGradientMayBeAbsent) {
     OpTensor src(kType, 1, 1, 1, 2, {3, 4}), labels(kType, 1, 1, 1, 2), gradient = labels,
                                                                         out(kType, 1, 1, 1, 1);
-    ops::Loss op{.type = MeanSquaredError, .reduction = Sum, .src = src, .labels = labels};
+    ops::Loss op{.function = {.type = MeanSquaredError}, .reduction = {Sum}, .src = src, .labels = labels};
     op.gradient = gradient;
     runReference(op);
     EXPECT_EQ(gradient.values(), (Numbers{6, 8}));

@@ -149,6 +149,8 @@ void CNNLossLabels::check(const MTL::Size& lossImageSize) const {
         if (image->device() != device())
             throw Error(kLabels, argument, "an image of device " + device()->name(),
                         "one of device " + image->device()->name());
+        if (image->isTemporary())
+            throw Error(kLabels, argument, "an image that outlives the command buffer", image->description());
         if (image->numberOfImages() != 1)
             throw Error(kLabels, argument, "an image that holds one picture",
                         fmt::format("one that holds {}", image->numberOfImages()));

@@ -6,32 +6,32 @@
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
-/// Loss and gradient of every element from prediction y and label t: loss[i] = weight w[i] value(y, t),
-/// likewise the gradient with derivative(y, t).
-template <class Value, class Derivative>
-PEWTER_INLINE void elements(const ops::Loss& op, const LossRun& run, Value value, Derivative derivative) {
+/// dst[i] = weight w[i] fn(y[i], t[i]); w may be null.
+template <class Fn>
+PEWTER_INLINE void weighted(const LossRun& run, float* const dst, Fn fn) {
+    if (dst == nullptr) return;
     const std::int64_t count = run.pixels * run.c;
     const float* const y = run.src;
     const float* const t = run.labels;
     const float* const w = run.weights;
-    float* const loss = run.loss;
-    float* const gradient = run.gradient;
-    const float weight = op.weight;
-    // The loss first: the gradient may be written over the predictions.
-    if (loss != nullptr && w != nullptr) {
+    const float weight = run.weight;
+    if (w != nullptr) {
         PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) loss[i] = weight * w[i] * value(y[i], t[i]);
-    } else if (loss != nullptr) {
+        for (std::int64_t i = 0; i < count; ++i) dst[i] = weight * w[i] * fn(y[i], t[i]);
+    } else {
         PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) loss[i] = weight * value(y[i], t[i]);
+        for (std::int64_t i = 0; i < count; ++i) dst[i] = weight * fn(y[i], t[i]);
     }
-    if (gradient != nullptr && w != nullptr) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) gradient[i] = weight * w[i] * derivative(y[i], t[i]);
-    } else if (gradient != nullptr) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) gradient[i] = weight * derivative(y[i], t[i]);
-    }
+}
+
+/// Loss and gradients of every element from prediction y and label t. The loss first: a gradient may be
+/// written over the predictions.
+template <class Value, class Derivative, class LabelDerivative>
+PEWTER_INLINE void elements(const LossRun& run, Value value, Derivative derivative,
+                            LabelDerivative labelDerivative) {
+    weighted(run, run.loss, value);
+    weighted(run, run.labelGradient, labelDerivative);
+    weighted(run, run.gradient, derivative);
 }
 
 PEWTER_INLINE float sign(float x) { return (x > 0.0f ? 1.0f : 0.0f) - (x < 0.0f ? 1.0f : 0.0f); }
@@ -41,56 +41,61 @@ PEWTER_INLINE float hingeMargin(float y, float t) { return 1.0f - (2.0f * t - 1.
 
 }  // namespace
 
-void lossRun(const ops::Loss& op, const LossRun& run, float* room) {
-    const float delta = op.delta, epsilon = op.epsilon;
-    const bool smooth = op.labelSmoothing > 0.0f;
-    const float keep = smooth ? 1.0f - op.labelSmoothing : 1.0f;
-    switch (op.type) {
+void lossRun(const ops::LossFunction& function, const LossRun& run, float* room) {
+    const float delta = function.delta, epsilon = function.epsilon;
+    const bool smooth = function.labelSmoothing > 0.0f;
+    const float keep = smooth ? 1.0f - function.labelSmoothing : 1.0f;
+    switch (function.type) {
         case ops::LossType::MeanAbsoluteError:
             return elements(
-                op, run, [](float y, float t) { return magnitude(y - t); },
-                [](float y, float t) { return sign(y - t); });
+                run, [](float y, float t) { return magnitude(y - t); },
+                [](float y, float t) { return sign(y - t); }, [](float y, float t) { return sign(t - y); });
         case ops::LossType::MeanSquaredError:
             return elements(
-                op, run, [](float y, float t) { return (y - t) * (y - t); },
-                [](float y, float t) { return 2.0f * (y - t); });
+                run, [](float y, float t) { return (y - t) * (y - t); },
+                [](float y, float t) { return 2.0f * (y - t); },
+                [](float y, float t) { return 2.0f * (t - y); });
         case ops::LossType::SoftMaxCrossEntropy: {
             // Smoothed labels share labelSmoothing among the classes.
-            const float share = smooth ? op.labelSmoothing / static_cast<float>(op.numberOfClasses) : 0.0f;
+            const float share =
+                smooth ? function.labelSmoothing / static_cast<float>(function.numberOfClasses) : 0.0f;
             LossRun logarithms = run;
             softMaxPixels(run.src, room, run.pixels, run.c, true);
             logarithms.src = room;
             return elements(
-                op, logarithms, [=](float l, float t) { return -(t * keep + share) * l; },
-                [=](float l, float t) { return exponential(l) - (t * keep + share); });
+                logarithms, [=](float l, float t) { return -(t * keep + share) * l; },
+                [=](float l, float t) { return exponential(l) - (t * keep + share); },
+                [=](float l, float) { return -keep * l; });
         }
         case ops::LossType::SigmoidCrossEntropy: {
-            const float share = smooth ? op.labelSmoothing / 2.0f : 0.0f;
+            const float share = smooth ? function.labelSmoothing / 2.0f : 0.0f;
             return elements(
-                op, run,
+                run,
                 [=](float y, float t) {
                     // max(y, 0) - y s, without cancellation for y > 0.
                     const float s = t * keep + share;
                     const float linear = y > 0.0f ? y * (1.0f - s) : -(y * s);
                     return linear + logarithmOnePlus(exponential(-magnitude(y)));
                 },
-                [=](float y, float t) { return sigmoid(y) - (t * keep + share); });
+                [=](float y, float t) { return sigmoid(y) - (t * keep + share); },
+                [=](float y, float) { return -keep * y; });
         }
         case ops::LossType::CategoricalCrossEntropy:
             return elements(
-                op, run, [](float y, float t) { return -t * logarithm(y); },
-                [](float y, float t) { return -t / y; });
+                run, [](float y, float t) { return -t * logarithm(y); },
+                [](float y, float t) { return -t / y; }, [](float y, float) { return -logarithm(y); });
         case ops::LossType::Hinge:
             return elements(
-                op, run,
+                run,
                 [](float y, float t) {
                     const float margin = hingeMargin(y, t);
                     return margin < 0.0f ? 0.0f : margin;
                 },
-                [](float y, float t) { return hingeMargin(y, t) > 0.0f ? 1.0f - 2.0f * t : 0.0f; });
+                [](float y, float t) { return hingeMargin(y, t) > 0.0f ? 1.0f - 2.0f * t : 0.0f; },
+                [](float y, float t) { return hingeMargin(y, t) > 0.0f ? -2.0f * y : 0.0f; });
         case ops::LossType::Huber:
             return elements(
-                op, run,
+                run,
                 [=](float y, float t) {
                     const float d = y - t, size = magnitude(d);
                     const float square = 0.5f * d * d, line = delta * (size - 0.5f * delta);
@@ -99,29 +104,35 @@ void lossRun(const ops::Loss& op, const LossRun& run, float* room) {
                 [=](float y, float t) {
                     const float d = y - t, line = delta * sign(d);
                     return magnitude(d) <= delta ? d : line;
+                },
+                [=](float y, float t) {
+                    const float d = t - y, line = delta * sign(d);
+                    return magnitude(d) <= delta ? d : line;
                 });
         case ops::LossType::CosineDistance:
             // The 1 of 1 - sum y t is added once an image.
             return elements(
-                op, run, [](float y, float t) { return -(y * t); }, [](float, float t) { return -t; });
+                run, [](float y, float t) { return -(y * t); }, [](float, float t) { return -t; },
+                [](float y, float) { return -y; });
         case ops::LossType::Log:
             return elements(
-                op, run,
+                run,
                 [=](float y, float t) {
                     return -t * logarithm(y + epsilon) - (1.0f - t) * logarithm((1.0f - y) + epsilon);
                 },
                 [=](float y, float t) {
                     return (y - t - 2.0f * epsilon * t + epsilon) /
                            (y * (1.0f - y) + epsilon * (1.0f + epsilon));
-                });
+                },
+                [=](float y, float) { return logarithm((1.0f - y) + epsilon) - logarithm(y + epsilon); });
         case ops::LossType::KullbackLeiblerDivergence:
             return elements(
-                op, run,
+                run,
                 [](float y, float t) {
                     const float value = t * (logarithm(t) - y);
                     return t == 0.0f ? 0.0f : value;
                 },
-                [](float, float t) { return -t; });
+                [](float, float t) { return -t; }, [](float y, float t) { return logarithm(t) - y + 1.0f; });
     }
 }
 
