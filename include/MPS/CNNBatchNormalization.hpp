@@ -164,7 +164,7 @@ public:
     /// Objective-C: -reloadGammaAndBetaFromDataSource, -reloadMeanAndVarianceFromDataSource
     void reloadGammaAndBetaFromDataSource();
     void reloadMeanAndVarianceFromDataSource();
-    /// Deprecated: everything from another source of as many channels.   Objective-C: -reloadDataSource:
+    /// Deprecated: everything, epsilon too, from another source of as many channels.   Objective-C: -reloadDataSource:
     void reloadDataSource(const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource);
     /// In command order; a temporary state loses one read.
     /// Objective-C: -reloadGammaAndBetaWithCommandBuffer:gammaAndBetaState:

@@ -36,6 +36,23 @@ OptimizerDriver::OptimizerDriver(const std::shared_ptr<MTL::Device>& device, con
     for (std::size_t i = 0; i < moments; ++i) moments_.push_back(zeros(device, first, second));
 }
 
+void OptimizerDriver::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                             const MPS::OptimizerVectors& gradients, const MPS::OptimizerVectors& values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const auto &g = gradients[i], &v = values[i];
+        if (adam_) {
+            // Each encode counts a step: the second is of the same as the first.
+            adam_->setTimeStep(updates_);
+            adam_->encode(commandBuffer, g, v, moments_[0][i], moments_[1][i], v);
+        } else if (rms_) {
+            rms_->encode(commandBuffer, g, v, moments_[0][i], v);
+        } else {
+            sgd_->encode(commandBuffer, g, v, moments_.empty() ? nullptr : moments_[0][i], v);
+        }
+    }
+    ++updates_;
+}
+
 void OptimizerDriver::setLearningRate(float rate) {
     for (MPS::NNOptimizer* optimizer :
          {static_cast<MPS::NNOptimizer*>(sgd_.get()), static_cast<MPS::NNOptimizer*>(rms_.get()),

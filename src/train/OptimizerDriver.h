@@ -38,6 +38,10 @@ public:
         ++updates_;
     }
 
+    /// The same over two pairs of vectors, which are updated in place; one step of the optimizer for both.
+    void encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const MPS::OptimizerVectors& gradients,
+                const MPS::OptimizerVectors& values);
+
     void setLearningRate(float rate);
     std::uint64_t updates() const { return updates_; }
 

@@ -9,6 +9,8 @@
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNConvolutionDataSource.hpp>
 #include <MPS/CNNConvolutionState.hpp>
+#include <MPS/CNNGroupNormalization.hpp>
+#include <MPS/CNNInstanceNormalization.hpp>
 #include <MPS/NNOptimizer.hpp>
 
 namespace pewter::train {
@@ -45,6 +47,7 @@ struct OptimizerSettings {
 };
 
 class OptimizerDriver;
+class ScaleAndBias;
 
 /// What every data source here is besides its MPS protocol: parameters that learn.
 class PEWTER_API DataSource {
@@ -151,6 +154,75 @@ private:
     std::shared_ptr<MPS::CNNNormalizationMeanAndVarianceState> statistics_;
     std::unique_ptr<OptimizerDriver> optimizer_;
     std::shared_ptr<MPS::NNOptimizerStochasticGradientDescent> average_;
+};
+
+/// Scale, bias and optimizer moments of an instance normalisation, in buffers of the device. The update sums the gradients
+/// of the batch's images, unlike those of batch normalisation, whose state holds the sum already.
+class PEWTER_API InstanceNormalizationDataSource final : public MPS::CNNInstanceNormalizationDataSource,
+                                                         public DataSource {
+public:
+    /// gamma 1, beta 0. Throws MPS::Error for a null device.
+    InstanceNormalizationDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
+                                    std::size_t channels, const OptimizerSettings& optimizer, float epsilon = 1e-5f);
+    ~InstanceNormalizationDataSource() override;
+
+    std::size_t numberOfFeatureChannels() const override;
+    const float* gamma() override;
+    const float* beta() override;
+    std::string label() const override;
+    float epsilon() const override { return epsilon_; }
+
+    /// Encodes one optimizer step into the own buffers and returns them as a state.
+    std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> updateGammaAndBeta(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+        const MPS::CNNInstanceNormalizationGradientStateBatch& states) override;
+    /// The same on the calling thread, when the gradients are complete.
+    bool updateGammaAndBeta(const MPS::CNNInstanceNormalizationGradientStateBatch& states) override;
+
+    std::string sourceLabel() const override;
+    void setLearningRate(float rate) override;
+    std::size_t parameterCount() const override;
+    std::uint64_t updateCount() const override;
+
+private:
+    float epsilon_;
+    std::unique_ptr<ScaleAndBias> parameters_;
+};
+
+/// The same for a group normalisation of `groups` groups.
+class PEWTER_API GroupNormalizationDataSource final : public MPS::CNNGroupNormalizationDataSource, public DataSource {
+public:
+    /// gamma 1, beta 0. Throws MPS::Error for a null device.
+    GroupNormalizationDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
+                                 std::size_t channels, std::size_t groups, const OptimizerSettings& optimizer,
+                                 float epsilon = 1e-5f);
+    ~GroupNormalizationDataSource() override;
+
+    std::size_t numberOfFeatureChannels() const override;
+    std::size_t numberOfGroups() const override { return groups_; }
+    /// Seen by a kernel with its next reload.
+    void setNumberOfGroups(std::size_t groups) override { groups_ = groups; }
+    const float* gamma() override;
+    const float* beta() override;
+    std::string label() const override;
+    float epsilon() const override { return epsilon_; }
+
+    /// Encodes one optimizer step into the own buffers and returns them as a state.
+    std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> updateGammaAndBeta(
+        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+        const MPS::CNNGroupNormalizationGradientStateBatch& states) override;
+    /// The same on the calling thread, when the gradients are complete.
+    bool updateGammaAndBeta(const MPS::CNNGroupNormalizationGradientStateBatch& states) override;
+
+    std::string sourceLabel() const override;
+    void setLearningRate(float rate) override;
+    std::size_t parameterCount() const override;
+    std::uint64_t updateCount() const override;
+
+private:
+    std::size_t groups_;
+    float epsilon_;
+    std::unique_ptr<ScaleAndBias> parameters_;
 };
 
 }  // namespace pewter::train

@@ -1,15 +1,272 @@
-#include <stdexcept>
+#include "backends/cpu/vector/GroupNormalization.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "backends/cpu/Cpu.h"
+#include "backends/cpu/Runs.h"
+#include "backends/cpu/vector/BatchNormalization.h"
+
+// Two passes over an image: sums (block by block, each block from the cache), then the result. An image's
+// pixels are shared out only where there are too few images for the threads; else each thread takes whole
+// images, and the second pass finds what fits in its cache.
 
 namespace pewter::cpu {
 
-void Cpu::run(const ops::GroupNormalizationForward&, ops::Stream&) {
-    throw std::runtime_error("GroupNormalizationForward is not there yet");
+namespace {
+
+/// Elements of a block of a sum over pixels: read twice, so it should stay in the second-level cache.
+constexpr std::int64_t kBlock = 8192;
+/// Elements of a run: short, for the parameters' tiles share the first-level cache with the operands.
+constexpr std::int64_t kShortRun = 512;
+/// Room that the sums of a block want, in elements a channel row.
+std::int64_t roomOf(std::int64_t c) { return 2 * std::max<std::int64_t>(c, 256); }
+
+double* doubles(Scratch::Frame& frame, std::int64_t count) {
+    return static_cast<double*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(double)));
 }
 
-void Cpu::run(const ops::GroupNormalizationGradient&, ops::Stream&) {
-    throw std::runtime_error("GroupNormalizationGradient is not there yet");
+/// What one worker needs to sum over pixels.
+struct Room {
+    Room(std::int64_t c, std::int64_t operands, Scratch::Frame& frame)
+        : some(std::max<std::int64_t>(1, kBlock / c)),
+          start(c, frame, std::max<std::int64_t>({c, 256, kShortRun})),
+          sums(doubles(frame, 4 * c)),
+          buffer(frame.floats(operands * some * c + roomOf(c))) {}
+
+    std::int64_t some;  ///< pixels of a block
+    ChannelTile start;
+    double* sums;
+    float* buffer;
+};
+
+/// Calls sum(room, image, from, to) for all pixels of an image, join(first room, part, pixels before, pixels
+/// here) for the further parts, then combine(room, image) and apply(room, image, from, to).
+template <class Make, class Sum, class Join, class Combine, class Apply>
+void forImages(const ops::Tensor& src, Make make, Sum sum, Join join, Combine combine, Apply apply) {
+    const std::int64_t images = src.n, pixels = src.h * src.w, c = src.c;
+    const std::int64_t threads = partsOf(images * pixels * c);
+    using Own = decltype(make());
+    std::vector<Own> rooms;
+    if (images % threads == 0 || images >= 4 * threads || pixels * c < 4 * kElementGrain) {
+        const std::int64_t workers = std::min(threads, images);
+        for (std::int64_t i = 0; i < workers; ++i) rooms.push_back(make());
+        forParts(workers, images, [&](std::int64_t worker, std::int64_t from, std::int64_t to) {
+            Own& room = rooms[static_cast<std::size_t>(worker)];
+            for (std::int64_t n = from; n < to; ++n) {
+                sum(room, n, std::int64_t{0}, pixels);
+                combine(room, n);
+                apply(room, n, std::int64_t{0}, pixels);
+            }
+        });
+        return;
+    }
+    const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
+    for (std::int64_t i = 0; i < parts; ++i) rooms.push_back(make());
+    for (std::int64_t n = 0; n < images; ++n) {
+        forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
+            sum(rooms[static_cast<std::size_t>(part)], n, from, to);
+        });
+        for (std::int64_t part = 1; part < parts; ++part)
+            join(rooms[0], rooms[static_cast<std::size_t>(part)], pixels * part / parts,
+                 pixels * (part + 1) / parts - pixels * part / parts);
+        combine(rooms[0], n);
+        forParts(parts, pixels,
+                 [&](std::int64_t, std::int64_t from, std::int64_t to) { apply(rooms[0], n, from, to); });
+    }
+}
+
+}  // namespace
+
+void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
+    const std::int64_t c = op.src.c, pixels = op.src.h * op.src.w,
+                       width = c / std::max<std::int64_t>(1, op.groups);
+    if (op.src.count() == 0) return;
+    Scratch::Frame frame(scratchOf(stream));
+    const Source src(op.src);
+    const Sink dst(op.dst);
+    const float* gamma = staged(op.gamma, frame);
+    const float* beta = staged(op.beta, frame);
+    auto* const means = static_cast<double*>(op.mean.data);
+    auto* const deviations = static_cast<double*>(op.inverseDeviation.data);
+
+    struct Own : Room {
+        Own(std::int64_t channels, Scratch::Frame& f)
+            : Room(channels, 1, f),
+              center(channels, f, kShortRun),
+              scale(channels, f, kShortRun),
+              shift(channels, f, kShortRun),
+              values(f.floats(3 * channels)) {}
+        ChannelTile center, scale, shift;
+        float* values;
+    };
+    const auto sum = [&](Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
+        double *const mean = room.sums, *const squares = mean + c;
+        double *const blockMean = squares + c, *const blockSquares = blockMean + c;
+        const std::int64_t first = n * pixels;
+        // Sums are taken of differences to a pixel: exact for constant channels, small numbers for the rest.
+        room.start.set(src.read((first + from) * c, c, room.buffer));
+        std::fill_n(mean, 2 * c, 0.0);
+        for (std::int64_t p = from; p < to; p += room.some) {
+            const std::int64_t count = std::min(room.some, to - p);
+            PEWTER_VECTOR(blockStatistics)
+            (src.read((first + p) * c, count * c, room.buffer), count, c, room.start.of(0), blockMean,
+             blockSquares, room.buffer + room.some * c);
+            PEWTER_VECTOR(mergeStatistics)
+            (blockMean, blockSquares, static_cast<double>(count), mean, squares,
+             static_cast<double>(p - from), c);
+        }
+    };
+    const auto join = [&](Own& room, const Own& other, std::int64_t before, std::int64_t here) {
+        PEWTER_VECTOR(mergeStatistics)
+        (other.sums, other.sums + c, static_cast<double>(here), room.sums, room.sums + c,
+         static_cast<double>(before), c);
+    };
+    const auto combine = [&](Own& room, std::int64_t n) {
+        const double *const mean = room.sums, *const squares = mean + c;
+        float *const center = room.values, *const scale = center + c, *const shift = scale + c;
+        for (std::int64_t k = 0; k < op.groups; ++k) {
+            // All channels of a group count the same pixels: their means average, and their distances from it
+            // add to the squares.
+            double middle = 0, total = 0;
+            for (std::int64_t i = k * width; i < (k + 1) * width; ++i) middle += mean[i];
+            middle /= static_cast<double>(width);
+            for (std::int64_t i = k * width; i < (k + 1) * width; ++i)
+                total += squares[i] + static_cast<double>(pixels) * (mean[i] - middle) * (mean[i] - middle);
+            const double deviation =
+                1 / std::sqrt(total / static_cast<double>(pixels * width) + static_cast<double>(op.epsilon));
+            if (means) means[n * op.groups + k] = middle;
+            if (deviations) deviations[n * op.groups + k] = deviation;
+            const auto rounded = static_cast<float>(middle);
+            const double rest = static_cast<double>(rounded) - middle;
+            for (std::int64_t i = k * width; i < (k + 1) * width; ++i) {
+                const double factor = gamma ? static_cast<double>(gamma[i]) * deviation : deviation;
+                center[i] = rounded;
+                scale[i] = static_cast<float>(factor);
+                shift[i] = static_cast<float>((beta ? static_cast<double>(beta[i]) : 0.0) + rest * factor);
+            }
+        }
+        room.center.set(center);
+        room.scale.set(scale);
+        room.shift.set(shift);
+    };
+    const auto apply = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
+        alignas(64) float in[kShortRun], out[kShortRun];
+        const std::int64_t end = (n * pixels + to) * c;
+        for (std::int64_t first = (n * pixels + from) * c; first < end; first += kShortRun) {
+            const std::int64_t count = std::min(kShortRun, end - first);
+            const float* x = src.read(first, count, in);
+            float* y = dst.room(first, count, out);
+            PEWTER_VECTOR(normalizeRun)
+            (x, room.center.of(first), room.scale.of(first), room.shift.of(first), y, count);
+            dst.write(first, count, y);
+        }
+    };
+    forImages(
+        op.src, [&] { return Own(c, frame); }, sum, join, combine, apply);
+}
+
+void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
+    const std::int64_t c = op.src.c, pixels = op.src.h * op.src.w,
+                       width = c / std::max<std::int64_t>(1, op.groups);
+    if (op.src.count() == 0) return;
+    Scratch::Frame frame(scratchOf(stream));
+    const Source src(op.src), diffDst(op.diffDst);
+    const Sink diffSrc(op.diffSrc);
+    const float* gamma = staged(op.gamma, frame);
+    const auto* const means = static_cast<const double*>(op.mean.data);
+    const auto* const deviations = static_cast<const double*>(op.inverseDeviation.data);
+    double* const gammaSums = doubles(frame, op.src.n * c);
+    double* const betaSums = doubles(frame, op.src.n * c);
+
+    struct Own : Room {
+        Own(std::int64_t channels, Scratch::Frame& f)
+            : Room(channels, 2, f),
+              scale(channels, f, kShortRun),
+              deviation(channels, f, kShortRun),
+              a(channels, f, kShortRun),
+              b(channels, f, kShortRun),
+              values(f.floats(4 * channels)) {}
+        ChannelTile scale, deviation, a, b;
+        float* values;
+    };
+    const auto meanOf = [&](std::int64_t n, std::int64_t i) { return means[n * op.groups + i / width]; };
+    const auto sum = [&](Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
+        const std::int64_t first = n * pixels;
+        room.start.fill([&](std::int64_t i) { return static_cast<float>(meanOf(n, i)); });
+        std::fill_n(room.sums, 2 * c, 0.0);
+        for (std::int64_t p = from; p < to; p += room.some) {
+            const std::int64_t count = std::min(room.some, to - p);
+            PEWTER_VECTOR(gradientSums)
+            (src.read((first + p) * c, count * c, room.buffer),
+             diffDst.read((first + p) * c, count * c, room.buffer + room.some * c), count, c,
+             room.start.of(0), room.sums, room.sums + c, room.buffer + 2 * room.some * c);
+        }
+    };
+    const auto join = [&](Own& room, const Own& other, std::int64_t, std::int64_t) {
+        for (std::int64_t i = 0; i < 2 * c; ++i) room.sums[i] += other.sums[i];
+    };
+    const auto combine = [&](Own& room, std::int64_t n) {
+        float *const scale = room.values, *const inverse = scale + c, *const a = inverse + c,
+                     *const b = a + c;
+        for (std::int64_t k = 0; k < op.groups; ++k) {
+            const double mean = means[n * op.groups + k], deviation = deviations[n * op.groups + k];
+            // Sums were taken around the mean as float32 holds it.
+            const double rest = static_cast<double>(static_cast<float>(mean)) - mean;
+            double total = 0, product = 0;
+            for (std::int64_t i = k * width; i < (k + 1) * width; ++i) {
+                const double ofBeta = room.sums[i];
+                const double ofGamma = (room.sums[c + i] + rest * ofBeta) * deviation;
+                const double factor = gamma ? static_cast<double>(gamma[i]) : 1.0;
+                betaSums[n * c + i] = ofBeta;
+                gammaSums[n * c + i] = ofGamma;
+                total += factor * ofBeta;
+                product += factor * ofGamma;
+            }
+            const double share = deviation / static_cast<double>(pixels * width);
+            for (std::int64_t i = k * width; i < (k + 1) * width; ++i) {
+                scale[i] = static_cast<float>(gamma ? static_cast<double>(gamma[i]) * deviation : deviation);
+                inverse[i] = static_cast<float>(deviation);
+                b[i] = static_cast<float>(product * share);
+                a[i] = static_cast<float>(total * share + rest * deviation * product * share);
+            }
+        }
+        room.scale.set(scale);
+        room.deviation.set(inverse);
+        room.a.set(a);
+        room.b.set(b);
+    };
+    const auto apply = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
+        alignas(64) float in[kShortRun], diff[kShortRun], out[kShortRun];
+        const std::int64_t end = (n * pixels + to) * c;
+        for (std::int64_t first = (n * pixels + from) * c; first < end; first += kShortRun) {
+            const std::int64_t count = std::min(kShortRun, end - first);
+            const float* x = src.read(first, count, in);
+            const float* g = diffDst.read(first, count, diff);
+            float* d = diffSrc.room(first, count, out);
+            PEWTER_VECTOR(groupGradientRun)
+            (x, g, room.start.of(first), room.scale.of(first), room.deviation.of(first), room.a.of(first),
+             room.b.of(first), d, count);
+            diffSrc.write(first, count, d);
+        }
+    };
+    forImages(
+        op.src, [&] { return Own(c, frame); }, sum, join, combine, apply);
+
+    const auto finish = [&](const double* sums, const ops::Array& array) {
+        if (array.isNull()) return;
+        float* const values = frame.floats(array.size);
+        const std::int64_t terms = array.size == c ? op.src.n : 1;
+        for (std::int64_t i = 0; i < array.size; ++i) {
+            double total = 0;
+            for (std::int64_t n = 0; n < terms; ++n) total += sums[n * c + i];
+            values[i] = static_cast<float>(total);
+        }
+        storeArray(values, array);
+    };
+    finish(betaSums, op.diffBeta);
+    finish(gammaSums, op.diffGamma);
 }
 
 }  // namespace pewter::cpu

@@ -3,11 +3,11 @@
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
-#include <cstring>
 
 #include "mps/core/Checks.h"
 #include "mps/kernels/BatchNormalizationAccess.h"
 #include "mps/kernels/Neurons.h"
+#include "mps/kernels/NormalizationReload.h"
 #include "mps/kernels/Pointwise.h"
 
 namespace MPS {
@@ -56,18 +56,6 @@ std::shared_ptr<CNNBatchNormalizationDataSource> CNNBatchNormalizationDataSource
 
 // --- kernel ---
 
-namespace {
-
-std::shared_ptr<MTL::Buffer> bufferOf(MTL::Device& device, const float* values, float missing,
-                                      std::size_t count) {
-    auto buffer = device.newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
-    auto* to = static_cast<float*>(buffer->contents());
-    for (std::size_t i = 0; i < count; ++i) to[i] = values ? values[i] : missing;
-    return buffer;
-}
-
-}  // namespace
-
 CNNBatchNormalization::CNNBatchNormalization(std::shared_ptr<MTL::Device> device,
                                              std::shared_ptr<CNNBatchNormalizationDataSource> dataSource)
     : CNNBatchNormalization(std::move(device), std::move(dataSource), NNNeuronDescriptor()) {}
@@ -99,12 +87,12 @@ void CNNBatchNormalization::reload(CNNBatchNormalizationDataSource& dataSource, 
     if (!dataSource.load()) throw Error(name(), "dataSource", "one that loads", "load() returned false");
     // Work under way keeps the old buffers.
     if (gammaAndBeta) {
-        parameters_->gamma = bufferOf(*device(), dataSource.gamma(), 1, channels);
-        parameters_->beta = bufferOf(*device(), dataSource.beta(), 0, channels);
+        parameters_->gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
+        parameters_->beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
     }
     if (meanAndVariance) {
-        parameters_->mean = bufferOf(*device(), dataSource.mean(), 0, channels);
-        parameters_->variance = bufferOf(*device(), dataSource.variance(), 1, channels);
+        parameters_->mean = parameterBuffer(device(), dataSource.mean(), 0, channels);
+        parameters_->variance = parameterBuffer(device(), dataSource.variance(), 1, channels);
     }
     dataSource.purge();
 }
@@ -120,52 +108,20 @@ void CNNBatchNormalization::reloadDataSource(
     const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource) {
     if (!dataSource) throw Error(name(), "dataSource", "a data source", "null");
     reload(*dataSource, true, true);
+    parameters_->epsilon = dataSource->epsilon();
 }
-
-namespace {
-
-/// Copies the first values of two buffers into a kernel's, in command order.
-void encodeReload(const CNNBatchNormalization& kernel,
-                  const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                  const std::shared_ptr<State>& state, const char* argument,
-                  const std::pair<std::shared_ptr<MTL::Buffer>, std::shared_ptr<MTL::Buffer>>& to) {
-    checkCommandBuffer(kernel, commandBuffer);
-    if (!state) throw Error(kernel.name(), argument, "a state", "null");
-    requireState(*state, kernel.name(), argument, *commandBuffer, 1);
-    const std::size_t channels = kernel.numberOfFeatureChannels();
-    for (const std::size_t i : {0u, 1u})
-        if (state->bufferSize(i) < channels * sizeof(float))
-            throw Error(kernel.name(), argument, fmt::format("{} values of float32", channels),
-                        fmt::format("{} bytes", state->bufferSize(i)));
-    Encoder encoder(*commandBuffer, kernel);
-    for (const std::size_t i : {0u, 1u}) {
-        const auto from = StateAccess::array(*state, i, static_cast<std::int64_t>(channels));
-        const auto target = Access::parameter(i == 0 ? to.first : to.second, channels);
-        // Some clients write into the kernel's own buffers.
-        if (from.buffer == target.buffer) continue;
-        encoder.run([from, target] {
-            ops::ArrayCopy op;
-            op.src = from.array();
-            op.dst = target.array();
-            return op;
-        });
-    }
-    encoder.finish();
-    consumeStates({state}, kernel.name());
-}
-
-}  // namespace
 
 void CNNBatchNormalization::reloadGammaAndBeta(
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
     const std::shared_ptr<CNNNormalizationGammaAndBetaState>& state) {
-    encodeReload(*this, commandBuffer, state, "gammaAndBetaState", {parameters_->gamma, parameters_->beta});
+    encodeReload(*this, parameters_->channels, commandBuffer, state, "gammaAndBetaState",
+                 {parameters_->gamma, parameters_->beta});
 }
 
 void CNNBatchNormalization::reloadMeanAndVariance(
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
     const std::shared_ptr<CNNNormalizationMeanAndVarianceState>& state) {
-    encodeReload(*this, commandBuffer, state, "meanAndVarianceState",
+    encodeReload(*this, parameters_->channels, commandBuffer, state, "meanAndVarianceState",
                  {parameters_->mean, parameters_->variance});
 }
 
@@ -176,8 +132,7 @@ std::shared_ptr<Kernel> CNNBatchNormalization::copy(const std::shared_ptr<MTL::D
     copy->parameters_ = std::make_shared<BatchNormalizationParameters>(*parameters_);
     auto& p = *copy->parameters_;
     for (auto* buffer : {&p.gamma, &p.beta, &p.mean, &p.variance})
-        *buffer = copy->device()->newBuffer((*buffer)->contents(), p.channels * sizeof(float),
-                                            MTL::ResourceStorageModeManaged);
+        *buffer = parameterBuffer(copy->device(), **buffer, p.channels);
     return copy;
 }
 

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <MPS/CNNNormalizationState.hpp>
+#include <MPS/Kernel.hpp>
+#include <MTL/CommandBuffer.hpp>
+#include <MTL/Resource.hpp>
+#include <memory>
+#include <utility>
+
+namespace pewter::mps {
+
+/// `count` floats in a new buffer of the kernel's device, `missing` for null.
+std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, const float* values,
+                                             float missing, std::size_t count);
+/// The same from another buffer.
+std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, MTL::Buffer& values,
+                                             std::size_t count);
+
+/// Copies the first `channels` floats of both buffers of a parameter state into a kernel's, in command order;
+/// a temporary state loses one read.
+void encodeReload(const MPS::Kernel& kernel, std::size_t channels,
+                  const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                  const std::shared_ptr<MPS::State>& state, const char* argument,
+                  const std::pair<std::shared_ptr<MTL::Buffer>, std::shared_ptr<MTL::Buffer>>& to);
+
+}  // namespace pewter::mps
