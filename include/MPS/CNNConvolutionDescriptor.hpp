@@ -15,7 +15,7 @@ enum class CNNConvolutionFlags : std::uint64_t { None = 0 };
 
 /// MPSCNNConvolutionDescriptor: geometry of a convolution, its activation, and a batch normalisation folded
 /// into it. Kernels copy it when they are made; later changes do not reach them. Source: MPSCNNConvolution.h.
-class PEWTER_API CNNConvolutionDescriptor {
+class PEWTER_API CNNConvolutionDescriptor : public SecureCoding {
 public:
     /// Stride, dilation and groups 1, no activation. Throws MPS::Error for a size or channel count of 0.
     /// Objective-C:
@@ -28,7 +28,7 @@ public:
     static std::shared_ptr<CNNConvolutionDescriptor> cnnConvolutionDescriptor(
         std::size_t kernelWidth, std::size_t kernelHeight, std::size_t inputFeatureChannels,
         std::size_t outputFeatureChannels, std::shared_ptr<const CNNNeuron> neuronFilter);
-    virtual ~CNNConvolutionDescriptor();
+    ~CNNConvolutionDescriptor() override;
 
     /// Taps, undilated; even sizes are allowed.
     std::size_t kernelWidth() const { return kernelWidth_; }
@@ -102,7 +102,8 @@ public:
     /// Number of weights: outputs x kernelHeight x kernelWidth x inputChannelsPerGroup() (extension).
     std::size_t weightCount() const;
 
-    virtual const char* className() const { return "CNNConvolutionDescriptor"; }
+    const char* className() const override { return "CNNConvolutionDescriptor"; }
+    void encodeWithCoder(Coder& coder) const override;
 
 protected:
     CNNConvolutionDescriptor(const char* className, std::size_t kernelWidth, std::size_t kernelHeight,

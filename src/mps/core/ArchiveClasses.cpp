@@ -7,8 +7,8 @@
 namespace pewter::mps {
 
 ArchivedClasses& ArchivedClasses::instance() {
-    // Never destroyed: archives may be read while static objects die. Filled by name, not by static constructors, which a
-    // linker leaves out of a static library.
+    // Never destroyed: archives may be read while static objects die. Filled by name, not by static
+    // constructors, which a linker leaves out of a static library.
     static auto& classes = *[] {
         auto* made = new ArchivedClasses;
         archiveCore(*made);
@@ -27,7 +27,8 @@ void ArchivedClasses::add(const std::string& name, const std::type_info& type, M
     const auto typed = byType_.find(type);
     if (named != byName_.end() && typed != byType_.end() && named->second.get() == typed->second) return;
     if (named != byName_.end())
-        throw MTL::Error("RegisterArchivedClass", "name", "a name that no other class has", fmt::format("\"{}\"", name));
+        throw MTL::Error("RegisterArchivedClass", "name", "a name that no other class has",
+                         fmt::format("\"{}\"", name));
     if (typed != byType_.end())
         throw MTL::Error("RegisterArchivedClass", "type", "a class that is not registered yet",
                          fmt::format("the one of \"{}\"", typed->second->name));

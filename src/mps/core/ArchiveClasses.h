@@ -10,7 +10,8 @@
 
 namespace pewter::mps {
 
-/// What archives can hold: how each class is made again, and what its kernels write beyond their base classes.
+/// What archives can hold: how each class is made again, and what its kernels write beyond their base
+/// classes.
 class ArchivedClasses {
 public:
     using Write = std::function<void(const MPS::SecureCoding&, MPS::Coder&)>;
@@ -24,14 +25,15 @@ public:
     /// With the library's own classes in it.
     static ArchivedClasses& instance();
 
-    void add(const std::string& name, const std::type_info& type, MPS::ArchivedClassFactory make, Write write = {});
+    void add(const std::string& name, const std::type_info& type, MPS::ArchivedClassFactory make,
+             Write write = {});
     /// Null for a name or type that is not there; entries live for ever.
     const Entry* find(const std::string& name) const;
     const Entry* find(const std::type_info& type) const;
     std::vector<std::string> names() const;
 
-    /// A kernel class: what its constructor needs is written and read here; the properties of its base classes follow by
-    /// themselves. `make` gets the coder and the device.
+    /// A kernel class: what its constructor needs is written and read here; the properties of its base
+    /// classes follow by themselves. `make` gets the coder and the device.
     template <class K, class WriteOwn, class Make>
     void addKernel(const std::string& name, WriteOwn write, Make make) {
         add(
@@ -50,7 +52,9 @@ public:
     void addKernel(const std::string& name) {
         addKernel<K>(
             name, [](const K&, MPS::Coder&) {},
-            [](MPS::Coder&, const std::shared_ptr<MTL::Device>& device) { return std::make_shared<K>(device); });
+            [](MPS::Coder&, const std::shared_ptr<MTL::Device>& device) {
+                return std::make_shared<K>(device);
+            });
     }
 
 private:
@@ -70,7 +74,8 @@ std::shared_ptr<const MPS::SecureCoding> securely(const std::shared_ptr<T>& obje
                                                   const std::string& key) {
     auto coded = std::dynamic_pointer_cast<const MPS::SecureCoding>(object);
     if (object && !coded)
-        throw MTL::Error(who, key, "an object with secure coding (derived from MPS::SecureCoding)", "one without");
+        throw MTL::Error(who, key, "an object with secure coding (derived from MPS::SecureCoding)",
+                         "one without");
     return coded;
 }
 

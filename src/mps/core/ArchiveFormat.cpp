@@ -34,8 +34,8 @@ std::uint32_t checksum(Bytes payload) {
     return static_cast<std::uint32_t>(crc32_z(crc32_z(0, nullptr, 0), payload.data(), payload.size()));
 }
 
-/// Walks the payload without making anything. The parser behind recurses into whatever it is given and believes every
-/// length; after this walk there is nothing left that it could trip over.
+/// Walks the payload without making anything. The parser behind recurses into whatever it is given and
+/// believes every length; after this walk there is nothing left that it could trip over.
 class Walk {
 public:
     explicit Walk(Bytes bytes) : bytes_(bytes) {}
@@ -67,7 +67,8 @@ private:
             refuse("a value whose length is known in advance", fmt::format("initial byte {:#04x}", first));
         const std::uint64_t n = info < 24 ? static_cast<std::uint64_t>(info) : big(1 << (info - 24));
         switch (major) {
-            case 0: return;
+            case 0:
+                return;
             case 1:
                 if (n > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
                     refuse("integers of 64 bits", "a smaller one");
@@ -100,7 +101,8 @@ private:
     }
     /// At least `least` bytes must follow for `n` things.
     void room(std::uint64_t n, std::uint64_t least) const {
-        if (least > left()) refuse(fmt::format("at most {} bytes, which are left", left()), fmt::format("a length of {}", n));
+        if (least > left())
+            refuse(fmt::format("at most {} bytes, which are left", left()), fmt::format("a length of {}", n));
     }
     void enter(int depth, std::uint64_t n, std::uint64_t least) const {
         if (depth >= kDepth) refuse(fmt::format("at most {} levels", kDepth), "a deeper one");
@@ -129,7 +131,8 @@ nlohmann::json unpackArchive(Bytes data) {
         throw Error("archive", "data", "what a KeyedArchiver wrote",
                     data.empty() ? "no bytes" : fmt::format("{} bytes that begin otherwise", data.size()));
     if (data.size() < kHeader)
-        throw Error("archive", "data", fmt::format("a header of {} bytes", kHeader), fmt::format("{}", data.size()));
+        throw Error("archive", "data", fmt::format("a header of {} bytes", kHeader),
+                    fmt::format("{}", data.size()));
     if (const auto version = little(data, sizeof(kMagic), 4); version != kVersion)
         throw Error("archive", "version", fmt::format("{}, which this library reads", kVersion),
                     fmt::format("{}", version));

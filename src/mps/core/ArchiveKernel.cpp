@@ -37,7 +37,8 @@ Offset decodeOffset(Coder& coder, const std::string& key) {
 void encodeRegion(Coder& coder, const MTL::Region& r, const std::string& key) {
     std::array<std::int64_t, 6> values;
     std::size_t i = 0;
-    for (const std::uint64_t v : {r.origin.x, r.origin.y, r.origin.z, r.size.width, r.size.height, r.size.depth})
+    for (const std::uint64_t v :
+         {r.origin.x, r.origin.y, r.origin.z, r.size.width, r.size.height, r.size.depth})
         values[i++] = static_cast<std::int64_t>(v);
     coder.encodeIntegers(values, key);
 }
@@ -54,8 +55,9 @@ void encodeDestination(const K& kernel, Coder& coder) {
     encodeRegion(coder, kernel.clipRect(), "clipRect");
     coder.encodeUnsigned(kernel.destinationFeatureChannelOffset(), "destinationFeatureChannelOffset");
     coder.encodeObject(securely(kernel.padding(), kernel.name(), "padding"), "padding");
-    coder.encodeObject(securely(kernel.destinationImageAllocator(), kernel.name(), "destinationImageAllocator"),
-                       "destinationImageAllocator");
+    coder.encodeObject(
+        securely(kernel.destinationImageAllocator(), kernel.name(), "destinationImageAllocator"),
+        "destinationImageAllocator");
 }
 
 template <class K>
@@ -63,7 +65,8 @@ void restoreDestination(K& kernel, Coder& coder) {
     kernel.setClipRect(decodeRegion(coder, "clipRect"));
     kernel.setDestinationFeatureChannelOffset(coder.decodeSize("destinationFeatureChannelOffset"));
     kernel.setPadding(coder.decodeObjectOfClass<NNPadding>("padding"));
-    kernel.setDestinationImageAllocator(coder.decodeObjectOfClass<ImageAllocator>("destinationImageAllocator"));
+    kernel.setDestinationImageAllocator(
+        coder.decodeObjectOfClass<ImageAllocator>("destinationImageAllocator"));
 }
 
 ImageEdgeMode edgeModeOf(Coder& coder, const std::string& key) {
@@ -110,7 +113,8 @@ void restoreBinary(CNNBinaryKernel& kernel, Coder& coder) {
     kernel.setPrimarySourceFeatureChannelOffset(coder.decodeSize("primarySourceFeatureChannelOffset"));
     kernel.setSecondarySourceFeatureChannelOffset(coder.decodeSize("secondarySourceFeatureChannelOffset"));
     kernel.setPrimarySourceFeatureChannelMaxCount(coder.decodeSize("primarySourceFeatureChannelMaxCount"));
-    kernel.setSecondarySourceFeatureChannelMaxCount(coder.decodeSize("secondarySourceFeatureChannelMaxCount"));
+    kernel.setSecondarySourceFeatureChannelMaxCount(
+        coder.decodeSize("secondarySourceFeatureChannelMaxCount"));
     kernel.setPrimaryEdgeMode(edgeModeOf(coder, "primaryEdgeMode"));
     kernel.setSecondaryEdgeMode(edgeModeOf(coder, "secondaryEdgeMode"));
     kernel.setPrimaryStrideInPixelsX(coder.decodeSize("primaryStrideInPixelsX"));
@@ -123,7 +127,8 @@ void restoreBinary(CNNBinaryKernel& kernel, Coder& coder) {
 template <class Get>
 void encodeEach(const CNNMultiaryKernel& kernel, Coder& coder, const char* key, Get get) {
     std::vector<std::int64_t> values;
-    for (std::size_t i = 0; i < kernel.sourceCount(); ++i) values.push_back(static_cast<std::int64_t>(get(i)));
+    for (std::size_t i = 0; i < kernel.sourceCount(); ++i)
+        values.push_back(static_cast<std::int64_t>(get(i)));
     coder.encodeIntegers(values, key);
 }
 template <class Set>
@@ -138,8 +143,10 @@ void encodeMultiary(const CNNMultiaryKernel& kernel, Coder& coder) {
     each("offsetX", [&](std::size_t i) { return kernel.offsetAtIndex(i).x; });
     each("offsetY", [&](std::size_t i) { return kernel.offsetAtIndex(i).y; });
     each("offsetZ", [&](std::size_t i) { return kernel.offsetAtIndex(i).z; });
-    each("sourceFeatureChannelOffset", [&](std::size_t i) { return kernel.sourceFeatureChannelOffsetAtIndex(i); });
-    each("sourceFeatureChannelMaxCount", [&](std::size_t i) { return kernel.sourceFeatureChannelMaxCountAtIndex(i); });
+    each("sourceFeatureChannelOffset",
+         [&](std::size_t i) { return kernel.sourceFeatureChannelOffsetAtIndex(i); });
+    each("sourceFeatureChannelMaxCount",
+         [&](std::size_t i) { return kernel.sourceFeatureChannelMaxCountAtIndex(i); });
     each("edgeMode", [&](std::size_t i) { return kernel.edgeModeAtIndex(i); });
     each("kernelWidth", [&](std::size_t i) { return kernel.kernelWidthAtIndex(i); });
     each("kernelHeight", [&](std::size_t i) { return kernel.kernelHeightAtIndex(i); });
@@ -162,7 +169,8 @@ void restoreMultiary(CNNMultiaryKernel& kernel, Coder& coder) {
     each("offsetX", [&](Int v, std::size_t i) { offset(i, &Offset::x, v); });
     each("offsetY", [&](Int v, std::size_t i) { offset(i, &Offset::y, v); });
     each("offsetZ", [&](Int v, std::size_t i) { offset(i, &Offset::z, v); });
-    each("sourceFeatureChannelOffset", [&](Int v, std::size_t i) { kernel.setSourceFeatureChannelOffset(size(v), i); });
+    each("sourceFeatureChannelOffset",
+         [&](Int v, std::size_t i) { kernel.setSourceFeatureChannelOffset(size(v), i); });
     each("sourceFeatureChannelMaxCount",
          [&](Int v, std::size_t i) { kernel.setSourceFeatureChannelMaxCount(size(v), i); });
     each("edgeMode", [&](Int v, std::size_t i) {

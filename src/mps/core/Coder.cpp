@@ -14,10 +14,9 @@ Coder::~Coder() = default;
 namespace {
 
 const char* nameOf(const Coder::Value& value) {
-    static constexpr const char* kNames[] = {"a truth value",      "an integer",          "an integer",
-                                             "a number",           "a text",              "bytes",
-                                             "a list of floats",   "a list of doubles",   "a list of integers",
-                                             "an object or null"};
+    static constexpr const char* kNames[] = {
+        "a truth value", "an integer",       "an integer",        "a number",           "a text",
+        "bytes",         "a list of floats", "a list of doubles", "a list of integers", "an object or null"};
     return kNames[value.index()];
 }
 
@@ -46,7 +45,9 @@ std::shared_ptr<MTL::Device> Coder::device() const {
     return device ? device : MTL::createSystemDefaultDevice();
 }
 
-void Coder::encodeBool(bool value, const std::string& key) { encode(Value(std::in_place_type<bool>, value), key); }
+void Coder::encodeBool(bool value, const std::string& key) {
+    encode(Value(std::in_place_type<bool>, value), key);
+}
 void Coder::encodeInteger(std::int64_t value, const std::string& key) {
     encode(Value(std::in_place_type<std::int64_t>, value), key);
 }
@@ -60,7 +61,9 @@ void Coder::encodeString(const std::string& value, const std::string& key) { enc
 void Coder::encodeBytes(std::span<const std::uint8_t> values, const std::string& key) {
     encode(listOf<std::uint8_t>(values), key);
 }
-void Coder::encodeFloats(std::span<const float> values, const std::string& key) { encode(listOf<float>(values), key); }
+void Coder::encodeFloats(std::span<const float> values, const std::string& key) {
+    encode(listOf<float>(values), key);
+}
 void Coder::encodeDoubles(std::span<const double> values, const std::string& key) {
     encode(listOf<double>(values), key);
 }
@@ -113,7 +116,9 @@ float Coder::decodeFloat(const std::string& key) {
     return static_cast<float>(value);
 }
 
-std::string Coder::decodeString(const std::string& key) { return valueOf<std::string>(*this, key, decode(key)); }
+std::string Coder::decodeString(const std::string& key) {
+    return valueOf<std::string>(*this, key, decode(key));
+}
 std::vector<std::uint8_t> Coder::decodeBytes(const std::string& key) {
     return valueOf<std::vector<std::uint8_t>>(*this, key, decode(key));
 }

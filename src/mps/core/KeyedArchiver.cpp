@@ -61,7 +61,8 @@ ArchiveData KeyedArchiver::archivedData(const std::shared_ptr<const SecureCoding
 
 ArchiveData KeyedArchiver::encodedData() const {
     Json objects = Json::array();
-    for (const auto& object : contents_->objects) objects.push_back(Json::array({object.className, object.values}));
+    for (const auto& object : contents_->objects)
+        objects.push_back(Json::array({object.className, object.values}));
     return pewter::mps::packArchive({{"objects", std::move(objects)}, {"values", contents_->values}});
 }
 
@@ -85,12 +86,14 @@ void KeyedArchiver::encode(Value value, const std::string& key) {
         if (const auto known = c.places.find(o.get()); known != c.places.end()) {
             for (const auto open : c.open)
                 if (open == known->second)
-                    throw Error(name(), key, "an object that does not contain itself", c.objects[open].className);
+                    throw Error(name(), key, "an object that does not contain itself",
+                                c.objects[open].className);
             return {{"object", known->second}};
         }
         const auto* entry = ArchivedClasses::instance().find(typeid(*o));
         if (!entry)
-            throw Error(name(), key, "an object of a class that archives can hold (see RegisterArchivedClass)",
+            throw Error(name(), key,
+                        "an object of a class that archives can hold (see RegisterArchivedClass)",
                         fmt::format("a {}", o->className()));
         if (entry->name != o->className())
             throw Error(name(), key, fmt::format("className() to be \"{}\", as registered", entry->name),
@@ -109,15 +112,15 @@ void KeyedArchiver::encode(Value value, const std::string& key) {
         c.open.pop_back();
         return {{"object", place}};
     };
-    Json json = std::visit(
-        Overloaded{[](bool v) -> Json { return v; }, [](std::int64_t v) -> Json { return v; },
-                   [](std::uint64_t v) -> Json { return v; }, [](double v) -> Json { return v; },
-                   [](std::string& v) -> Json { return std::move(v); },
-                   [](std::vector<std::uint8_t>& v) -> Json { return Json::binary(std::move(v)); },
-                   [](std::vector<float>& v) { return packed("f32", v); },
-                   [](std::vector<double>& v) { return packed("f64", v); },
-                   [](std::vector<std::int64_t>& v) { return packed("i64", v); }, object},
-        value);
+    Json json =
+        std::visit(Overloaded{[](bool v) -> Json { return v; }, [](std::int64_t v) -> Json { return v; },
+                              [](std::uint64_t v) -> Json { return v; }, [](double v) -> Json { return v; },
+                              [](std::string& v) -> Json { return std::move(v); },
+                              [](std::vector<std::uint8_t>& v) -> Json { return Json::binary(std::move(v)); },
+                              [](std::vector<float>& v) { return packed("f32", v); },
+                              [](std::vector<double>& v) { return packed("f64", v); },
+                              [](std::vector<std::int64_t>& v) { return packed("i64", v); }, object},
+                   value);
     (c.open.empty() ? c.values : c.objects[c.open.back()].values)[key] = std::move(json);
 }
 

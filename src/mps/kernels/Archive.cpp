@@ -1,7 +1,8 @@
 #include "mps/core/ArchiveClasses.h"
 
 /// Every family that archives can hold: one function each, in Archive<Family>.cpp.
-#define PEWTER_ARCHIVED_FAMILIES(X) X(Arithmetic) X(Dropout) X(Loss) X(Neuron) X(Optimizer) X(Pooling) X(SoftMax)
+#define PEWTER_ARCHIVED_FAMILIES(X) \
+    X(Arithmetic) X(Convolution) X(Dropout) X(Loss) X(Neuron) X(Optimizer) X(Pooling) X(SoftMax)
 
 namespace pewter::mps {
 

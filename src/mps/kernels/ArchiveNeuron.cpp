@@ -76,21 +76,23 @@ void archiveNeuron(ArchivedClasses& classes) {
     addFixed<CNNNeuronSigmoid>(classes, "CNNNeuronSigmoid", T::Sigmoid, [](const Device& device, const D&) {
         return std::make_shared<CNNNeuronSigmoid>(device);
     });
-    addFixed<CNNNeuronHardSigmoid>(
-        classes, "CNNNeuronHardSigmoid", T::HardSigmoid,
-        [](const Device& device, const D& d) { return std::make_shared<CNNNeuronHardSigmoid>(device, d.a(), d.b()); });
+    addFixed<CNNNeuronHardSigmoid>(classes, "CNNNeuronHardSigmoid", T::HardSigmoid,
+                                   [](const Device& device, const D& d) {
+                                       return std::make_shared<CNNNeuronHardSigmoid>(device, d.a(), d.b());
+                                   });
     addFixed<CNNNeuronTanH>(classes, "CNNNeuronTanH", T::TanH, [](const Device& device, const D& d) {
         return std::make_shared<CNNNeuronTanH>(device, d.a(), d.b());
     });
-    addFixed<CNNNeuronAbsolute>(classes, "CNNNeuronAbsolute", T::Absolute, [](const Device& device, const D&) {
-        return std::make_shared<CNNNeuronAbsolute>(device);
-    });
-    addFixed<CNNNeuronSoftPlus>(classes, "CNNNeuronSoftPlus", T::SoftPlus, [](const Device& device, const D& d) {
-        return std::make_shared<CNNNeuronSoftPlus>(device, d.a(), d.b());
-    });
-    addFixed<CNNNeuronSoftSign>(classes, "CNNNeuronSoftSign", T::SoftSign, [](const Device& device, const D&) {
-        return std::make_shared<CNNNeuronSoftSign>(device);
-    });
+    addFixed<CNNNeuronAbsolute>(
+        classes, "CNNNeuronAbsolute", T::Absolute,
+        [](const Device& device, const D&) { return std::make_shared<CNNNeuronAbsolute>(device); });
+    addFixed<CNNNeuronSoftPlus>(classes, "CNNNeuronSoftPlus", T::SoftPlus,
+                                [](const Device& device, const D& d) {
+                                    return std::make_shared<CNNNeuronSoftPlus>(device, d.a(), d.b());
+                                });
+    addFixed<CNNNeuronSoftSign>(
+        classes, "CNNNeuronSoftSign", T::SoftSign,
+        [](const Device& device, const D&) { return std::make_shared<CNNNeuronSoftSign>(device); });
     addFixed<CNNNeuronELU>(classes, "CNNNeuronELU", T::ELU, [](const Device& device, const D& d) {
         return std::make_shared<CNNNeuronELU>(device, d.a());
     });
@@ -104,10 +106,10 @@ void archiveNeuron(ArchivedClasses& classes) {
         classes, "CNNNeuronExponential", T::Exponential, [](const Device& device, const D& d) {
             return std::make_shared<CNNNeuronExponential>(device, d.a(), d.b(), d.c());
         });
-    addFixed<CNNNeuronLogarithm>(
-        classes, "CNNNeuronLogarithm", T::Logarithm, [](const Device& device, const D& d) {
-            return std::make_shared<CNNNeuronLogarithm>(device, d.a(), d.b(), d.c());
-        });
+    addFixed<CNNNeuronLogarithm>(classes, "CNNNeuronLogarithm", T::Logarithm,
+                                 [](const Device& device, const D& d) {
+                                     return std::make_shared<CNNNeuronLogarithm>(device, d.a(), d.b(), d.c());
+                                 });
 }
 
 }  // namespace pewter::mps

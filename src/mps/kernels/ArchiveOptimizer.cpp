@@ -67,9 +67,9 @@ void archiveOptimizer(ArchivedClasses& classes) {
             coder.encodeUnsigned(kernel.timeStep(), "timeStep");
         },
         [](Coder& coder, const Device& device) {
-            return std::make_shared<NNOptimizerAdam>(device, coder.decodeDouble("beta1"),
-                                                     coder.decodeDouble("beta2"), coder.decodeFloat("epsilon"),
-                                                     coder.decodeSize("timeStep"), decodeCommon(coder));
+            return std::make_shared<NNOptimizerAdam>(
+                device, coder.decodeDouble("beta1"), coder.decodeDouble("beta2"),
+                coder.decodeFloat("epsilon"), coder.decodeSize("timeStep"), decodeCommon(coder));
         });
 }
 

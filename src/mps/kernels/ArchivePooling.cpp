@@ -26,8 +26,9 @@ void encodeForward(const CNNPooling& k, Coder& coder) {
                          k.dilationRateX(), k.dilationRateY()});
 }
 void encodeGradient(const CNNPoolingGradient& k, Coder& coder) {
-    encodeWindow(coder, {k.secondaryKernelWidth(), k.secondaryKernelHeight(), k.secondaryStrideInPixelsX(),
-                         k.secondaryStrideInPixelsY(), k.secondaryDilationRateX(), k.secondaryDilationRateY()});
+    encodeWindow(coder,
+                 {k.secondaryKernelWidth(), k.secondaryKernelHeight(), k.secondaryStrideInPixelsX(),
+                  k.secondaryStrideInPixelsY(), k.secondaryDilationRateX(), k.secondaryDilationRateY()});
     encodeSize(coder, k.sourceSize(), "sourceSize");
 }
 template <class K>
@@ -62,7 +63,8 @@ std::shared_ptr<K> withSourceSize(std::shared_ptr<K> kernel, Coder& coder) {
 
 void archivePooling(ArchivedClasses& classes) {
     classes.addKernel<CNNPoolingMax>("CNNPoolingMax", encodeForward, makeForward<CNNPoolingMax>);
-    classes.addKernel<CNNDilatedPoolingMax>("CNNDilatedPoolingMax", encodeForward, makeDilated<CNNDilatedPoolingMax>);
+    classes.addKernel<CNNDilatedPoolingMax>("CNNDilatedPoolingMax", encodeForward,
+                                            makeDilated<CNNDilatedPoolingMax>);
     classes.addKernel<CNNPoolingAverage>(
         "CNNPoolingAverage",
         [](const CNNPoolingAverage& k, Coder& coder) {

@@ -22,7 +22,8 @@ inline MPS::NNNeuronDescriptor decodeNeuron(MPS::Coder& coder, const std::string
 
 /// As a list of three integers; the largest unsigned number is -1.
 inline void encodeSize(MPS::Coder& coder, const MTL::Size& size, const std::string& key) {
-    const std::int64_t values[] = {static_cast<std::int64_t>(size.width), static_cast<std::int64_t>(size.height),
+    const std::int64_t values[] = {static_cast<std::int64_t>(size.width),
+                                   static_cast<std::int64_t>(size.height),
                                    static_cast<std::int64_t>(size.depth)};
     coder.encodeIntegers(values, key);
 }

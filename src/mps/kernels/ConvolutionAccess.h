@@ -36,6 +36,11 @@ struct ConvolutionAccess {
     static const ConvolutionParameters& parameters(const MPS::CNNConvolution& convolution) {
         return *convolution.parameters_;
     }
+    /// Of any class of the family; null in a gradient kernel that has not computed yet.
+    template <class K>
+    static const std::shared_ptr<ConvolutionParameters>& sharedParameters(const K& kernel) {
+        return kernel.parameters_;
+    }
     /// Extents of the weights, without memory.
     static ops::Tensor weightShape(const MPS::CNNConvolutionDescriptor& descriptor);
 
