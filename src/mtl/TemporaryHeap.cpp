@@ -27,6 +27,13 @@ public:
             if (heap && heap->size() < bytes)
                 throw MTL::Error("heap provider", "newHeap", "a heap of at least " + std::to_string(bytes) + " bytes",
                                  std::to_string(heap->size()));
+            // Its memory is reached through our own class; another's address could only be guessed.
+            if (heap && !dynamic_cast<Heap*>(heap.get()))
+                throw MTL::Error("heap provider", "newHeap", "a heap made by MTL::Device::newHeap()",
+                                 "an object of another class derived from MTL::Heap");
+            if (heap && heap->device().get() != &device)
+                throw MTL::Error("heap provider", "newHeap", "a heap of device " + device.name(),
+                                 "one of device " + heap->device()->name());
             heap_ = std::move(heap);
             retire_ = source.retire;
         }

@@ -89,7 +89,7 @@ struct Shape {
     std::int64_t n, h, w, c;
     std::int64_t count() const { return n * h * w * c; }
     std::string text() const {
-        return "[" + std::to_string(n) + "," + std::to_string(h) + "," + std::to_string(w) + "," +
+        return std::string("[").append(std::to_string(n)) + "," + std::to_string(h) + "," + std::to_string(w) + "," +
                std::to_string(c) + "]";
     }
 };

@@ -1,8 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "TestKernel.h"
 
@@ -61,6 +63,25 @@ TEST(HeapTemporary, WithinTheDurationTheNextBufferGetsTheSameMemory) {
     MPS::SetHeapCacheDuration(again, 0);
     runChain(again, 307, source, result);
     EXPECT_EQ(device->systemAllocationCount(), count);
+    EXPECT_EQ(device->currentAllocatedSize(), before);
+}
+
+TEST(HeapTemporary, AfterTheDurationTheMemoryGoesBackWithTheNextQuestionOrAllocation) {
+    const auto device = testDevice();
+    const auto source = makeImage(313, 7, 3), result = makeImage(313, 7, 3);
+    const auto before = device->currentAllocatedSize();
+    const auto commands = testQueue()->commandBuffer();
+    MPS::SetHeapCacheDuration(commands, 0.02);
+    runChain(commands, 313, source, result);
+    // The memory was given back before now, so its time is up then at the latest.
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    EXPECT_EQ(device->currentAllocatedSize(), before);
+    // A buffer that comes after the duration gets fresh memory.
+    const auto count = device->systemAllocationCount();
+    const auto again = testQueue()->commandBuffer();
+    MPS::SetHeapCacheDuration(again, 0);
+    runChain(again, 313, source, result);
+    EXPECT_GT(device->systemAllocationCount(), count);
     EXPECT_EQ(device->currentAllocatedSize(), before);
 }
 

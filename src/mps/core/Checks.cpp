@@ -4,6 +4,8 @@
 
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
+#include <algorithm>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -78,6 +80,46 @@ std::unordered_map<const MPS::Image*, Slots> countSlots(const std::vector<Source
     return slots;
 }
 
+/// A kernel reads and writes images as textures: their usage must allow it. Unknown (0) allows everything.
+void checkUsage(const MPS::Kernel& kernel, const char* argument, const MPS::ImageBatch& images, bool write) {
+    const auto needed = write ? MTL::TextureUsageShaderWrite : MTL::TextureUsageShaderRead;
+    for (const auto& image : images)
+        if (const auto usage = image->usage(); usage != MTL::TextureUsageUnknown && !(usage & needed))
+            throw Error(kernel.name(), argument,
+                        fmt::format("an image whose usage has {}", write ? "ShaderWrite" : "ShaderRead"),
+                        fmt::format("{} with usage {:#x}", image->description(), usage));
+}
+
+/// No two destinations may touch a common element. Sorted by place, so that only images that reach into one another
+/// are compared.
+void checkDestinationsApart(const MPS::Kernel& kernel, const MPS::ImageBatch& destinations) {
+    if (destinations.size() < 2) return;
+    struct Written {
+        const void* storage;
+        ImageAccess::Interval interval;
+        const MPS::Image* image;
+    };
+    std::vector<Written> written;
+    written.reserve(destinations.size());
+    for (const auto& image : destinations)
+        written.push_back({ImageAccess::storage(*image)->identity(), ImageAccess::interval(*image), image.get()});
+    std::sort(written.begin(), written.end(), [](const Written& a, const Written& b) {
+        return std::tie(a.storage, a.interval.first) < std::tie(b.storage, b.interval.first);
+    });
+    for (std::size_t i = 0; i < written.size(); ++i)
+        for (std::size_t j = i + 1; j < written.size() && written[j].storage == written[i].storage &&
+                                    written[j].interval.first < written[i].interval.end;
+             ++j) {
+            if (written[i].image == written[j].image)
+                throw Error(kernel.name(), "destinationImages", "distinct images",
+                            written[i].image->description() + " twice");
+            if (ImageAccess::overlap(*written[i].image, *written[j].image))
+                throw Error(kernel.name(), "destinationImages", "images that share no memory with each other",
+                            fmt::format("{} and {}, which overlap", written[i].image->description(),
+                                        written[j].image->description()));
+        }
+}
+
 }  // namespace
 
 void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -115,14 +157,13 @@ void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::Comman
         requireState(*state, kernel.name(), "destinationState", *commandBuffer, 0);
     }
 
+    for (const auto& source : sources) checkUsage(kernel, source.name, source.images, false);
+    checkUsage(kernel, "destinationImage", destinations, true);
+    checkDestinationsApart(kernel, destinations);
+
     // Sources against destinations; images that share no memory are told apart by one comparison of pointers.
     std::unordered_multimap<const void*, const MPS::Image*> written;
-    std::unordered_set<const MPS::Image*> distinct;
-    for (const auto& image : destinations) {
-        if (!distinct.insert(image.get()).second)
-            throw Error(kernel.name(), "destinationImages", "distinct images", image->description() + " twice");
-        written.emplace(ImageAccess::storage(*image)->identity(), image.get());
-    }
+    for (const auto& image : destinations) written.emplace(ImageAccess::storage(*image)->identity(), image.get());
     for (const auto& source : sources)
         for (const auto& image : source.images) {
             const auto [from, to] = written.equal_range(ImageAccess::storage(*image)->identity());

@@ -74,13 +74,14 @@ TensorRef ImageAccess::tensor(const Image& image, std::size_t first, std::size_t
     return ref;
 }
 
+ImageAccess::Interval ImageAccess::interval(const Image& i) {
+    return {i.offset_, i.offset_ + (i.images_ - 1) * i.strideN_ + (i.height_ - 1) * i.strideH_ +
+                           (i.width_ - 1) * i.strideW_ + i.channels_};
+}
+
 bool ImageAccess::overlap(const Image& a, const Image& b) {
     if (a.storage_->identity() != b.storage_->identity()) return false;
-    const auto last = [](const Image& i) {
-        return i.offset_ + (i.images_ - 1) * i.strideN_ + (i.height_ - 1) * i.strideH_ + (i.width_ - 1) * i.strideW_ +
-               i.channels_;
-    };
-    if (last(a) <= b.offset_ || last(b) <= a.offset_) return false;
+    if (interval(a).end <= b.offset_ || interval(b).end <= a.offset_) return false;
     // Interleaved views of disjoint channels of the same pixels.
     if (a.strideW_ == b.strideW_ && a.images_ == 1 && b.images_ == 1) {
         const std::size_t ca = a.offset_ % a.strideW_, cb = b.offset_ % b.strideW_;
@@ -192,6 +193,11 @@ void ImageAccess::copyBytes(Image& image, bool write, std::byte* bytes, DataLayo
         throw Error(fmt::format("{} of {}", what, image.description()), argument, expected, found);
     };
     if (image.temporary_) refuse("image", "an image that is not temporary", "a temporary one");
+    if (image.storage_->storageMode() == MTL::StorageMode::Private)
+        refuse("image",
+               "shared or managed storage; to move data of a private image, encode a kernel between it and an image "
+               "with managed storage",
+               "private storage");
     if (!bytes) refuse("bytes", "a pointer", "null");
     const std::size_t c0 = channels.featureChannelOffset, n = channels.numberOfFeatureChannelsToReadWrite;
     const std::size_t lanes = (image.channels_ + 3) / 4 * 4;

@@ -22,6 +22,11 @@ struct ImageAccess {
     /// The same with memory, taken now.
     static TensorRef tensor(const MPS::Image& image, std::size_t first, std::size_t count);
 
+    /// The elements of its storage between which an image lies.
+    struct Interval {
+        std::size_t first = 0, end = 0;
+    };
+    static Interval interval(const MPS::Image& image);
     /// Whether two images can touch a common element.
     static bool overlap(const MPS::Image& a, const MPS::Image& b);
 

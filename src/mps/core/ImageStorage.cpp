@@ -13,7 +13,11 @@ ImageStorage::ImageStorage(std::shared_ptr<MTL::Device> device, std::size_t byte
     : device_(std::move(device)), bytes_(bytes), options_(options), heap_(std::move(heap)), live_(images) {}
 
 ImageStorage::ImageStorage(std::shared_ptr<MTL::Buffer> buffer)
-    : device_(buffer->device()), bytes_(buffer->length()), callers_(true), buffer_(std::move(buffer)) {}
+    : device_(buffer->device()),
+      bytes_(buffer->length()),
+      options_(static_cast<MTL::ResourceOptions>(buffer->storageMode()) << 4),
+      callers_(true),
+      buffer_(std::move(buffer)) {}
 
 std::shared_ptr<MTL::Buffer> ImageStorage::materialize() {
     std::lock_guard lock(mutex_);

@@ -27,6 +27,7 @@ public:
     const void* identity() const;
     void spent();
     std::size_t bytes() const { return bytes_; }
+    MTL::StorageMode storageMode() const { return MTL::storageModeOf(options_); }
     bool isCallers() const { return callers_; }
 
 private:
