@@ -187,6 +187,7 @@ protected:
     void record(pewter::mps::UnaryEncoding& encoding) override;
 
 private:
+    friend struct pewter::mps::BatchNormalizationAccess;
     CNNBatchNormalization(const CNNBatchNormalization&) = default;
     void reload(CNNBatchNormalizationDataSource& dataSource, bool gammaAndBeta, bool meanAndVariance);
 

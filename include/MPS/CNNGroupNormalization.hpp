@@ -122,6 +122,7 @@ protected:
     void record(pewter::mps::UnaryEncoding& encoding) override;
 
 private:
+    friend struct pewter::mps::GroupNormalizationAccess;
     CNNGroupNormalization(const CNNGroupNormalization&) = default;
     void reload(CNNGroupNormalizationDataSource& dataSource);
 

@@ -123,6 +123,7 @@ protected:
     void record(pewter::mps::UnaryEncoding& encoding) override;
 
 private:
+    friend struct pewter::mps::GroupNormalizationAccess;
     CNNInstanceNormalization(const CNNInstanceNormalization&) = default;
     void reload(CNNInstanceNormalizationDataSource& dataSource);
 

@@ -2,7 +2,7 @@
 
 /// Every family that archives can hold: one function each, in Archive<Family>.cpp.
 #define PEWTER_ARCHIVED_FAMILIES(X) \
-    X(Arithmetic) X(Convolution) X(Dropout) X(Loss) X(Neuron) X(Optimizer) X(Pooling) X(SoftMax)
+    X(Arithmetic) X(Convolution) X(Dropout) X(Loss) X(Neuron) X(Normalization) X(Optimizer) X(Pooling) X(SoftMax)
 
 namespace pewter::mps {
 

@@ -26,6 +26,9 @@ struct BatchNormalizationAccess {
     enum Slot : std::size_t { Mean, Variance, GradientForGamma, GradientForBeta };
 
     static const BatchNormalizationParameters& parameters(const State& state) { return *state.parameters_; }
+    static const BatchNormalizationParameters& parameters(const MPS::CNNBatchNormalization& kernel) {
+        return *kernel.parameters_;
+    }
 
     static ArrayRef parameter(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
         return {buffer, 0, ops::Type::Float32, static_cast<std::int64_t>(channels)};

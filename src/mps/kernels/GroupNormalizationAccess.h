@@ -29,6 +29,11 @@ struct GroupNormalizationAccess {
     enum Slot : std::size_t { Mean, InverseDeviation, GradientForGamma, GradientForBeta };
 
     static const GroupNormalizationParameters& parameters(const State& state) { return *state.parameters_; }
+    /// Of an instance or a group normalisation.
+    template <class K>
+    static const GroupNormalizationParameters& parametersOf(const K& kernel) {
+        return *kernel.parameters_;
+    }
     static std::size_t groups(const State& state) { return state.groups_; }
     static std::size_t images(const State& state) { return state.images_; }
     static bool isFilled(const State& state) { return state.filled_; }
