@@ -1,9 +1,9 @@
 #pragma once
 
-#include <limits>
 #include <memory>
 #include <vector>
 
+#include <MPS/CNNArithmeticProperties.hpp>
 #include <MPS/CNNBinaryKernel.hpp>
 #include <MPS/CNNGradientKernel.hpp>
 
@@ -40,27 +40,15 @@ using CNNArithmeticGradientStateBatch = std::vector<std::shared_ptr<CNNArithmeti
 /// A stride of 0 in pixels or feature channels broadcasts that operand along that axis; strides are 0 or 1.
 /// The result has the channels of the operand whose channel stride is 1; two such operands must have equally
 /// many. State: CNNArithmeticGradientState, one an image. Source: MPSCNNMath.h.
-class PEWTER_API CNNArithmetic : public CNNBinaryKernel {
+class PEWTER_API CNNArithmetic : public CNNBinaryKernel, public CNNArithmeticProperties {
 public:
-    float primaryScale() const { return primaryScale_; }
-    void setPrimaryScale(float scale) { primaryScale_ = scale; }
-    float secondaryScale() const { return secondaryScale_; }
-    void setSecondaryScale(float scale) { secondaryScale_ = scale; }
-    /// Default 0.
-    float bias() const { return bias_; }
-    void setBias(float bias) { bias_ = bias; }
-    /// Default 1.
+    /// 0 or 1; default 1. For those in pixels see CNNBinaryKernel.
     std::size_t primaryStrideInFeatureChannels() const { return primaryStrideInFeatureChannels_; }
     void setPrimaryStrideInFeatureChannels(std::size_t stride) { primaryStrideInFeatureChannels_ = stride; }
     std::size_t secondaryStrideInFeatureChannels() const { return secondaryStrideInFeatureChannels_; }
     void setSecondaryStrideInFeatureChannels(std::size_t stride) {
         secondaryStrideInFeatureChannels_ = stride;
     }
-    /// Default -FLT_MAX and FLT_MAX.
-    float minimumValue() const { return minimumValue_; }
-    void setMinimumValue(float value) { minimumValue_ = value; }
-    float maximumValue() const { return maximumValue_; }
-    void setMaximumValue(float value) { maximumValue_ = value; }
 
     using CNNBinaryKernel::encode;
     using CNNBinaryKernel::encodeBatch;
@@ -79,10 +67,9 @@ public:
     const char* className() const override { return "CNNArithmetic"; }
 
 protected:
-    explicit CNNArithmetic(std::shared_ptr<MTL::Device> device);
+    /// operation: a value of pewter::ops::ArithmeticType; of no use to a class with a record() of its own.
+    explicit CNNArithmetic(std::shared_ptr<MTL::Device> device, int operation = 0);
 
-    /// Value of pewter::ops::ArithmeticType.
-    virtual int operation() const = 0;
     std::size_t resultFeatureChannels(std::size_t primaryChannels,
                                       std::size_t secondaryChannels) const override;
     std::shared_ptr<State> newResultState(const StateOwner& owner, const std::shared_ptr<Image>& primaryImage,
@@ -95,12 +82,8 @@ protected:
                                                               const Image& destination) const override;
 
 private:
-    bool isClamping() const;
-
-    float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
+    int operation_;
     std::size_t primaryStrideInFeatureChannels_ = 1, secondaryStrideInFeatureChannels_ = 1;
-    float minimumValue_ = -std::numeric_limits<float>::max(),
-          maximumValue_ = std::numeric_limits<float>::max();
 };
 
 /// MPSCNNAdd: p x + s y + bias.
@@ -110,9 +93,6 @@ public:
     explicit CNNAdd(std::shared_ptr<MTL::Device> device);
     const char* className() const override { return "CNNAdd"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
 };
 
 /// MPSCNNSubtract: p x - s y + bias.
@@ -122,9 +102,6 @@ public:
     explicit CNNSubtract(std::shared_ptr<MTL::Device> device);
     const char* className() const override { return "CNNSubtract"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
 };
 
 /// MPSCNNMultiply: (p x) (s y) + bias.
@@ -134,9 +111,6 @@ public:
     explicit CNNMultiply(std::shared_ptr<MTL::Device> device);
     const char* className() const override { return "CNNMultiply"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
 };
 
 /// MPSCNNDivide: (p x) / (s y) + bias. It has no gradient class.
@@ -146,9 +120,6 @@ public:
     explicit CNNDivide(std::shared_ptr<MTL::Device> device);
     const char* className() const override { return "CNNDivide"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
 };
 
 /// MPSCNNArithmeticGradient: the gradient for one operand of an arithmetic kernel, chosen at construction.
@@ -159,34 +130,22 @@ protected:
 /// with forward scale p, the other with s, primaryScale is p (Add, Subtract), -p (the secondary of Subtract),
 /// and p s (Multiply). bias and the limits are not used. The source image is the operand that is
 /// differentiated (only its size matters), for Multiply the *other* operand. Source: MPSCNNMath.h.
-class PEWTER_API CNNArithmeticGradient : public CNNGradientKernel {
+class PEWTER_API CNNArithmeticGradient : public CNNGradientKernel, public CNNArithmeticProperties {
 public:
-    float primaryScale() const { return primaryScale_; }
-    void setPrimaryScale(float scale) { primaryScale_ = scale; }
-    float secondaryScale() const { return secondaryScale_; }
-    void setSecondaryScale(float scale) { secondaryScale_ = scale; }
-    float bias() const { return bias_; }
-    void setBias(float bias) { bias_ = bias; }
     /// Broadcast stride of the source image, like secondaryStrideInPixelsX/Y. Default 1.
     std::size_t secondaryStrideInFeatureChannels() const { return secondaryStrideInFeatureChannels_; }
     void setSecondaryStrideInFeatureChannels(std::size_t stride) {
         secondaryStrideInFeatureChannels_ = stride;
     }
-    float minimumValue() const { return minimumValue_; }
-    void setMinimumValue(float value) { minimumValue_ = value; }
-    float maximumValue() const { return maximumValue_; }
-    void setMaximumValue(float value) { maximumValue_ = value; }
     /// False: the gradient for the forward primary; true: for the forward secondary.
     bool isSecondarySourceFilter() const { return isSecondarySourceFilter_; }
 
     const char* className() const override { return "CNNArithmeticGradient"; }
 
 protected:
-    CNNArithmeticGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter);
+    /// operation: a value of pewter::ops::ArithmeticType.
+    CNNArithmeticGradient(std::shared_ptr<MTL::Device> device, int operation, bool isSecondarySourceFilter);
 
-    virtual int operation() const = 0;
-    /// Whether the source image is the operand that is not differentiated.
-    virtual bool readsOther() const { return false; }
     const char* acceptedState() const override { return "CNNArithmeticGradientState"; }
     bool accepts(const State& state) const override;
     std::size_t resultChannelsOf(const pewter::mps::BinaryEncoding& encoding) const override;
@@ -199,10 +158,11 @@ private:
     void configure(const pewter::mps::ForwardRecord& own, const pewter::mps::ForwardRecord& other);
     using CNNGradientKernel::configure;
 
-    float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
+    /// Whether the source image is the operand that is not differentiated.
+    bool readsOther() const;
+
+    int operation_;
     std::size_t secondaryStrideInFeatureChannels_ = 1;
-    float minimumValue_ = -std::numeric_limits<float>::max(),
-          maximumValue_ = std::numeric_limits<float>::max();
     bool isSecondarySourceFilter_;
 };
 
@@ -213,9 +173,6 @@ public:
     CNNAddGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter);
     const char* className() const override { return "CNNAddGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
 };
 
 /// MPSCNNSubtractGradient: for the secondary operand the caller sets primaryScale to minus the forward scale.
@@ -225,9 +182,6 @@ public:
     CNNSubtractGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter);
     const char* className() const override { return "CNNSubtractGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
 };
 
 /// MPSCNNMultiplyGradient: the source image is the other operand.
@@ -237,10 +191,6 @@ public:
     CNNMultiplyGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter);
     const char* className() const override { return "CNNMultiplyGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    int operation() const override;
-    bool readsOther() const override { return true; }
 };
 
 }  // namespace MPS

@@ -21,12 +21,8 @@ CNNArithmeticGradientState::CNNArithmeticGradientState(const StateOwner& owner, 
                             maskBytes ? StateResourceList::bufferSizes({maskBytes}) : StateResourceList()),
       resultFeatureChannels_(resultFeatureChannels) {}
 
-CNNArithmetic::CNNArithmetic(std::shared_ptr<MTL::Device> device) : CNNBinaryKernel(std::move(device)) {}
-
-bool CNNArithmetic::isClamping() const {
-    return minimumValue_ != -std::numeric_limits<float>::max() ||
-           maximumValue_ != std::numeric_limits<float>::max();
-}
+CNNArithmetic::CNNArithmetic(std::shared_ptr<MTL::Device> device, int operation)
+    : CNNBinaryKernel(std::move(device)), operation_(operation) {}
 
 std::size_t CNNArithmetic::resultFeatureChannels(std::size_t primaryChannels,
                                                  std::size_t secondaryChannels) const {
@@ -59,10 +55,10 @@ std::shared_ptr<ForwardRecord> CNNArithmetic::captureRecord(const Image& source,
         std::make_shared<ArithmeticRecord>(*CNNBinaryKernel::captureRecord(source, secondary, destination));
     record->strideInFeatureChannels =
         secondary ? secondaryStrideInFeatureChannels_ : primaryStrideInFeatureChannels_;
-    record->primaryScale = primaryScale_;
-    record->secondaryScale = secondaryScale_;
-    record->minimumValue = minimumValue_;
-    record->maximumValue = maximumValue_;
+    record->primaryScale = primaryScale();
+    record->secondaryScale = secondaryScale();
+    record->minimumValue = minimumValue();
+    record->maximumValue = maximumValue();
     return record;
 }
 
@@ -117,12 +113,12 @@ void CNNArithmetic::record(BinaryEncoding& encoding) {
         masks.emplace(
             StateMasks::forWriting(encoder, encoding.destinationStates, shape.n, shape.h, shape.w, shape.c));
     encoder.run(
-        [type = static_cast<ops::ArithmeticType>(operation()),
+        [type = static_cast<ops::ArithmeticType>(operation_),
          primary = operand(encoding.primary, primaryGeometry(), primaryStrideInFeatureChannels_),
          secondary = operand(encoding.secondary, secondaryGeometry(), secondaryStrideInFeatureChannels_),
          destination = encoding.destination, mask = masks ? masks->all() : TensorRef(),
-         primaryScale = primaryScale_, secondaryScale = secondaryScale_, bias = bias_,
-         minimum = minimumValue_, maximum = maximumValue_] {
+         primaryScale = primaryScale(), secondaryScale = secondaryScale(), bias = bias(),
+         minimum = minimumValue(), maximum = maximumValue()] {
             ops::Arithmetic op;
             op.type = type;
             op.primary = primary.tensor();
@@ -159,38 +155,18 @@ void CNNArithmetic::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& comma
                  true);
 }
 
-CNNAdd::CNNAdd(std::shared_ptr<MTL::Device> device) : CNNArithmetic(std::move(device)) {}
-CNNSubtract::CNNSubtract(std::shared_ptr<MTL::Device> device) : CNNArithmetic(std::move(device)) {}
-CNNMultiply::CNNMultiply(std::shared_ptr<MTL::Device> device) : CNNArithmetic(std::move(device)) {}
-CNNDivide::CNNDivide(std::shared_ptr<MTL::Device> device) : CNNArithmetic(std::move(device)) {}
-
-int CNNAdd::operation() const { return static_cast<int>(ops::ArithmeticType::Add); }
-int CNNSubtract::operation() const { return static_cast<int>(ops::ArithmeticType::Subtract); }
-int CNNMultiply::operation() const { return static_cast<int>(ops::ArithmeticType::Multiply); }
-int CNNDivide::operation() const { return static_cast<int>(ops::ArithmeticType::Divide); }
-
-std::shared_ptr<Kernel> CNNAdd::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNAdd>(new CNNAdd(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
-
-std::shared_ptr<Kernel> CNNSubtract::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNSubtract>(new CNNSubtract(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
-
-std::shared_ptr<Kernel> CNNMultiply::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNMultiply>(new CNNMultiply(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
-
-std::shared_ptr<Kernel> CNNDivide::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNDivide>(new CNNDivide(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
+#define PEWTER_ARITHMETIC(Class, Operation)                                                     \
+    Class::Class(std::shared_ptr<MTL::Device> device)                                           \
+        : CNNArithmetic(std::move(device), static_cast<int>(ops::ArithmeticType::Operation)) {} \
+    std::shared_ptr<Kernel> Class::copy(const std::shared_ptr<MTL::Device>& device) const {     \
+        auto copy = std::make_shared<Class>(*this);                                             \
+        if (device) copy->setDevice(device);                                                    \
+        return copy;                                                                            \
+    }
+PEWTER_ARITHMETIC(CNNAdd, Add)
+PEWTER_ARITHMETIC(CNNSubtract, Subtract)
+PEWTER_ARITHMETIC(CNNMultiply, Multiply)
+PEWTER_ARITHMETIC(CNNDivide, Divide)
+#undef PEWTER_ARITHMETIC
 
 }  // namespace MPS

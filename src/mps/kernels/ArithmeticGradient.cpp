@@ -45,9 +45,15 @@ ImageDescriptor CNNArithmeticGradientState::destinationImageDescriptor(
     return descriptor;
 }
 
-CNNArithmeticGradient::CNNArithmeticGradient(std::shared_ptr<MTL::Device> device,
+CNNArithmeticGradient::CNNArithmeticGradient(std::shared_ptr<MTL::Device> device, int operation,
                                              bool isSecondarySourceFilter)
-    : CNNGradientKernel(std::move(device)), isSecondarySourceFilter_(isSecondarySourceFilter) {}
+    : CNNGradientKernel(std::move(device)),
+      operation_(operation),
+      isSecondarySourceFilter_(isSecondarySourceFilter) {}
+
+bool CNNArithmeticGradient::readsOther() const {
+    return static_cast<ops::ArithmeticType>(operation_) == ops::ArithmeticType::Multiply;
+}
 
 void CNNArithmeticGradient::configure(const ForwardRecord& own, const ForwardRecord& other) {
     const auto& source = readsOther() ? other : own;
@@ -133,10 +139,10 @@ void CNNArithmeticGradient::record(BinaryEncoding& encoding) {
                            ? arithmeticOperand(encoder, encoding.secondary, secondaryGeometry(),
                                                secondaryStrideInFeatureChannels_, width, height, channels)
                            : TensorRef();
-    encoder.run([type = static_cast<ops::ArithmeticType>(operation()),
+    encoder.run([type = static_cast<ops::ArithmeticType>(operation_),
                  gradient = encoding.primary.region(primaryOffset().x, primaryOffset().y, width, height),
                  other, mask = masks ? masks->all() : TensorRef(), target = result.target(),
-                 primaryScale = primaryScale_, secondaryScale = secondaryScale_] {
+                 primaryScale = primaryScale(), secondaryScale = secondaryScale()] {
         ops::ArithmeticGradient op;
         op.type = type;
         op.diffDst = gradient.tensor();
@@ -150,33 +156,18 @@ void CNNArithmeticGradient::record(BinaryEncoding& encoding) {
     result.finish();
 }
 
-CNNAddGradient::CNNAddGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter)
-    : CNNArithmeticGradient(std::move(device), isSecondarySourceFilter) {}
-CNNSubtractGradient::CNNSubtractGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter)
-    : CNNArithmeticGradient(std::move(device), isSecondarySourceFilter) {}
-CNNMultiplyGradient::CNNMultiplyGradient(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter)
-    : CNNArithmeticGradient(std::move(device), isSecondarySourceFilter) {}
-
-int CNNAddGradient::operation() const { return static_cast<int>(ops::ArithmeticType::Add); }
-int CNNSubtractGradient::operation() const { return static_cast<int>(ops::ArithmeticType::Subtract); }
-int CNNMultiplyGradient::operation() const { return static_cast<int>(ops::ArithmeticType::Multiply); }
-
-std::shared_ptr<Kernel> CNNAddGradient::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNAddGradient>(new CNNAddGradient(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
-
-std::shared_ptr<Kernel> CNNSubtractGradient::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNSubtractGradient>(new CNNSubtractGradient(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
-
-std::shared_ptr<Kernel> CNNMultiplyGradient::copy(const std::shared_ptr<MTL::Device>& device) const {
-    auto copy = std::shared_ptr<CNNMultiplyGradient>(new CNNMultiplyGradient(*this));
-    if (device) copy->setDevice(device);
-    return copy;
-}
+#define PEWTER_ARITHMETIC_GRADIENT(Class, Operation)                                                 \
+    Class::Class(std::shared_ptr<MTL::Device> device, bool isSecondarySourceFilter)                  \
+        : CNNArithmeticGradient(std::move(device), static_cast<int>(ops::ArithmeticType::Operation), \
+                                isSecondarySourceFilter) {}                                          \
+    std::shared_ptr<Kernel> Class::copy(const std::shared_ptr<MTL::Device>& device) const {          \
+        auto copy = std::make_shared<Class>(*this);                                                  \
+        if (device) copy->setDevice(device);                                                         \
+        return copy;                                                                                 \
+    }
+PEWTER_ARITHMETIC_GRADIENT(CNNAddGradient, Add)
+PEWTER_ARITHMETIC_GRADIENT(CNNSubtractGradient, Subtract)
+PEWTER_ARITHMETIC_GRADIENT(CNNMultiplyGradient, Multiply)
+#undef PEWTER_ARITHMETIC_GRADIENT
 
 }  // namespace MPS
