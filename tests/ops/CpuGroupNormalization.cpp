@@ -220,7 +220,7 @@ TEST_F(CpuGroupNormalization, SmallIntegersAreExact) {
     for (int i = 0; i < kCases; ++i) {
         const std::int64_t n = random.integer(1, 4), h = 1ll << random.integer(0, 5),
                            c = 1ll << random.integer(0, 6);
-        const std::int64_t groups = std::min(c, 1ll << random.integer(0, 6));
+        const std::int64_t groups = std::min<std::int64_t>(c, 1ll << random.integer(0, 6));
         const Layout layout = drawLayout(random);
         OpTensor src(ops::Type::Float32, n, h, 4, c, layout), dst = src, dst2 = src, diffDst = src,
                                                               diffSrc = src, diffSrc2 = src;
