@@ -54,7 +54,7 @@ inline Work workOf(const ops::FullyConnectedWeightsGradient& op) {
 inline Work workOf(const ops::PoolingForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::PoolingGradient& op) {
     return {0,
-            (op.type == ops::PoolingType::Max ? bytesOf(op.src) : 0.0) + bytesOfAll(op.diffDst, op.diffSrc)};
+            (op.type == ops::PoolingType::Average ? 0.0 : bytesOf(op.src)) + bytesOfAll(op.diffDst, op.diffSrc)};
 }
 inline Work workOf(const ops::NeuronForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::NeuronGradient& op) { return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)}; }

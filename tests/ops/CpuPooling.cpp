@@ -56,8 +56,9 @@ struct Case {
 /// The sum of magnitudes behind each value of a gradient.
 std::vector<double> bounds(const Case& c, const OpTensor& like) {
     OpTensor out = inDouble(like);
-    runReference(
-        ops::PoolingGradient{c.type, c.src, magnitudes(c.diffDst), out, c.window, c.zeroPadX, c.zeroPadY});
+    const bool norm = c.type == ops::PoolingType::L2Norm;  // whose gradient is a product with the source
+    runReference(ops::PoolingGradient{c.type, norm ? magnitudes(c.src) : c.src, magnitudes(c.diffDst), out,
+                                      c.window, c.zeroPadX, c.zeroPadY});
     return out.values();
 }
 
@@ -112,6 +113,34 @@ TEST(CpuPooling, AverageAgreesWithTheOracle) {
 TEST(CpuPooling, AverageGradientAgreesWithTheOracle) {
     PEWTER_NEEDS_CPU();
     gradient(ops::PoolingType::Average, "average pooling gradient", 124);
+}
+
+TEST(CpuPooling, NormAgreesWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    forward(ops::PoolingType::L2Norm, "L2-norm pooling forward", 125);
+}
+
+TEST(CpuPooling, NormGradientAgreesWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    gradient(ops::PoolingType::L2Norm, "L2-norm pooling gradient", 126);
+}
+
+TEST(CpuPooling, AWindowOfZerosHasNormAndGradientZero) {
+    PEWTER_NEEDS_CPU();
+    OpTensor src(ops::Type::Float32, 1, 2, 4, 17), dst(ops::Type::Float32, 1, 1, 2, 17);
+    OpTensor diffDst = dst, diffSrc = src;
+    for (std::int64_t c = 0; c < 17; ++c) src.set(0, 0, 3, c, 2), src.set(0, 1, 2, c, std::nan(""));
+    diffDst.fill(5);
+    diffSrc.fill(99);
+    const ops::Window window{2, 2, 2, 2, 1, 1, 0, 0, ops::Edge::Zero};
+    runCpu(ops::PoolingForward{ops::PoolingType::L2Norm, src, dst, window, 0, 0});
+    runCpu(ops::PoolingGradient{ops::PoolingType::L2Norm, src, diffDst, diffSrc, window, 0, 0});
+    for (std::int64_t c = 0; c < 17; ++c) {
+        EXPECT_EQ(dst.at(0, 0, 0, c), 0);
+        EXPECT_EQ(diffSrc.at(0, 1, 1, c), 0);
+        EXPECT_TRUE(std::isnan(dst.at(0, 0, 1, c)));
+        EXPECT_TRUE(std::isnan(diffSrc.at(0, 0, 3, c)));
+    }
 }
 
 /// Both code paths: windows side by side, and windows that overlap.

@@ -22,6 +22,7 @@ struct Case {
 
 constexpr auto kMax = ops::PoolingType::Max;
 constexpr auto kAverage = ops::PoolingType::Average;
+constexpr auto kNorm = ops::PoolingType::L2Norm;
 
 // Window: width, height, strideX, strideY, dilationX, dilationY, padLeft, padTop, edge.
 const Case kCases[] = {
@@ -40,6 +41,12 @@ const Case kCases[] = {
     {"AverageZeroPadSize", kAverage, 5, 4, 6, 5, {3, 4, 1, 1, 1, 1, 2, 3, kClamp}, 1, 2},
     {"AverageWhollyOutsideZero", kAverage, 3, 3, 4, 4, {2, 2, 2, 2, 1, 1, 3, 3}},
     {"AverageWhollyOutsideClamp", kAverage, 3, 3, 4, 4, {2, 2, 2, 2, 1, 1, 3, 3, kClamp}, 1, 0},
+    {"NormHalves", kNorm, 6, 4, 3, 2, {2, 2, 2, 2, 1, 1, 0, 0}},
+    {"NormZeroEdge", kNorm, 5, 5, 5, 5, {3, 3, 1, 1, 1, 1, 1, 1}},
+    {"NormClampEdge", kNorm, 5, 5, 5, 5, {3, 3, 1, 1, 1, 1, 1, 1, kClamp}},
+    {"NormEvenWindowClamp", kNorm, 5, 6, 3, 6, {4, 2, 1, 2, 1, 1, 2, 1, kClamp}},
+    {"NormStrideBeyondWindow", kNorm, 7, 7, 2, 3, {2, 2, 3, 4, 1, 1, 0, 0}},
+    {"NormWhollyOutside", kNorm, 3, 3, 4, 4, {2, 2, 2, 2, 1, 1, 3, 3, kClamp}},
     {"AverageNegativePad", kAverage, 6, 6, 2, 2, {3, 2, 2, 3, 1, 1, -1, -2, kClamp}},
 };
 

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "support/Compare.h"
+#include "support/Fixtures.h"
 #include "support/OpTensors.h"
 #include "support/RunReference.h"
 
@@ -14,6 +16,7 @@ using Numbers = std::vector<double>;
 constexpr auto kType = ops::Type::Float32;
 constexpr auto kMax = ops::PoolingType::Max;
 constexpr auto kAverage = ops::PoolingType::Average;
+constexpr auto kNorm = ops::PoolingType::L2Norm;
 constexpr auto kClamp = ops::Edge::Clamp;
 
 OpTensor row(const Numbers& values) {
@@ -103,6 +106,39 @@ TEST(ReferencePooling, AverageZeroPadCountsInRowsToo) {
     const ops::Window window{.width = 3, .height = 3, .padLeft = 1, .padTop = 1, .edge = kClamp};
     runReference(ops::PoolingForward{kAverage, src, dst, window, 0, 1});
     EXPECT_EQ(dst.at(0), 4);
+}
+
+TEST(ReferencePooling, NormIsTheRootOfTheSumOfSquares) {
+    EXPECT_EQ(pool(kNorm, {3, -4, 12, 5}, 2, {.width = 2, .strideX = 2}), (Numbers{5, 13}));
+    EXPECT_EQ(pool(kNorm, {3, 4, 0}, 3, {.width = 2, .padLeft = 1}), (Numbers{3, 5, 4}));
+    EXPECT_EQ(pool(kNorm, {3, 4}, 1, {.width = 2, .padLeft = 5}), (Numbers{0}));
+}
+
+TEST(ReferencePooling, NormCountsAnEdgePixelForEveryTapThatReadsIt) {
+    // Taps -2, -1, 0, 1 of the pixels 2 and 2: four twos.
+    EXPECT_EQ(pool(kNorm, {2, 2}, 1, {.width = 4, .padLeft = 2, .edge = kClamp}), (Numbers{4}));
+    EXPECT_EQ(gradient(kNorm, {2, 2}, {8}, {.width = 4, .padLeft = 2, .edge = kClamp}), (Numbers{12, 4}));
+}
+
+TEST(ReferencePooling, NormGivesEachPixelItsShareOfTheGradientAndNothingWhereItIsZero) {
+    EXPECT_EQ(gradient(kNorm, {3, -4, 0, 0}, {10, 7}, {.width = 2, .strideX = 2}), (Numbers{6, -8, 0, 0}));
+    EXPECT_EQ(gradient(kNorm, {3, 4, 3}, {10, 5}, {.width = 2}), (Numbers{6, 12, 3}));
+}
+
+TEST(ReferencePooling, NormAgreesWithPyTorch) {
+    const auto file = fixture("pooling_norm");
+    for (const Json& one : file.at("cases")) {
+        const OpTensor x = tensorOf(one.at("x")), g = tensorOf(one.at("g"));
+        ops::Window window{.width = one.at("kernelWidth"), .height = one.at("kernelHeight")};
+        window.strideX = one.at("strideX"), window.strideY = one.at("strideY");
+        window.padLeft = one.at("padLeft"), window.padTop = one.at("padTop");
+        window.edge = one.at("edgeMode") == "Clamp" ? kClamp : ops::Edge::Zero;
+        OpTensor y = g, dx = x;
+        runReference(ops::PoolingForward{kNorm, x, y, window, 0, 0});
+        runReference(ops::PoolingGradient{kNorm, x, g, dx, window, 0, 0});
+        EXPECT_TRUE(allNear(y.values(), numbers(one.at("y")), 1e-10)) << one.at("name");
+        EXPECT_TRUE(allNear(dx.values(), numbers(one.at("dx")), 1e-10)) << one.at("name");
+    }
 }
 
 }  // namespace

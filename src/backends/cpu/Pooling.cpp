@@ -47,7 +47,7 @@ PoolingPlan planOf(ops::PoolingType type, const Tensor& src, const Tensor& dst, 
     const Side y{src.h, dst.h, window.height, window.strideY, window.dilationY, window.padTop};
     plan.disjoint = x.isDisjoint() && y.isDisjoint();
     plan.covering = x.isCovering() && y.isCovering();
-    if (type == ops::PoolingType::Max) {
+    if (type != ops::PoolingType::Average) {
         plan.rows = y.reads(src.w * src.c, window.edge, frame);
         plan.columns = x.reads(src.c, window.edge, frame);
     }
@@ -63,8 +63,9 @@ void Cpu::run(const ops::PoolingForward& op, ops::Stream& stream) {
     PoolingPlan plan = planOf(op.type, src, op.dst, op.window, op.zeroPadX, op.zeroPadY, frame);
     plan.src = static_cast<const float*>(src.data);
     plan.dst = dst.data();
-    const auto run =
-        op.type == ops::PoolingType::Max ? PEWTER_VECTOR(maxForward) : PEWTER_VECTOR(averageForward);
+    const auto run = op.type == ops::PoolingType::Max       ? PEWTER_VECTOR(maxForward)
+                     : op.type == ops::PoolingType::Average ? PEWTER_VECTOR(averageForward)
+                                                            : PEWTER_VECTOR(normForward);
     const std::int64_t rowWork = plan.outW * plan.c * op.window.width * op.window.height;
     parallelFor(0, op.dst.n * plan.outH, kElementGrain / std::max<std::int64_t>(1, rowWork),
                 [&](std::int64_t from, std::int64_t to) { run(plan, from, to); });
@@ -73,14 +74,16 @@ void Cpu::run(const ops::PoolingForward& op, ops::Stream& stream) {
 
 void Cpu::run(const ops::PoolingGradient& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
-    const bool max = op.type == ops::PoolingType::Max;
     const Tensor diffDst = staged(op.diffDst, frame);
     const StagedOutput diffSrc(op.diffSrc, frame);
     PoolingPlan plan = planOf(op.type, op.diffSrc, op.diffDst, op.window, op.zeroPadX, op.zeroPadY, frame);
-    if (max) plan.src = static_cast<const float*>(staged(op.src, frame).data);
+    if (op.type != ops::PoolingType::Average)
+        plan.src = static_cast<const float*>(staged(op.src, frame).data);
     plan.dst = static_cast<float*>(diffDst.data);
     plan.diffSrc = diffSrc.data();
-    const auto run = max ? PEWTER_VECTOR(maxGradient) : PEWTER_VECTOR(averageGradient);
+    const auto run = op.type == ops::PoolingType::Max       ? PEWTER_VECTOR(maxGradient)
+                     : op.type == ops::PoolingType::Average ? PEWTER_VECTOR(averageGradient)
+                                                            : PEWTER_VECTOR(normGradient);
     // A thread owns whole images, or with few images whole channels of them: nobody adds to another's pixel.
     const std::int64_t images = op.diffSrc.n, threads = maxThreads();
     const std::int64_t slices =

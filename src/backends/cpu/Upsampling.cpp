@@ -1,15 +1,157 @@
-#include <stdexcept>
+#include "backends/cpu/vector/Upsampling.h"
+
+#include <algorithm>
+#include <limits>
 
 #include "backends/cpu/Cpu.h"
+#include "backends/cpu/Parallel.h"
+#include "backends/cpu/Runs.h"
 
 namespace pewter::cpu {
 
-void Cpu::run(const ops::ResampleForward&, ops::Stream&) {
-    throw std::runtime_error("ResampleForward is not there yet");
+using ops::Tensor;
+
+namespace {
+
+/// From this number of channels on, loops over the channels of a pixel pay; below, loops over the elements of
+/// a row that gather what they read.
+constexpr std::int64_t kManyChannels = 16;
+
+template <class T>
+T* take(std::int64_t count, Scratch::Frame& frame) {
+    return static_cast<T*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(T)));
 }
 
-void Cpu::run(const ops::ResampleGradient&, ops::Stream&) {
-    throw std::runtime_error("ResampleGradient is not there yet");
+ResampleStep stepOf(const ops::ResampleTap& tap) {
+    const auto b = static_cast<float>(tap.fraction);
+    return {tap.a, tap.b, b == 0 ? 1.0f : static_cast<float>(1 - tap.fraction), b};
+}
+
+bool fitsGather(const Tensor& row) {
+    return row.c < kManyChannels && row.w * row.c < std::numeric_limits<std::int32_t>::max();
+}
+
+void fillElements(ResamplePlan& plan, Scratch::Frame& frame) {
+    const std::int64_t count = plan.outW * plan.c;
+    auto* const a = take<std::int32_t>(count, frame);
+    auto* const b = take<std::int32_t>(count, frame);
+    float *const weightA = frame.floats(count), *const weightB = frame.floats(count);
+    for (std::int64_t k = 0; k < count; ++k) {
+        const ResampleStep& step = plan.columns[k / plan.c];
+        // A tap of weight 0 reads what the other one reads.
+        a[k] = static_cast<std::int32_t>(step.a * plan.c + k % plan.c);
+        b[k] = static_cast<std::int32_t>((step.weightB == 0 ? step.a : step.b) * plan.c + k % plan.c);
+        weightA[k] = step.weightA, weightB[k] = step.weightB;
+    }
+    plan.elementsA = a, plan.elementsB = b, plan.weightsA = weightA, plan.weightsB = weightB;
+}
+
+/// The readers of each of `extent` pixels of an axis, in the order of the outputs.
+struct Readers {
+    ResampleReaders table;
+    std::int64_t most = 0;
+
+    Readers(const ops::ResampleAxis& axis, ops::ResampleType type, std::int64_t extent, std::int64_t outputs,
+            Scratch::Frame& frame) {
+        auto* const start = take<std::int64_t>(extent + 2, frame);
+        auto* const output = take<std::int64_t>(2 * outputs, frame);
+        float* const weight = frame.floats(2 * outputs);
+        const auto forReads = [&](auto visit) {
+            for (std::int64_t i = 0; i < outputs; ++i) {
+                const ResampleStep step = stepOf(resampleTap(axis, type, false, extent, i));
+                visit(step.a, i, step.weightA);
+                if (step.weightB != 0) visit(step.b, i, step.weightB);
+            }
+        };
+        // Counted one entry further on, so that filling moves each start to where it belongs.
+        std::fill_n(start, extent + 2, 0);
+        forReads([&](std::int64_t pixel, std::int64_t, float) { ++start[pixel + 2]; });
+        for (std::int64_t i = 0; i < extent; ++i) most = std::max(most, start[i + 2]);
+        for (std::int64_t i = 2; i < extent + 2; ++i) start[i] += start[i - 1];
+        forReads([&](std::int64_t pixel, std::int64_t i, float w) {
+            const std::int64_t at = start[pixel + 1]++;
+            output[at] = i, weight[at] = w;
+        });
+        table = {start, output, weight};
+    }
+};
+
+void fillElements(ResampleGradientPlan& plan, std::int64_t readers, Scratch::Frame& frame) {
+    const std::int64_t count = plan.w * plan.c;
+    auto* const elements = take<std::int32_t>(readers * count, frame);
+    float* const weights = frame.floats(readers * count);
+    for (std::int64_t t = 0; t < readers; ++t)
+        for (std::int64_t k = 0; k < count; ++k) {
+            const std::int64_t at = plan.columns.start[k / plan.c] + t;
+            const bool reads = at < plan.columns.start[k / plan.c + 1];
+            elements[t * count + k] = static_cast<std::int32_t>(
+                reads ? plan.columns.output[at] * plan.c + k % plan.c : plan.outW * plan.c);
+            weights[t * count + k] = reads ? plan.columns.weight[at] : 0.0f;
+        }
+    plan.elements = elements, plan.weights = weights, plan.readers = readers;
+}
+
+/// fn(from, to, line) for parts of `rows`, each with `lineLength` floats of its own.
+template <class Fn>
+void forRows(std::int64_t rows, std::int64_t elements, std::int64_t lineLength, Scratch::Frame& frame,
+             Fn&& fn) {
+    const std::int64_t parts = std::min(rows, partsOf(elements));
+    const std::int64_t room = (lineLength + kRunAlignment - 1) / kRunAlignment * kRunAlignment;
+    float* const lines = frame.floats(parts * room);
+    forParts(parts, rows, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
+        fn(from, to, lines + part * room);
+    });
+}
+
+}  // namespace
+
+void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
+    Scratch::Frame frame(scratchOf(stream));
+    const Tensor src = staged(op.src, frame);
+    const StagedOutput dst(op.dst, frame);
+    ResamplePlan plan;
+    plan.src = static_cast<const float*>(src.data), plan.dst = dst.data();
+    plan.h = src.h, plan.w = src.w, plan.c = src.c;
+    plan.outH = op.dst.h, plan.outW = op.dst.w, plan.views = op.viewCount;
+    plan.nearest = op.type == ops::ResampleType::Nearest;
+    auto* const rows = take<ResampleStep>(plan.views * plan.outH, frame);
+    auto* const columns = take<ResampleStep>(plan.views * plan.outW, frame);
+    bool leaves = false;
+    for (std::int64_t v = 0; v < plan.views; ++v) {
+        for (std::int64_t y = 0; y < plan.outH; ++y)
+            rows[v * plan.outH + y] = stepOf(resampleTap(op.views[v].y, op.type, op.zeroOutside, plan.h, y));
+        for (std::int64_t x = 0; x < plan.outW; ++x) {
+            const auto tap = resampleTap(op.views[v].x, op.type, op.zeroOutside, plan.w, x);
+            columns[v * plan.outW + x] = stepOf(tap);
+            leaves = leaves || tap.a < 0;
+        }
+    }
+    plan.rows = rows, plan.columns = columns;
+    if (plan.views == 1 && !leaves && fitsGather(src)) fillElements(plan, frame);
+    const auto run = PEWTER_VECTOR(resampleRows);
+    forRows(op.dst.n * plan.outH, op.dst.count(), 2 * plan.outW * plan.c, frame,
+            [&](std::int64_t from, std::int64_t to, float* lines) { run(plan, from, to, lines); });
+    dst.finish();
+}
+
+void Cpu::run(const ops::ResampleGradient& op, ops::Stream& stream) {
+    Scratch::Frame frame(scratchOf(stream));
+    const Tensor diffDst = staged(op.diffDst, frame);
+    const StagedOutput diffSrc(op.diffSrc, frame);
+    ResampleGradientPlan plan;
+    plan.src = diffSrc.data(), plan.dst = static_cast<const float*>(diffDst.data);
+    plan.h = op.diffSrc.h, plan.w = op.diffSrc.w, plan.c = op.diffSrc.c;
+    plan.outH = diffDst.h, plan.outW = diffDst.w;
+    const Readers rows(op.view.y, op.type, plan.h, plan.outH, frame);
+    const Readers columns(op.view.x, op.type, plan.w, plan.outW, frame);
+    plan.rows = rows.table, plan.columns = columns.table;
+    // A pixel that very many outputs read (all that lie outside, say) would make the tables mostly zeros.
+    const bool even = columns.most <= 2 * (2 * plan.outW / plan.w + 2);
+    if (even && fitsGather(diffDst)) fillElements(plan, columns.most, frame);
+    const auto run = PEWTER_VECTOR(resampleGradientRows);
+    forRows(op.diffSrc.n * plan.h, diffDst.count(), plan.outW * plan.c + 1, frame,
+            [&](std::int64_t from, std::int64_t to, float* line) { run(plan, from, to, line); });
+    diffSrc.finish();
 }
 
 }  // namespace pewter::cpu
