@@ -100,6 +100,25 @@ private:
     std::size_t zeroPadSizeX_ = 0, zeroPadSizeY_ = 0;
 };
 
+/// MPSCNNPoolingL2Norm: the root of the sum of the squares of each window, not of their mean.
+///
+/// Reads outside the source follow edgeMode(): under Zero they add nothing, under Clamp the nearest edge
+/// pixel counts again for each of them. Squares are summed in the device's precision, float32 on `cpu`.
+class PEWTER_API CNNPoolingL2Norm final : public CNNPooling {
+public:
+    /// Stride 1. Throws MPS::Error for a zero size.   Objective-C: -initWithDevice:kernelWidth:kernelHeight:
+    CNNPoolingL2Norm(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight);
+    /// Objective-C: -initWithDevice:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
+    CNNPoolingL2Norm(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth, std::size_t kernelHeight,
+                     std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+
+    const char* className() const override { return "CNNPoolingL2Norm"; }
+    std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
+
+protected:
+    void record(pewter::mps::UnaryEncoding& encoding) override;
+};
+
 /// MPSCNNPoolingGradient: base of the pooling gradients.
 ///
 /// The incoming gradient is read from primaryOffset on, sourceSize() pixels of it; pixel primaryOffset + i is
@@ -200,6 +219,26 @@ protected:
 
 private:
     std::size_t zeroPadSizeX_ = 0, zeroPadSizeY_ = 0;
+};
+
+/// MPSCNNPoolingL2NormGradient: a window gives each pixel that it read pixel / norm of its gradient, as often
+/// as it read it; nothing where the norm, found again from the source image, is 0.
+class PEWTER_API CNNPoolingL2NormGradient final : public CNNPoolingGradient {
+public:
+    /// Stride 1. Throws MPS::Error for a zero size.   Objective-C: -initWithDevice:kernelWidth:kernelHeight:
+    CNNPoolingL2NormGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                             std::size_t kernelHeight);
+    /// Objective-C: -initWithDevice:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
+    CNNPoolingL2NormGradient(std::shared_ptr<MTL::Device> device, std::size_t kernelWidth,
+                             std::size_t kernelHeight, std::size_t strideInPixelsX,
+                             std::size_t strideInPixelsY);
+
+    const char* className() const override { return "CNNPoolingL2NormGradient"; }
+    std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
+
+protected:
+    bool isGradientOf(const pewter::mps::ForwardRecord& forward) const override;
+    void record(pewter::mps::BinaryEncoding& encoding) override;
 };
 
 }  // namespace MPS
