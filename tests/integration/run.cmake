@@ -13,6 +13,7 @@ step("configuring the consumer" "${CMAKE_COMMAND}" -S "${SOURCE}" -B "${WORK}/bu
      "-DCMAKE_CXX_FLAGS=${FLAGS}" -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF)
 step("building the consumer" "${CMAKE_COMMAND}" --build "${WORK}/build" --config "${CONFIG}")
 step("running the consumer" "${WORK}/build/consumer")
+step("checking a kernel of its own" "${WORK}/build/userkernel")
 
 # The command stands on its own in the prefix too.
 if(EXISTS "${BUILD}/pewter")
