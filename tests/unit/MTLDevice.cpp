@@ -40,6 +40,18 @@ TEST(MTLDevice, AnUnknownNameIsRefusedWithTheNamesThereAre) {
     EXPECT_THAT(sentence, HasSubstr("reference"));
 }
 
+TEST(MTLDevice, ADeviceThatTheBuildLeavesOutIsRefusedWithTheReason) {
+    bool any = false;
+    for (const auto& entry : pewter::ops::backends()) {
+        if (entry.backend) continue;
+        any = true;
+        EXPECT_GT(entry.reason.size(), 20u) << entry.reason;
+        EXPECT_THAT(errorOf([&] { MTL::copyDevice(entry.name); }),
+                    HasSubstr("found \"" + entry.name + "\", which is not available: " + entry.reason));
+    }
+    if (!any) GTEST_SKIP() << "this build has every device";
+}
+
 TEST(MTLDevice, ThePreferredDeviceFollowsEitherSpellingOfTheVariable) {
     const auto last = MTL::copyAllDevices().size() - 1;
     for (const char* variable : {"MPS_PREFERRED_DEVICE", "MPS_PREFERED_DEVICE"}) {

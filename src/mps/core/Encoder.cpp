@@ -1,6 +1,11 @@
 #include "mps/core/Encoder.h"
 
+#include <fmt/format.h>
+
+#include <MTL/Device.hpp>
+
 #include "mps/core/ImageAccess.h"
+#include "mtl/Diagnostics.h"
 
 namespace pewter::mps {
 
@@ -37,6 +42,9 @@ Encoder::Encoder(MTL::CommandBuffer& commandBuffer, const MPS::Kernel& kernel)
     : Encoder(commandBuffer, kernel.name(), kernel.device()) {
     if (kernel.options() & MPS::KernelOptionsInsertDebugGroups)
         label_.insert(0, (kernel.label().empty() ? std::string(kernel.className()) : kernel.label()) + "/");
+    if (kernel.options() & MPS::KernelOptionsVerbose)
+        mtl::diagnose(fmt::format("{} encodes on device {}: command {}, {} bytes of temporary memory in use",
+                                  kernel.name(), kernel.device()->name(), mark_ + 1, root_.heap()->live()));
 }
 
 Encoder::Encoder(MTL::CommandBuffer& commandBuffer, const std::string& name,
