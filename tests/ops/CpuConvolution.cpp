@@ -2,29 +2,23 @@
 
 #include <cmath>
 
-#include "CpuDraw.h"
-#include "RunCpu.h"
-#include "RunReference.h"
-#include "Tolerance.h"
+#include "CpuWeightedCase.h"
 
 namespace pewter::test {
 namespace {
 
 constexpr int kShapes = 260;
 
-/// A convolution with its operands. Every third one holds small integers in float32, where nothing rounds and
-/// the comparison is exact.
-struct Case {
-    bool exact;
+/// A convolution with its operands.
+struct Case : WeightedCase {
     std::int64_t n, inputs, outputs, groups;
     DrawnAxis y, x;
     ops::Window window;
     OpTensor src, weights, dst, diffDst, diffSrc, diffWeights;
     OpArray bias, diffBias;
-    std::string name;
 
     Case(Random& random, int index)
-        : exact(index % 3 == 0), n(random.integer(1, 4)), y(random, 13, 5, 3), x(random, 13, 5, 3) {
+        : WeightedCase(index), n(random.integer(1, 4)), y(random, 13, 5, 3), x(random, 13, 5, 3) {
         // Odd counts of channels, one, and enough of them for a whole vector.
         const std::int64_t perGroupIn[] = {1, 2, 3, 5, 8, 16, 17, 32},
                            perGroupOut[] = {1, 2, 3, 7, 16, 20, 32};
@@ -36,52 +30,28 @@ struct Case {
             outputs = groups * random.integer(1, 2);
         }
         window = windowOf(y, x, random.coin() ? ops::Edge::Zero : ops::Edge::Clamp);
-        const auto image = [&](std::int64_t h, std::int64_t w, std::int64_t c, bool positive) {
-            const ops::Type type = exact      ? ops::Type::Float32
-                                   : positive ? drawImageType(random)
-                                              : drawSignedType(random);
-            OpTensor t(type, n, h, w, c, drawLayout(random));
-            fill(t, random);
-            return t;
-        };
-        src = image(y.source, x.source, inputs, true);
-        dst = image(y.outputs, x.outputs, outputs, true);
-        diffDst = image(y.outputs, x.outputs, outputs, false);
-        diffSrc = image(y.source, x.source, inputs, false);
-        weights = OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, y.taps,
-                           x.taps, inputs / groups);
-        diffWeights = OpTensor(ops::Type::Float32, outputs, y.taps, x.taps, inputs / groups);
-        fill(weights, random);
-        fill(diffWeights, random);
+        src = image(random, n, y.source, x.source, inputs);
+        dst = image(random, n, y.outputs, x.outputs, outputs);
+        diffDst = image(random, n, y.outputs, x.outputs, outputs, true);
+        diffSrc = image(random, n, y.source, x.source, inputs, true);
+        weights = weightsOf(random, drawWeightType(random), outputs, y.taps, x.taps, inputs / groups);
+        diffWeights = weightsOf(random, ops::Type::Float32, outputs, y.taps, x.taps, inputs / groups);
         if (random.coin()) {
-            bias = OpArray(ops::Type::Float32, outputs);
-            diffBias = OpArray(ops::Type::Float32, outputs);
-            fill(bias, random);
-            fill(diffBias, random);
+            bias = arrayOf(random, outputs);
+            diffBias = arrayOf(random, outputs);
         }
         name = describe(window, n, y, x) + " channels " + std::to_string(inputs) + " to " +
                std::to_string(outputs) + " groups " + std::to_string(groups) + " " + ops::nameOf(src.type());
     }
 
-    template <class Operand>
-    void fill(Operand& operand, Random& random) const {
-        if (exact)
-            operand.fillIntegers(random, -3, 3);
-        else
-            operand.fillUniform(random, -1, 1);
-    }
     std::int64_t taps() const { return window.width * window.height; }
     std::int64_t pixels() const { return n * y.outputs * x.outputs; }
+    /// Most products that meet in one element of diffSrc: under Clamp an edge pixel may collect every tap of
+    /// every window.
+    std::int64_t reads() const {
+        return (window.edge == ops::Edge::Clamp ? taps() * y.outputs * x.outputs : taps()) * outputs / groups;
+    }
 };
-
-void check(Agreement& agreement, const Case& c, const std::vector<double>& actual,
-           const std::vector<double>& expected, const std::vector<double>& bounds, std::int64_t length,
-           ops::Type type) {
-    if (c.exact)
-        agreement.compareExactly(actual, expected, c.name);
-    else
-        agreement.compare(actual, expected, bounds, length, type, c.name);
-}
 
 TEST(CpuConvolution, ForwardAgreesWithTheOracle) {
     PEWTER_NEEDS_CPU();
@@ -111,12 +81,50 @@ TEST(CpuConvolution, DataGradientAgreesWithTheOracle) {
         runReference(ops::ConvolutionDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound,
                                                   c.window, c.groups});
         runCpu(ops::ConvolutionDataGradient{c.diffDst, c.weights, c.diffSrc, c.window, c.groups});
-        // Under Clamp an edge pixel may collect every tap of every window.
-        const std::int64_t reads =
-            c.window.edge == ops::Edge::Clamp ? c.taps() * c.y.outputs * c.x.outputs : c.taps();
-        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(),
-              reads * c.outputs / c.groups, c.diffSrc.type());
+        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.reads(),
+              c.diffSrc.type());
         EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
+    }
+}
+
+TEST(CpuConvolution, TransposedForwardAgreesWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    Agreement agreement("transposed convolution forward");
+    Random random(106);
+    for (int i = 0; i < kShapes; ++i) {
+        Case c(random, i);
+        const OpArray bias = c.arrayOf(random, c.inputs);
+        // A slope of 0.5 keeps integers exact.
+        const ops::Neuron neuron{random.coin() ? ops::NeuronType::ReLU : ops::NeuronType::None, 0.5f, 0, 0,
+                                 nullptr};
+        OpTensor expected = inDouble(c.diffSrc), bound = expected;
+        runReference(
+            ops::ConvolutionDataGradient{c.diffDst, c.weights, expected, c.window, c.groups, bias, neuron});
+        runReference(ops::ConvolutionDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound,
+                                                  c.window, c.groups, magnitudes(bias)});
+        runCpu(
+            ops::ConvolutionDataGradient{c.diffDst, c.weights, c.diffSrc, c.window, c.groups, bias, neuron});
+        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.reads() + 1,
+              c.diffSrc.type());
+        EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
+    }
+}
+
+TEST(CpuConvolution, SumsOfTheIncomingGradientAloneAgreeWithTheOracle) {
+    PEWTER_NEEDS_CPU();
+    Agreement agreement("bias gradient alone");
+    Random random(107);
+    for (int i = 0; i < kShapes; ++i) {
+        Case c(random, i);
+        const bool accumulate = random.coin();
+        OpArray sums = c.arrayOf(random, c.outputs), expected = inDouble(sums), bound = magnitudes(sums);
+        runReference(ops::ConvolutionWeightsGradient{{}, c.diffDst, {}, expected, {}, 1, accumulate});
+        runReference(
+            ops::ConvolutionWeightsGradient{{}, magnitudes(c.diffDst), {}, bound, {}, 1, accumulate});
+        runCpu(ops::ConvolutionWeightsGradient{{}, c.diffDst, {}, sums, {}, 1, accumulate});
+        check(agreement, c, sums.values(), expected.values(), bound.values(), c.pixels() + 1,
+              ops::Type::Float32);
+        EXPECT_TRUE(sums.guardsIntact()) << c.name;
     }
 }
 

@@ -1,75 +1,40 @@
 #include <gtest/gtest.h>
 
-#include "CpuDraw.h"
-#include "RunCpu.h"
-#include "RunReference.h"
-#include "Tolerance.h"
+#include "CpuWeightedCase.h"
 
 namespace pewter::test {
 namespace {
 
 constexpr int kShapes = 220;
 
-/// A fully connected layer with its operands; every third one exact in small integers.
-struct Case {
-    bool exact;
+/// A fully connected layer with its operands.
+struct Case : WeightedCase {
     std::int64_t n, h, w, inputs, outputs;
     OpTensor src, weights, dst, diffDst, diffSrc, diffWeights;
     OpArray bias, diffBias;
-    std::string name;
 
     Case(Random& random, int index)
-        : exact(index % 3 == 0),
+        : WeightedCase(index),
           n(random.integer(1, 9)),
           h(random.integer(1, 5)),
           w(random.integer(1, 5)),
           inputs(random.integer(1, 40)),
           outputs(random.integer(1, 70)) {
-        const auto image = [&](std::int64_t rows, std::int64_t columns, std::int64_t channels,
-                               bool positive) {
-            const ops::Type type = exact      ? ops::Type::Float32
-                                   : positive ? drawImageType(random)
-                                              : drawSignedType(random);
-            OpTensor t(type, n, rows, columns, channels, drawLayout(random));
-            fill(t, random);
-            return t;
-        };
-        src = image(h, w, inputs, true);
-        dst = image(1, 1, outputs, true);
-        diffDst = image(1, 1, outputs, false);
-        diffSrc = image(h, w, inputs, false);
-        weights =
-            OpTensor(exact || random.coin() ? ops::Type::Float32 : ops::Type::Float16, outputs, h, w, inputs);
-        diffWeights = OpTensor(ops::Type::Float32, outputs, h, w, inputs);
-        fill(weights, random);
-        fill(diffWeights, random);
+        src = image(random, n, h, w, inputs);
+        dst = image(random, n, 1, 1, outputs);
+        diffDst = image(random, n, 1, 1, outputs, true);
+        diffSrc = image(random, n, h, w, inputs, true);
+        weights = weightsOf(random, drawWeightType(random), outputs, h, w, inputs);
+        diffWeights = weightsOf(random, ops::Type::Float32, outputs, h, w, inputs);
         if (random.coin()) {
-            bias = OpArray(ops::Type::Float32, outputs);
-            diffBias = OpArray(ops::Type::Float32, outputs);
-            fill(bias, random);
-            fill(diffBias, random);
+            bias = arrayOf(random, outputs);
+            diffBias = arrayOf(random, outputs);
         }
-        name = "n" + std::to_string(n) + " " + std::to_string(h) + "x" + std::to_string(w) + "x" +
-               std::to_string(inputs) + " to " + std::to_string(outputs) + " " + ops::nameOf(src.type());
-    }
-
-    template <class Operand>
-    void fill(Operand& operand, Random& random) const {
-        if (exact)
-            operand.fillIntegers(random, -3, 3);
-        else
-            operand.fillUniform(random, -1, 1);
+        name = std::string("n").append(std::to_string(n)) + " " + std::to_string(h) + "x" +
+               std::to_string(w) + "x" + std::to_string(inputs) + " to " + std::to_string(outputs) + " " +
+               ops::nameOf(src.type());
     }
 };
-
-void check(Agreement& agreement, const Case& c, const std::vector<double>& actual,
-           const std::vector<double>& expected, const std::vector<double>& bounds, std::int64_t length,
-           ops::Type type) {
-    if (c.exact)
-        agreement.compareExactly(actual, expected, c.name);
-    else
-        agreement.compare(actual, expected, bounds, length, type, c.name);
-}
 
 TEST(CpuFullyConnected, ForwardAgreesWithTheOracle) {
     PEWTER_NEEDS_CPU();

@@ -136,5 +136,28 @@ TEST(ReferenceFullyConnected, TakesTheImageInRowColumnChannelOrder) {
     EXPECT_EQ(dst.values(), (Numbers{11234, 15678}));
 }
 
+TEST(ReferenceConvolution, ATransposedConvolutionEndsInBiasAndNeuron) {
+    const OpTensor src = row({1, 2}), weights = row({1, 10, 100});
+    OpTensor dst(kType, 1, 1, 5, 1);
+    const ops::Window window{.width = 3, .strideX = 2};
+    runReference(ops::ConvolutionDataGradient{src, weights, dst, window, 1});
+    EXPECT_EQ(dst.values(), (Numbers{1, 10, 102, 20, 200}));
+    const OpArray bias(kType, {-50});
+    runReference(ops::ConvolutionDataGradient{src, weights, dst, window, 1, bias});
+    EXPECT_EQ(dst.values(), (Numbers{-49, -40, 52, -30, 150}));
+    runReference(ops::ConvolutionDataGradient{
+        src, weights, dst, window, 1, bias, {ops::NeuronType::ReLU, 0.5f, 0, 0, nullptr}});
+    EXPECT_EQ(dst.values(), (Numbers{-24.5, -20, 52, -15, 150}));
+}
+
+TEST(ReferenceConvolution, SumsOfTheIncomingGradientNeedNoWeights) {
+    const OpTensor diffDst(kType, 2, 1, 2, 2, {1, 2, 3, 4, 5, 6, 7, 8});
+    OpArray sums(kType, {100, 200});
+    runReference(ops::ConvolutionWeightsGradient{{}, diffDst, {}, sums, {}, 1, true});
+    EXPECT_EQ(sums.values(), (Numbers{116, 220}));
+    runReference(ops::ConvolutionWeightsGradient{{}, diffDst, {}, sums, {}, 1, false});
+    EXPECT_EQ(sums.values(), (Numbers{16, 20}));
+}
+
 }  // namespace
 }  // namespace pewter::test
