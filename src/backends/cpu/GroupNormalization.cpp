@@ -105,17 +105,27 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
         double *const mean = room.sums, *const squares = mean + c;
         double *const blockMean = squares + c, *const blockSquares = blockMean + c;
         const std::int64_t first = n * pixels;
-        // Sums are taken of differences to a pixel: exact for constant channels, small numbers for the rest.
+        // The first block is read twice, with differences to a pixel and then to its mean; constant channels
+        // give exactly 0. Later ones are read once, with differences to the mean so far. No block is longer
+        // than what came before it, so what the two sums of such a block share (its distance to that mean) is
+        // at most twice what is in the result: nothing cancels.
+        const std::int64_t start = std::min(to - from, std::max<std::int64_t>(1, room.some / 4));
         room.start.set(src.read((first + from) * c, c, room.buffer));
-        std::fill_n(mean, 2 * c, 0.0);
-        for (std::int64_t p = from; p < to; p += room.some) {
-            const std::int64_t count = std::min(room.some, to - p);
-            PEWTER_VECTOR(blockStatistics)
+        PEWTER_VECTOR(blockStatistics)
+        (src.read((first + from) * c, start * c, room.buffer), start, c, room.start.of(0), mean, squares,
+         room.buffer + room.some * c);
+        for (std::int64_t p = from + start; p < to;) {
+            const std::int64_t count = std::min({room.some, p - from, to - p});
+            room.start.fill([&](std::int64_t i) { return static_cast<float>(mean[i]); });
+            PEWTER_VECTOR(shiftedSums)
             (src.read((first + p) * c, count * c, room.buffer), count, c, room.start.of(0), blockMean,
              blockSquares, room.buffer + room.some * c);
+            PEWTER_VECTOR(shiftedStatistics)
+            (room.start.of(0), static_cast<double>(count), blockMean, blockSquares, c);
             PEWTER_VECTOR(mergeStatistics)
             (blockMean, blockSquares, static_cast<double>(count), mean, squares,
              static_cast<double>(p - from), c);
+            p += count;
         }
     };
     const auto join = [&](Own& room, const Own& other, std::int64_t before, std::int64_t here) {
@@ -124,29 +134,33 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
          static_cast<double>(before), c);
     };
     const auto combine = [&](Own& room, std::int64_t n) {
-        const double *const mean = room.sums, *const squares = mean + c;
-        float *const center = room.values, *const scale = center + c, *const shift = scale + c;
-        for (std::int64_t k = 0; k < op.groups; ++k) {
-            // All channels of a group count the same pixels: their means average, and their distances from it
-            // add to the squares.
-            double middle = 0, total = 0;
-            for (std::int64_t i = k * width; i < (k + 1) * width; ++i) middle += mean[i];
-            middle /= static_cast<double>(width);
-            for (std::int64_t i = k * width; i < (k + 1) * width; ++i)
-                total += squares[i] + static_cast<double>(pixels) * (mean[i] - middle) * (mean[i] - middle);
-            const double deviation =
-                1 / std::sqrt(total / static_cast<double>(pixels * width) + static_cast<double>(op.epsilon));
-            if (means) means[n * op.groups + k] = middle;
-            if (deviations) deviations[n * op.groups + k] = deviation;
-            const auto rounded = static_cast<float>(middle);
-            const double rest = static_cast<double>(rounded) - middle;
-            for (std::int64_t i = k * width; i < (k + 1) * width; ++i) {
-                const double factor = gamma ? static_cast<double>(gamma[i]) * deviation : deviation;
-                center[i] = rounded;
-                scale[i] = static_cast<float>(factor);
-                shift[i] = static_cast<float>((beta ? static_cast<double>(beta[i]) : 0.0) + rest * factor);
-            }
+        double *const mean = room.sums, *const squares = mean + c;
+        double *const middle = squares + c, *const deviation = middle + c;
+        // All channels of a group count the same pixels: their means average, and their distances from it add
+        // to the squares.
+        for (std::int64_t k = 0; k < op.groups && width > 1; ++k) {
+            const std::int64_t begin = k * width, end = begin + width;
+            double average = 0, total = 0;
+            for (std::int64_t i = begin; i < end; ++i) average += mean[i];
+            average /= static_cast<double>(width);
+            for (std::int64_t i = begin; i < end; ++i)
+                total += squares[i] + static_cast<double>(pixels) * (mean[i] - average) * (mean[i] - average);
+            middle[k] = average;
+            squares[k] = total;  // channels before `begin` are done with
         }
+        if (width == 1) std::copy_n(mean, c, middle);
+        PEWTER_VECTOR(inverseDeviations)
+        (squares, 1 / static_cast<double>(pixels * width), static_cast<double>(op.epsilon), deviation,
+         op.groups);
+        if (means) std::copy_n(middle, op.groups, means + n * op.groups);
+        if (deviations) std::copy_n(deviation, op.groups, deviations + n * op.groups);
+        // One a channel, from behind: both lists grow where they lie.
+        for (std::int64_t i = c - 1; i >= 0 && width > 1; --i) {
+            middle[i] = middle[i / width];
+            deviation[i] = deviation[i / width];
+        }
+        float *const center = room.values, *const scale = center + c, *const shift = scale + c;
+        PEWTER_VECTOR(forwardFactors)(middle, deviation, gamma, beta, center, scale, shift, c);
         room.center.set(center);
         room.scale.set(scale);
         room.shift.set(shift);
@@ -198,7 +212,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
         std::fill_n(room.sums, 2 * c, 0.0);
         for (std::int64_t p = from; p < to; p += room.some) {
             const std::int64_t count = std::min(room.some, to - p);
-            PEWTER_VECTOR(gradientSums)
+            PEWTER_VECTOR(productSums)
             (src.read((first + p) * c, count * c, room.buffer),
              diffDst.read((first + p) * c, count * c, room.buffer + room.some * c), count, c,
              room.start.of(0), room.sums, room.sums + c, room.buffer + 2 * room.some * c);
