@@ -211,37 +211,181 @@ TEST(OptimizerKernel, VectorsAndMatricesNameBuffersThatAreTooShort) {
     EXPECT_EQ(MPS::VectorDescriptor::vectorBytesForLength(5, MPS::DataType::UInt8), 8u);
 }
 
+namespace {
+
+struct ScaleSource final : MPS::CNNBatchNormalizationDataSource {
+    ScaleSource(float gamma, float beta) : g(gamma), b(beta) {}
+    std::size_t numberOfFeatureChannels() const override { return 1; }
+    const float* gamma() override { return &g; }
+    const float* beta() override { return &b; }
+    const float* mean() override { return nullptr; }
+    const float* variance() override { return nullptr; }
+    bool load() override { return true; }
+    void purge() override {}
+    std::string label() const override { return "bn"; }
+    float g, b;
+};
+
+/// A normalisation and its state; gradients() makes those of gamma and beta -1 and 1.
+struct Normalized {
+    explicit Normalized(float gamma = 3, float beta = 5)
+        : kernel(std::make_shared<MPS::CNNBatchNormalization>(testDevice(),
+                                                              std::make_shared<ScaleSource>(gamma, beta))),
+          state(std::dynamic_pointer_cast<MPS::CNNBatchNormalizationState>(kernel->resultState(x, {}, y))) {}
+    void gradients(const std::shared_ptr<MTL::CommandBuffer>& c) {
+        MPS::CNNBatchNormalizationStatistics(testDevice()).encodeBatch(c, {x}, state);
+        kernel->encodeBatch(c, MPS::ImageBatch{x}, state, MPS::ImageBatch{y});
+        // x hat is -1 and 1.
+        MPS::CNNBatchNormalizationStatisticsGradient(testDevice())
+            .encodeBatch(c, {imageOf(testDevice(), 2, 1, 1, {1, 0})}, {x}, state);
+    }
+
+    ImagePtr x = imageOf(testDevice(), 2, 1, 1, {1, 3}), y = imageOf(testDevice(), 2, 1, 1);
+    std::shared_ptr<MPS::CNNBatchNormalization> kernel;
+    std::shared_ptr<MPS::CNNBatchNormalizationState> state;
+};
+
+std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> gammaAndBeta() {
+    return std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(bufferOf(testDevice(), {0}),
+                                                                    bufferOf(testDevice(), {0}));
+}
+
+}  // namespace
+
 TEST(OptimizerKernel, BatchNormalisationStatesUpdateScaleAndBias) {
-    struct Source final : MPS::CNNBatchNormalizationDataSource {
-        std::size_t numberOfFeatureChannels() const override { return 1; }
-        const float* gamma() override { return &g; }
-        const float* beta() override { return &b; }
-        const float* mean() override { return nullptr; }
-        const float* variance() override { return nullptr; }
-        bool load() override { return true; }
-        void purge() override {}
-        std::string label() const override { return "bn"; }
-        float g = 3, b = 5;
-    };
-    const auto kernel =
-        std::make_shared<MPS::CNNBatchNormalization>(testDevice(), std::make_shared<Source>());
-    const auto x = imageOf(testDevice(), 2, 1, 1, {1, 3}), y = imageOf(testDevice(), 2, 1, 1);
-    const auto state =
-        std::dynamic_pointer_cast<MPS::CNNBatchNormalizationState>(kernel->resultState(x, {}, y));
-    const auto result = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(bufferOf(testDevice(), {0}),
-                                                                                 bufferOf(testDevice(), {0}));
+    Normalized one;
+    const auto result = gammaAndBeta();
     MPS::NNOptimizerStochasticGradientDescent sgd(testDevice(), 1);
     const auto c = testQueue()->commandBuffer();
     EXPECT_THAT(
-        sentenceOf([&] { sgd.encode(c, state, {}, result); }),
+        sentenceOf([&] { sgd.encode(c, one.state, {}, result); }),
         HasSubstr("batchNormalizationState: expected a state that a statistics gradient encode has filled"));
-    MPS::CNNBatchNormalizationStatistics(testDevice()).encodeBatch(c, {x}, state);
-    kernel->encodeBatch(c, MPS::ImageBatch{x}, state, MPS::ImageBatch{y});
-    MPS::CNNBatchNormalizationStatisticsGradient(testDevice())
-        .encodeBatch(c, {imageOf(testDevice(), 2, 1, 1, {1, 0})}, {x}, state);
-    sgd.encode(c, state, {}, result);
+    one.gradients(c);
+    sgd.encode(c, one.state, {}, result);
     finish(c);
-    // x hat is -1 and 1: the gradient of gamma is -1, that of beta 1.
     EXPECT_EQ(floatsOf(*result->gamma()), Numbers{4});
     EXPECT_EQ(floatsOf(*result->beta()), Numbers{4});
+}
+
+/// Gradients of one state, values of another, and every rule with its vectors: what the vector form gives.
+TEST(OptimizerKernel, EveryRuleUpdatesNormalisationStatesAsItDoesVectors) {
+    const auto check = [](auto make, std::size_t moments) {
+        Normalized own, gradients(7, 9);
+        const auto c = testQueue()->commandBuffer();
+        own.gradients(c);
+        gradients.gradients(c);
+        const auto oneState = gammaAndBeta(), twoStates = gammaAndBeta();
+        std::vector<MPS::OptimizerVectors> lists, again;
+        std::vector<VectorPtr> gammas, betas;
+        for (std::size_t i = 0; i < moments; ++i) {
+            lists.push_back({vectorOf({0.5}), vectorOf({0.25})});
+            again.push_back({vectorOf({0.5}), vectorOf({0.25})});
+            gammas.push_back(vectorOf({0.5}));
+            betas.push_back(vectorOf({0.25}));
+        }
+        make(c, own.state, nullptr, lists, oneState);
+        make(c, gradients.state, own.state, again, twoStates);
+        const auto gamma = vectorOf({3}), beta = vectorOf({5});
+        make(c, vectorOf({-1}), gamma, gammas);
+        make(c, vectorOf({1}), beta, betas);
+        finish(c);
+        for (const auto& result : {oneState, twoStates}) {
+            EXPECT_EQ(floatsOf(*result->gamma()), floatsOf(*gamma->data()));
+            EXPECT_EQ(floatsOf(*result->beta()), floatsOf(*beta->data()));
+        }
+        for (std::size_t i = 0; i < moments; ++i)
+            for (const auto& list : {lists[i], again[i]}) {
+                EXPECT_EQ(floatsOf(*list[0]->data()), floatsOf(*gammas[i]->data()));
+                EXPECT_EQ(floatsOf(*list[1]->data()), floatsOf(*betas[i]->data()));
+            }
+    };
+    using StatePtr = std::shared_ptr<MPS::CNNBatchNormalizationState>;
+    using ResultPtr = std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState>;
+    using Commands = std::shared_ptr<MTL::CommandBuffer>;
+    using Lists = std::vector<MPS::OptimizerVectors>;
+    const auto d =
+        MPS::NNOptimizerDescriptor::optimizerDescriptor(0.125f, 1, MPS::NNRegularizationType::L2, 0.5f);
+
+    struct Momentum {
+        MPS::NNOptimizerDescriptor d;
+        void operator()(const Commands& c, const StatePtr& g, const StatePtr& v, const Lists& m,
+                        const ResultPtr& r) const {
+            MPS::NNOptimizerStochasticGradientDescent sgd(testDevice(), 0.5f, true, d);
+            v ? sgd.encode(c, g, v, m[0], r) : sgd.encode(c, g, m[0], r);
+        }
+        void operator()(const Commands& c, const VectorPtr& g, const VectorPtr& v,
+                        const std::vector<VectorPtr>& m) const {
+            MPS::NNOptimizerStochasticGradientDescent(testDevice(), 0.5f, true, d).encode(c, g, v, m[0], v);
+        }
+    };
+    check(Momentum{d}, 1);
+    struct Squares {
+        MPS::NNOptimizerDescriptor d;
+        void operator()(const Commands& c, const StatePtr& g, const StatePtr& v, const Lists& m,
+                        const ResultPtr& r) const {
+            MPS::NNOptimizerRMSProp rms(testDevice(), 0.5, 0.125f, d);
+            v ? rms.encode(c, g, v, m[0], r) : rms.encode(c, g, m[0], r);
+        }
+        void operator()(const Commands& c, const VectorPtr& g, const VectorPtr& v,
+                        const std::vector<VectorPtr>& m) const {
+            MPS::NNOptimizerRMSProp(testDevice(), 0.5, 0.125f, d).encode(c, g, v, m[0], v);
+        }
+    };
+    check(Squares{d}, 1);
+    struct Adam {
+        MPS::NNOptimizerDescriptor d;
+        void operator()(const Commands& c, const StatePtr& g, const StatePtr& v, const Lists& m,
+                        const ResultPtr& r) const {
+            MPS::NNOptimizerAdam adam(testDevice(), 0.5, 0.75, 0.125f, 3, d);
+            if (m.size() == 2)
+                v ? adam.encode(c, g, v, m[0], m[1], r) : adam.encode(c, g, m[0], m[1], r);
+            else
+                v ? adam.encode(c, g, v, m[0], m[1], m[2], r) : adam.encode(c, g, m[0], m[1], m[2], r);
+            EXPECT_EQ(adam.timeStep(), 4u);  // one encode of two parameters, one step
+        }
+        void operator()(const Commands& c, const VectorPtr& g, const VectorPtr& v,
+                        const std::vector<VectorPtr>& m) const {
+            MPS::NNOptimizerAdam adam(testDevice(), 0.5, 0.75, 0.125f, 3, d);
+            m.size() == 2 ? adam.encode(c, g, v, m[0], m[1], v) : adam.encode(c, g, v, m[0], m[1], m[2], v);
+        }
+    };
+    check(Adam{d}, 2);
+    check(Adam{d}, 3);
+}
+
+TEST(OptimizerKernel, CopiesKeepEverySetting) {
+    const auto d = MPS::NNOptimizerDescriptor::optimizerDescriptor(0.5f, 2, true, 3, -4,
+                                                                   MPS::NNRegularizationType::L1, 5);
+    const auto common = [](const MPS::NNOptimizer& o, const DevicePtr& device) {
+        EXPECT_EQ(o.device(), device);
+        EXPECT_EQ(o.learningRate(), 0.5f);
+        EXPECT_EQ(o.gradientRescale(), 2);
+        EXPECT_TRUE(o.applyGradientClipping());
+        EXPECT_EQ(o.gradientClipMax(), 3);
+        EXPECT_EQ(o.gradientClipMin(), -4);
+        EXPECT_EQ(o.regularizationType(), MPS::NNRegularizationType::L1);
+        EXPECT_EQ(o.regularizationScale(), 5);
+    };
+    for (const auto& device : weightedDevices()) {
+        const MPS::NNOptimizerStochasticGradientDescent sgd(testDevice(), 0.25f, true, d);
+        const auto sgdCopy =
+            std::dynamic_pointer_cast<MPS::NNOptimizerStochasticGradientDescent>(sgd.copy(device));
+        common(*sgdCopy, device);
+        EXPECT_EQ(sgdCopy->momentumScale(), 0.25f);
+        EXPECT_TRUE(sgdCopy->useNesterovMomentum());
+        EXPECT_TRUE(sgdCopy->useNestrovMomentum());
+        const MPS::NNOptimizerRMSProp rms(testDevice(), 0.75, 0.125f, d);
+        const auto rmsCopy = std::dynamic_pointer_cast<MPS::NNOptimizerRMSProp>(rms.copy(device));
+        common(*rmsCopy, device);
+        EXPECT_EQ(rmsCopy->decay(), 0.75);
+        EXPECT_EQ(rmsCopy->epsilon(), 0.125f);
+        MPS::NNOptimizerAdam adam(testDevice(), 0.5, 0.75, 0.125f, 7, d);
+        const auto adamCopy = std::dynamic_pointer_cast<MPS::NNOptimizerAdam>(adam.copy(device));
+        adam.setTimeStep(0);
+        common(*adamCopy, device);
+        EXPECT_EQ(adamCopy->beta1(), 0.5);
+        EXPECT_EQ(adamCopy->beta2(), 0.75);
+        EXPECT_EQ(adamCopy->epsilon(), 0.125f);
+        EXPECT_EQ(adamCopy->timeStep(), 7u);
+    }
 }
