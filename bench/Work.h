@@ -79,6 +79,9 @@ inline Work workOf(const ops::ArithmeticGradient& op) {
 inline Work workOf(const ops::Loss& op) {
     return {0, bytesOfAll(op.src, op.labels, op.weights, op.gradient, op.loss)};
 }
+inline Work workOf(const ops::LossGradient& op) {
+    return {0, bytesOfAll(op.src, op.labels, op.weights, op.incoming, op.dst)};
+}
 /// Read: gradient, values, moments; written: result, moments.
 inline Work workOf(const ops::OptimizerStep& op) {
     return {0, bytesOfAll(op.gradient, op.values, op.result) + 2 * bytesOfAll(op.first, op.second, op.third)};

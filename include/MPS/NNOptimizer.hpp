@@ -90,12 +90,15 @@ class PEWTER_API NNOptimizerStochasticGradientDescent : public NNOptimizer {
 public:
     /// Objective-C: -initWithDevice:learningRate:
     NNOptimizerStochasticGradientDescent(std::shared_ptr<MTL::Device> device, float learningRate);
-    /// Objective-C: -initWithDevice:momentumScale:useNesterovMomentum:optimizerDescriptor:
+    /// Objective-C: -initWithDevice:momentumScale:useNesterovMomentum:optimizerDescriptor:,
+    /// -initWithDevice:momentumScale:useNestrovMomentum:optimizerDescriptor: (the older spelling)
     NNOptimizerStochasticGradientDescent(std::shared_ptr<MTL::Device> device, float momentumScale,
                                          bool useNesterovMomentum, const NNOptimizerDescriptor& descriptor);
 
     float momentumScale() const { return momentumScale_; }
     bool useNesterovMomentum() const { return nesterov_; }
+    /// The older spelling.
+    bool useNestrovMomentum() const { return nesterov_; }
 
     /// A null momentum means plain descent, whatever the scale.
     /// Objective-C:
@@ -127,6 +130,7 @@ public:
                 const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState);
 
     const char* className() const override { return "NNOptimizerStochasticGradientDescent"; }
+    std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 
 private:
     pewter::mps::OptimizerUpdate update() const;
@@ -176,6 +180,7 @@ public:
                 const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState);
 
     const char* className() const override { return "NNOptimizerRMSProp"; }
+    std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 
 private:
     pewter::mps::OptimizerUpdate update() const;
@@ -262,6 +267,7 @@ public:
                 const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState);
 
     const char* className() const override { return "NNOptimizerAdam"; }
+    std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 
 private:
     /// The update of the step that comes next.

@@ -1,5 +1,7 @@
 #include <MPS/CNNLoss.hpp>
+#include <MPS/CNNYOLOLoss.hpp>
 #include <MPS/NNInitialGradient.hpp>
+#include <MPS/NNLoss.hpp>
 
 #include "mps/kernels/ArchiveValues.h"
 
@@ -7,31 +9,122 @@ namespace pewter::mps {
 
 using namespace MPS;
 
+namespace {
+
+/// The settings of a loss kernel, each key behind `prefix`.
+template <class Loss>
+void encodeLoss(const Loss& kernel, Coder& coder, const std::string& prefix = {}) {
+    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.lossType()), prefix + "lossType");
+    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.reductionType()), prefix + "reductionType");
+    coder.encodeBool(kernel.reduceAcrossBatch(), prefix + "reduceAcrossBatch");
+    coder.encodeDouble(kernel.weight(), prefix + "weight");
+    coder.encodeDouble(kernel.labelSmoothing(), prefix + "labelSmoothing");
+    coder.encodeUnsigned(kernel.numberOfClasses(), prefix + "numberOfClasses");
+    coder.encodeDouble(kernel.epsilon(), prefix + "epsilon");
+    coder.encodeDouble(kernel.delta(), prefix + "delta");
+}
+
+CNNLossDescriptor decodeLoss(Coder& coder, const std::string& prefix = {}) {
+    CNNLossDescriptor d;
+    d.lossType = coder.decodeEnum(prefix + "lossType", CNNLossType::Count);
+    d.reductionType = coder.decodeEnum(prefix + "reductionType", CNNReductionType::Count);
+    d.reduceAcrossBatch = coder.decodeBool(prefix + "reduceAcrossBatch");
+    d.weight = coder.decodeFloat(prefix + "weight");
+    d.labelSmoothing = coder.decodeFloat(prefix + "labelSmoothing");
+    d.numberOfClasses = coder.decodeSize(prefix + "numberOfClasses");
+    d.epsilon = coder.decodeFloat(prefix + "epsilon");
+    d.delta = coder.decodeFloat(prefix + "delta");
+    return d;
+}
+
+template <class Loss>
+void encodeCallback(const Loss& kernel, Coder& coder) {
+    coder.encodeObject(securely(kernel.propertyCallBack(), kernel.name(), "propertyCallBack"),
+                       "propertyCallBack");
+}
+
+template <class Loss>
+std::shared_ptr<Loss> decodeSplit(Coder& coder, const Device& device) {
+    auto kernel = std::make_shared<Loss>(device, decodeLoss(coder));
+    kernel->setPropertyCallBack(coder.decodeObjectOfClass<NNLossCallback>("propertyCallBack"));
+    return kernel;
+}
+
+void encodeYolo(const CNNYOLOLoss& kernel, Coder& coder) {
+    encodeLoss(*kernel.lossXY(), coder, "XY.");
+    encodeLoss(*kernel.lossWH(), coder, "WH.");
+    encodeLoss(*kernel.lossConfidence(), coder, "confidence.");
+    encodeLoss(*kernel.lossClasses(), coder, "classes.");
+    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.reductionType()), "reductionType");
+    coder.encodeBool(kernel.reduceAcrossBatch(), "reduceAcrossBatch");
+    coder.encodeBool(kernel.rescore(), "rescore");
+    coder.encodeDouble(kernel.scaleXY(), "scaleXY");
+    coder.encodeDouble(kernel.scaleWH(), "scaleWH");
+    coder.encodeDouble(kernel.scaleNoObject(), "scaleNoObject");
+    coder.encodeDouble(kernel.scaleObject(), "scaleObject");
+    coder.encodeDouble(kernel.scaleClass(), "scaleClass");
+    coder.encodeDouble(kernel.minIOUForObjectPresence(), "minIOUForObjectPresence");
+    coder.encodeDouble(kernel.maxIOUForObjectAbsence(), "maxIOUForObjectAbsence");
+    coder.encodeUnsigned(kernel.numberOfAnchorBoxes(), "numberOfAnchorBoxes");
+    coder.encodeFloats(kernel.anchorBoxes(), "anchorBoxes");
+    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.presence()), "presence");
+    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.normalization()), "normalization");
+}
+
+std::shared_ptr<CNNYOLOLoss> decodeYolo(Coder& coder, const Device& device) {
+    CNNYOLOLossDescriptor d;
+    d.XYLossDescriptor = decodeLoss(coder, "XY.");
+    d.WHLossDescriptor = decodeLoss(coder, "WH.");
+    d.confidenceLossDescriptor = decodeLoss(coder, "confidence.");
+    d.classesLossDescriptor = decodeLoss(coder, "classes.");
+    d.reductionType = coder.decodeEnum("reductionType", CNNReductionType::Count);
+    d.reduceAcrossBatch = coder.decodeBool("reduceAcrossBatch");
+    d.rescore = coder.decodeBool("rescore");
+    d.scaleXY = coder.decodeFloat("scaleXY");
+    d.scaleWH = coder.decodeFloat("scaleWH");
+    d.scaleNoObject = coder.decodeFloat("scaleNoObject");
+    d.scaleObject = coder.decodeFloat("scaleObject");
+    d.scaleClass = coder.decodeFloat("scaleClass");
+    d.minIOUForObjectPresence = coder.decodeFloat("minIOUForObjectPresence");
+    d.maxIOUForObjectAbsence = coder.decodeFloat("maxIOUForObjectAbsence");
+    d.anchorBoxes = coder.decodeFloats("anchorBoxes");
+    d.numberOfAnchorBoxes = coder.decodeSize("numberOfAnchorBoxes");
+    if (d.numberOfAnchorBoxes > d.anchorBoxes.size() / 2)
+        coder.refuse("numberOfAnchorBoxes", "two numbers in anchorBoxes for each",
+                     std::to_string(d.numberOfAnchorBoxes));
+    d.presence = coder.decodeEnum("presence", CNNYOLOLossPresence::PredictedBox);
+    d.normalization = coder.decodeEnum("normalization", CNNYOLOLossNormalization::PerTerm);
+    return std::make_shared<CNNYOLOLoss>(device, d);
+}
+
+}  // namespace
+
 void archiveLoss(ArchivedClasses& classes) {
     classes.addKernel<CNNLoss>(
-        "CNNLoss",
-        [](const CNNLoss& kernel, Coder& coder) {
-            coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.lossType()), "lossType");
-            coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.reductionType()), "reductionType");
-            coder.encodeBool(kernel.reduceAcrossBatch(), "reduceAcrossBatch");
-            coder.encodeDouble(kernel.weight(), "weight");
-            coder.encodeDouble(kernel.labelSmoothing(), "labelSmoothing");
-            coder.encodeUnsigned(kernel.numberOfClasses(), "numberOfClasses");
-            coder.encodeDouble(kernel.epsilon(), "epsilon");
-            coder.encodeDouble(kernel.delta(), "delta");
+        "CNNLoss", [](const CNNLoss& kernel, Coder& coder) { encodeLoss(kernel, coder); },
+        [](Coder& coder, const Device& device) {
+            return std::make_shared<CNNLoss>(device, decodeLoss(coder));
+        });
+    classes.addKernel<NNForwardLoss>(
+        "NNForwardLoss",
+        [](const NNForwardLoss& kernel, Coder& coder) {
+            encodeLoss(kernel, coder);
+            encodeCallback(kernel, coder);
+        },
+        decodeSplit<NNForwardLoss>);
+    classes.addKernel<NNLossGradient>(
+        "NNLossGradient",
+        [](const NNLossGradient& kernel, Coder& coder) {
+            encodeLoss(kernel, coder);
+            encodeCallback(kernel, coder);
+            coder.encodeBool(kernel.computeLabelGradients(), "computeLabelGradients");
         },
         [](Coder& coder, const Device& device) {
-            CNNLossDescriptor d;
-            d.lossType = coder.decodeEnum("lossType", CNNLossType::Count);
-            d.reductionType = coder.decodeEnum("reductionType", CNNReductionType::Count);
-            d.reduceAcrossBatch = coder.decodeBool("reduceAcrossBatch");
-            d.weight = coder.decodeFloat("weight");
-            d.labelSmoothing = coder.decodeFloat("labelSmoothing");
-            d.numberOfClasses = coder.decodeSize("numberOfClasses");
-            d.epsilon = coder.decodeFloat("epsilon");
-            d.delta = coder.decodeFloat("delta");
-            return std::make_shared<CNNLoss>(device, d);
+            auto kernel = decodeSplit<NNLossGradient>(coder, device);
+            kernel->setComputeLabelGradients(coder.decodeBool("computeLabelGradients"));
+            return kernel;
         });
+    classes.addKernel<CNNYOLOLoss>("CNNYOLOLoss", encodeYolo, decodeYolo);
     classes.addKernel<NNInitialGradient>("NNInitialGradient");
 }
 

@@ -1,7 +1,4 @@
-#include <MPS/CNNBatchNormalization.hpp>
-#include <MPS/CNNConvolutionState.hpp>
 #include <MPS/NNOptimizer.hpp>
-#include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
 #include <cmath>
 
@@ -22,8 +19,6 @@ NNOptimizerDescriptor withRate(float learningRate) {
     descriptor.learningRate = learningRate;
     return descriptor;
 }
-
-using Lists = std::array<const OptimizerVectors*, 3>;
 
 }  // namespace
 
@@ -83,6 +78,14 @@ NNOptimizerStochasticGradientDescent::NNOptimizerStochasticGradientDescent(
       momentumScale_(momentumScale),
       nesterov_(useNesterovMomentum) {}
 
+std::shared_ptr<Kernel> NNOptimizerStochasticGradientDescent::copy(
+    const std::shared_ptr<MTL::Device>& device) const {
+    auto copy = std::shared_ptr<NNOptimizerStochasticGradientDescent>(
+        new NNOptimizerStochasticGradientDescent(*this));
+    if (device) copy->setDevice(device);
+    return copy;
+}
+
 OptimizerUpdate NNOptimizerStochasticGradientDescent::update() const {
     auto update = common();
     update.step.type = ops::OptimizerType::StochasticGradientDescent;
@@ -101,6 +104,12 @@ NNOptimizerRMSProp::NNOptimizerRMSProp(std::shared_ptr<MTL::Device> device, floa
 NNOptimizerRMSProp::NNOptimizerRMSProp(std::shared_ptr<MTL::Device> device, double decay, float epsilon,
                                        const NNOptimizerDescriptor& descriptor)
     : NNOptimizer(std::move(device), descriptor), decay_(decay), epsilon_(epsilon) {}
+
+std::shared_ptr<Kernel> NNOptimizerRMSProp::copy(const std::shared_ptr<MTL::Device>& device) const {
+    auto copy = std::shared_ptr<NNOptimizerRMSProp>(new NNOptimizerRMSProp(*this));
+    if (device) copy->setDevice(device);
+    return copy;
+}
 
 OptimizerUpdate NNOptimizerRMSProp::update() const {
     auto update = common();
@@ -124,6 +133,12 @@ NNOptimizerAdam::NNOptimizerAdam(std::shared_ptr<MTL::Device> device, double bet
       epsilon_(epsilon),
       timeStep_(timeStep) {}
 
+std::shared_ptr<Kernel> NNOptimizerAdam::copy(const std::shared_ptr<MTL::Device>& device) const {
+    auto copy = std::shared_ptr<NNOptimizerAdam>(new NNOptimizerAdam(*this));
+    if (device) copy->setDevice(device);
+    return copy;
+}
+
 OptimizerUpdate NNOptimizerAdam::update() const {
     auto update = common();
     const auto t = static_cast<double>(timeStep_ + 1);
@@ -135,220 +150,6 @@ OptimizerUpdate NNOptimizerAdam::update() const {
         static_cast<double>(learningRate()) * std::sqrt(1 - std::pow(beta2_, t)) / (1 - std::pow(beta1_, t));
     update.moments = {"inputMomentum", "inputVelocity", "maximumVelocity"};
     return update;
-}
-
-// --- encodes ---
-
-void NNOptimizerStochasticGradientDescent::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                                  const std::shared_ptr<Vector>& inputGradient,
-                                                  const std::shared_ptr<Vector>& inputValues,
-                                                  const std::shared_ptr<Vector>& inputMomentum,
-                                                  const std::shared_ptr<Vector>& resultValues) {
-    encodeStorage<Vector>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputMomentum, nullptr, nullptr}, resultValues);
-}
-
-void NNOptimizerStochasticGradientDescent::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                                  const std::shared_ptr<Matrix>& inputGradient,
-                                                  const std::shared_ptr<Matrix>& inputValues,
-                                                  const std::shared_ptr<Matrix>& inputMomentum,
-                                                  const std::shared_ptr<Matrix>& resultValues) {
-    encodeStorage<Matrix>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputMomentum, nullptr, nullptr}, resultValues);
-}
-
-void NNOptimizerStochasticGradientDescent::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNConvolutionGradientState>& convolutionGradientState,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& convolutionSourceState,
-    const OptimizerVectors& inputMomentumVectors,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& resultState) {
-    encodeConvolution(*this, commandBuffer, update(), convolutionGradientState, convolutionSourceState,
-                      Lists{&inputMomentumVectors, nullptr, nullptr}, resultState);
-}
-
-void NNOptimizerStochasticGradientDescent::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
-    const OptimizerVectors& inputMomentumVectors,
-    const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationState, batchNormalizationState,
-                        Lists{&inputMomentumVectors, nullptr, nullptr}, resultState);
-}
-
-void NNOptimizerStochasticGradientDescent::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationGradientState,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationSourceState,
-    const OptimizerVectors& inputMomentumVectors,
-    const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationGradientState,
-                        batchNormalizationSourceState, Lists{&inputMomentumVectors, nullptr, nullptr},
-                        resultState);
-}
-
-void NNOptimizerRMSProp::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                const std::shared_ptr<Vector>& inputGradient,
-                                const std::shared_ptr<Vector>& inputValues,
-                                const std::shared_ptr<Vector>& inputSumOfSquares,
-                                const std::shared_ptr<Vector>& resultValues) {
-    encodeStorage<Vector>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputSumOfSquares, nullptr, nullptr}, resultValues);
-}
-
-void NNOptimizerRMSProp::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                const std::shared_ptr<Matrix>& inputGradient,
-                                const std::shared_ptr<Matrix>& inputValues,
-                                const std::shared_ptr<Matrix>& inputSumOfSquares,
-                                const std::shared_ptr<Matrix>& resultValues) {
-    encodeStorage<Matrix>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputSumOfSquares, nullptr, nullptr}, resultValues);
-}
-
-void NNOptimizerRMSProp::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNConvolutionGradientState>& convolutionGradientState,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& convolutionSourceState,
-    const OptimizerVectors& inputSumOfSquaresVectors,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& resultState) {
-    encodeConvolution(*this, commandBuffer, update(), convolutionGradientState, convolutionSourceState,
-                      Lists{&inputSumOfSquaresVectors, nullptr, nullptr}, resultState);
-}
-
-void NNOptimizerRMSProp::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                                const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
-                                const OptimizerVectors& inputSumOfSquaresVectors,
-                                const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationState, batchNormalizationState,
-                        Lists{&inputSumOfSquaresVectors, nullptr, nullptr}, resultState);
-}
-
-void NNOptimizerRMSProp::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationGradientState,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationSourceState,
-    const OptimizerVectors& inputSumOfSquaresVectors,
-    const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationGradientState,
-                        batchNormalizationSourceState, Lists{&inputSumOfSquaresVectors, nullptr, nullptr},
-                        resultState);
-}
-
-void NNOptimizerAdam::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                             const std::shared_ptr<Vector>& inputGradient,
-                             const std::shared_ptr<Vector>& inputValues,
-                             const std::shared_ptr<Vector>& inputMomentum,
-                             const std::shared_ptr<Vector>& inputVelocity,
-                             const std::shared_ptr<Vector>& resultValues) {
-    encodeStorage<Vector>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputMomentum, inputVelocity, nullptr}, resultValues);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                             const std::shared_ptr<Vector>& inputGradient,
-                             const std::shared_ptr<Vector>& inputValues,
-                             const std::shared_ptr<Vector>& inputMomentum,
-                             const std::shared_ptr<Vector>& inputVelocity,
-                             const std::shared_ptr<Vector>& maximumVelocity,
-                             const std::shared_ptr<Vector>& resultValues) {
-    encodeStorage<Vector>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputMomentum, inputVelocity, maximumVelocity}, resultValues);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                             const std::shared_ptr<Matrix>& inputGradient,
-                             const std::shared_ptr<Matrix>& inputValues,
-                             const std::shared_ptr<Matrix>& inputMomentum,
-                             const std::shared_ptr<Matrix>& inputVelocity,
-                             const std::shared_ptr<Matrix>& resultValues) {
-    encodeStorage<Matrix>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputMomentum, inputVelocity, nullptr}, resultValues);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                             const std::shared_ptr<Matrix>& inputGradient,
-                             const std::shared_ptr<Matrix>& inputValues,
-                             const std::shared_ptr<Matrix>& inputMomentum,
-                             const std::shared_ptr<Matrix>& inputVelocity,
-                             const std::shared_ptr<Matrix>& maximumVelocity,
-                             const std::shared_ptr<Matrix>& resultValues) {
-    encodeStorage<Matrix>(*this, commandBuffer, update(), inputGradient, inputValues,
-                          {inputMomentum, inputVelocity, maximumVelocity}, resultValues);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNConvolutionGradientState>& convolutionGradientState,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& convolutionSourceState,
-    const OptimizerVectors& inputMomentumVectors, const OptimizerVectors& inputVelocityVectors,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& resultState) {
-    encodeConvolution(*this, commandBuffer, update(), convolutionGradientState, convolutionSourceState,
-                      Lists{&inputMomentumVectors, &inputVelocityVectors, nullptr}, resultState);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNConvolutionGradientState>& convolutionGradientState,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& convolutionSourceState,
-    const OptimizerVectors& inputMomentumVectors, const OptimizerVectors& inputVelocityVectors,
-    const OptimizerVectors& maximumVelocityVectors,
-    const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& resultState) {
-    encodeConvolution(*this, commandBuffer, update(), convolutionGradientState, convolutionSourceState,
-                      Lists{&inputMomentumVectors, &inputVelocityVectors, &maximumVelocityVectors},
-                      resultState);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                             const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
-                             const OptimizerVectors& inputMomentumVectors,
-                             const OptimizerVectors& inputVelocityVectors,
-                             const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationState, batchNormalizationState,
-                        Lists{&inputMomentumVectors, &inputVelocityVectors, nullptr}, resultState);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-                             const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState,
-                             const OptimizerVectors& inputMomentumVectors,
-                             const OptimizerVectors& inputVelocityVectors,
-                             const OptimizerVectors& maximumVelocityVectors,
-                             const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationState, batchNormalizationState,
-                        Lists{&inputMomentumVectors, &inputVelocityVectors, &maximumVelocityVectors},
-                        resultState);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationGradientState,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationSourceState,
-    const OptimizerVectors& inputMomentumVectors, const OptimizerVectors& inputVelocityVectors,
-    const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(*this, commandBuffer, update(), batchNormalizationGradientState,
-                        batchNormalizationSourceState,
-                        Lists{&inputMomentumVectors, &inputVelocityVectors, nullptr}, resultState);
-    ++timeStep_;
-}
-
-void NNOptimizerAdam::encode(
-    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationGradientState,
-    const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationSourceState,
-    const OptimizerVectors& inputMomentumVectors, const OptimizerVectors& inputVelocityVectors,
-    const OptimizerVectors& maximumVelocityVectors,
-    const std::shared_ptr<CNNNormalizationGammaAndBetaState>& resultState) {
-    encodeNormalization(
-        *this, commandBuffer, update(), batchNormalizationGradientState, batchNormalizationSourceState,
-        Lists{&inputMomentumVectors, &inputVelocityVectors, &maximumVelocityVectors}, resultState);
-    ++timeStep_;
 }
 
 }  // namespace MPS

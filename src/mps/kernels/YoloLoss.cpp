@@ -35,7 +35,7 @@ CNNYOLOLoss::CNNYOLOLoss(std::shared_ptr<MTL::Device> device, const CNNYOLOLossD
     : CNNLossKernel(std::move(device)), descriptor_(lossDescriptor) {
     auto& d = descriptor_;
     if (d.numberOfAnchorBoxes == 0) throw Error(name(), "numberOfAnchorBoxes", "at least 1", "0");
-    if (d.anchorBoxes.size() < 2 * d.numberOfAnchorBoxes)
+    if (d.anchorBoxes.size() / 2 < d.numberOfAnchorBoxes)
         throw Error(name(), "anchorBoxes",
                     fmt::format("{} numbers, width and height of {} anchors", 2 * d.numberOfAnchorBoxes,
                                 d.numberOfAnchorBoxes),
