@@ -60,6 +60,8 @@ int main(int argc, char** argv) {
     addDevicesCommand(app);
     addTrainCommand(app);
     addInspectCommand(app);
+    addCoverageCommand(app);
+    addGradcheckCommand(app);
     try {
         checkSubcommand(app, argc > 1 ? argv[1] : "");
         app.parse(argc, argv);

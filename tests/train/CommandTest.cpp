@@ -129,7 +129,7 @@ TEST_F(Command, MistakesAreOneSentenceAndAStatus) {
         EXPECT_EQ(outcome.err, "pewter: " + message + "\n");
         EXPECT_EQ(outcome.out, "");
     };
-    fails("fly", "pewter: command: expected one of devices, train, inspect, found \"fly\".");
+    fails("fly", "pewter: command: expected one of devices, train, inspect, coverage, gradcheck, found \"fly\".");
     fails("train lenet", "network: name: expected one of digits, mnist, found \"lenet\".");
     fails("inspect lenet", "network: name: expected one of digits, mnist, found \"lenet\".");
     std::string names;
@@ -227,7 +227,7 @@ TEST_F(Command, DevicesListsEveryDevice) {
 TEST_F(Command, HelpNamesTheSubcommands) {
     const auto outcome = run("--help");
     EXPECT_EQ(outcome.status, 0);
-    for (const char* name : {"devices", "train", "inspect"}) EXPECT_THAT(outcome.out, HasSubstr(name));
+    for (const char* name : {"devices", "train", "inspect", "coverage", "gradcheck"}) EXPECT_THAT(outcome.out, HasSubstr(name));
 }
 
 }  // namespace
