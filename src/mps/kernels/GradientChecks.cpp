@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <MTL/Error.hpp>
+#include <limits>
 
 namespace pewter::mps {
 
@@ -74,9 +75,10 @@ void requireForwardImages(const MPS::CNNGradientKernel& kernel, const BinaryEnco
 
 void takeGradientSlice(MPS::CNNGradientKernel& kernel, const MPS::Image& gradient,
                        const ForwardRecord& record, std::size_t channels) {
-    if (gradient.featureChannels() <= channels) return;
-    kernel.setPrimarySourceFeatureChannelOffset(record.destinationFeatureChannelOffset);
-    kernel.setPrimarySourceFeatureChannelMaxCount(channels);
+    // The slice of an earlier, wider gradient must not stay.
+    const bool wider = gradient.featureChannels() > channels;
+    kernel.setPrimarySourceFeatureChannelOffset(wider ? record.destinationFeatureChannelOffset : 0);
+    kernel.setPrimarySourceFeatureChannelMaxCount(wider ? channels : std::numeric_limits<std::size_t>::max());
 }
 
 void takeGradientSlice(MPS::CNNGradientKernel& kernel,

@@ -29,7 +29,7 @@ void requireForwardGradient(const MPS::CNNGradientKernel& kernel, const BinaryEn
                             const ForwardRecord& record, std::size_t channels, std::int64_t x,
                             std::int64_t y);
 
-/// When the incoming gradient is wider than what the forward kernel wrote, takes the channels it wrote.
+/// When the incoming gradient is wider than what the forward kernel wrote, takes the channels it wrote, else all.
 void takeGradientSlice(MPS::CNNGradientKernel& kernel, const MPS::Image& gradient,
                        const ForwardRecord& record, std::size_t channels);
 /// The same from the arguments of adjustDescriptor().
