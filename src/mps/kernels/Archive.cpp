@@ -2,7 +2,18 @@
 
 /// Every family that archives can hold: one function each, in Archive<Family>.cpp.
 #define PEWTER_ARCHIVED_FAMILIES(X) \
-    X(Arithmetic) X(Convolution) X(Dropout) X(Loss) X(Neuron) X(Normalization) X(Optimizer) X(Pooling) X(SoftMax)
+    X(Arithmetic)                   \
+    X(Convolution)                  \
+    X(Dropout)                      \
+    X(GramMatrix)                   \
+    X(Loss)                         \
+    X(Neuron)                       \
+    X(Normalization)                \
+    X(Optimizer)                    \
+    X(Pooling)                      \
+    X(Reduce)                       \
+    X(Resample)                     \
+    X(SoftMax)
 
 namespace pewter::mps {
 

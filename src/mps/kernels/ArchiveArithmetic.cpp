@@ -1,4 +1,5 @@
 #include <MPS/CNNArithmetic.hpp>
+#include <MPS/NNCompare.hpp>
 
 #include "mps/kernels/ArchiveValues.h"
 
@@ -28,20 +29,16 @@ void restoreScales(K& kernel, Coder& coder) {
     kernel.setSecondaryStrideInFeatureChannels(coder.decodeSize("secondaryStrideInFeatureChannels"));
 }
 
+void encodeForward(const CNNArithmetic& kernel, Coder& coder) {
+    encodeScales(kernel, coder);
+    coder.encodeUnsigned(kernel.primaryStrideInFeatureChannels(), "primaryStrideInFeatureChannels");
+}
 template <class K>
-void addForward(ArchivedClasses& classes, const char* name) {
-    classes.addKernel<K>(
-        name,
-        [](const K& kernel, Coder& coder) {
-            encodeScales(kernel, coder);
-            coder.encodeUnsigned(kernel.primaryStrideInFeatureChannels(), "primaryStrideInFeatureChannels");
-        },
-        [](Coder& coder, const Device& device) {
-            auto kernel = std::make_shared<K>(device);
-            restoreScales(*kernel, coder);
-            kernel->setPrimaryStrideInFeatureChannels(coder.decodeSize("primaryStrideInFeatureChannels"));
-            return kernel;
-        });
+std::shared_ptr<K> makeForward(Coder& coder, const Device& device) {
+    auto kernel = std::make_shared<K>(device);
+    restoreScales(*kernel, coder);
+    kernel->setPrimaryStrideInFeatureChannels(coder.decodeSize("primaryStrideInFeatureChannels"));
+    return kernel;
 }
 
 template <class K>
@@ -62,10 +59,23 @@ void addGradient(ArchivedClasses& classes, const char* name) {
 }  // namespace
 
 void archiveArithmetic(ArchivedClasses& classes) {
-    addForward<CNNAdd>(classes, "CNNAdd");
-    addForward<CNNSubtract>(classes, "CNNSubtract");
-    addForward<CNNMultiply>(classes, "CNNMultiply");
-    addForward<CNNDivide>(classes, "CNNDivide");
+    classes.addKernel<CNNAdd>("CNNAdd", encodeForward, makeForward<CNNAdd>);
+    classes.addKernel<CNNSubtract>("CNNSubtract", encodeForward, makeForward<CNNSubtract>);
+    classes.addKernel<CNNMultiply>("CNNMultiply", encodeForward, makeForward<CNNMultiply>);
+    classes.addKernel<CNNDivide>("CNNDivide", encodeForward, makeForward<CNNDivide>);
+    classes.addKernel<NNCompare>(
+        "NNCompare",
+        [](const NNCompare& kernel, Coder& coder) {
+            encodeForward(kernel, coder);
+            coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.comparisonType()), "comparisonType");
+            coder.encodeDouble(kernel.threshold(), "threshold");
+        },
+        [](Coder& coder, const Device& device) {
+            auto kernel = makeForward<NNCompare>(coder, device);
+            kernel->setComparisonType(coder.decodeEnum("comparisonType", NNComparisonType::GreaterOrEqual));
+            kernel->setThreshold(coder.decodeFloat("threshold"));
+            return kernel;
+        });
     addGradient<CNNAddGradient>(classes, "CNNAddGradient");
     addGradient<CNNSubtractGradient>(classes, "CNNSubtractGradient");
     addGradient<CNNMultiplyGradient>(classes, "CNNMultiplyGradient");

@@ -11,17 +11,17 @@ using namespace MPS;
 
 namespace {
 
-/// The settings of a loss kernel, each key behind `prefix`.
-template <class Loss>
-void encodeLoss(const Loss& kernel, Coder& coder, const std::string& prefix = {}) {
-    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.lossType()), prefix + "lossType");
-    coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.reductionType()), prefix + "reductionType");
-    coder.encodeBool(kernel.reduceAcrossBatch(), prefix + "reduceAcrossBatch");
-    coder.encodeDouble(kernel.weight(), prefix + "weight");
-    coder.encodeDouble(kernel.labelSmoothing(), prefix + "labelSmoothing");
-    coder.encodeUnsigned(kernel.numberOfClasses(), prefix + "numberOfClasses");
-    coder.encodeDouble(kernel.epsilon(), prefix + "epsilon");
-    coder.encodeDouble(kernel.delta(), prefix + "delta");
+/// The settings of a loss; the prefix tells several of one kernel apart.
+template <class K>
+void encodeLoss(const K& loss, Coder& coder, const std::string& prefix = {}) {
+    coder.encodeUnsigned(static_cast<std::uint64_t>(loss.lossType()), prefix + "lossType");
+    coder.encodeUnsigned(static_cast<std::uint64_t>(loss.reductionType()), prefix + "reductionType");
+    coder.encodeBool(loss.reduceAcrossBatch(), prefix + "reduceAcrossBatch");
+    coder.encodeDouble(loss.weight(), prefix + "weight");
+    coder.encodeDouble(loss.labelSmoothing(), prefix + "labelSmoothing");
+    coder.encodeUnsigned(loss.numberOfClasses(), prefix + "numberOfClasses");
+    coder.encodeDouble(loss.epsilon(), prefix + "epsilon");
+    coder.encodeDouble(loss.delta(), prefix + "delta");
 }
 
 CNNLossDescriptor decodeLoss(Coder& coder, const std::string& prefix = {}) {
@@ -37,15 +37,14 @@ CNNLossDescriptor decodeLoss(Coder& coder, const std::string& prefix = {}) {
     return d;
 }
 
-template <class Loss>
-void encodeCallback(const Loss& kernel, Coder& coder) {
+template <class K>
+void encodeCallBack(const K& kernel, Coder& coder) {
     coder.encodeObject(securely(kernel.propertyCallBack(), kernel.name(), "propertyCallBack"),
                        "propertyCallBack");
 }
-
-template <class Loss>
-std::shared_ptr<Loss> decodeSplit(Coder& coder, const Device& device) {
-    auto kernel = std::make_shared<Loss>(device, decodeLoss(coder));
+template <class K>
+std::shared_ptr<K> makeWithCallBack(Coder& coder, const Device& device) {
+    auto kernel = std::make_shared<K>(device, decodeLoss(coder));
     kernel->setPropertyCallBack(coder.decodeObjectOfClass<NNLossCallback>("propertyCallBack"));
     return kernel;
 }
@@ -71,7 +70,7 @@ void encodeYolo(const CNNYOLOLoss& kernel, Coder& coder) {
     coder.encodeUnsigned(static_cast<std::uint64_t>(kernel.normalization()), "normalization");
 }
 
-std::shared_ptr<CNNYOLOLoss> decodeYolo(Coder& coder, const Device& device) {
+std::shared_ptr<CNNYOLOLoss> makeYolo(Coder& coder, const Device& device) {
     CNNYOLOLossDescriptor d;
     d.XYLossDescriptor = decodeLoss(coder, "XY.");
     d.WHLossDescriptor = decodeLoss(coder, "WH.");
@@ -87,11 +86,8 @@ std::shared_ptr<CNNYOLOLoss> decodeYolo(Coder& coder, const Device& device) {
     d.scaleClass = coder.decodeFloat("scaleClass");
     d.minIOUForObjectPresence = coder.decodeFloat("minIOUForObjectPresence");
     d.maxIOUForObjectAbsence = coder.decodeFloat("maxIOUForObjectAbsence");
-    d.anchorBoxes = coder.decodeFloats("anchorBoxes");
     d.numberOfAnchorBoxes = coder.decodeSize("numberOfAnchorBoxes");
-    if (d.numberOfAnchorBoxes > d.anchorBoxes.size() / 2)
-        coder.refuse("numberOfAnchorBoxes", "two numbers in anchorBoxes for each",
-                     std::to_string(d.numberOfAnchorBoxes));
+    d.anchorBoxes = coder.decodeFloats("anchorBoxes");
     d.presence = coder.decodeEnum("presence", CNNYOLOLossPresence::PredictedBox);
     d.normalization = coder.decodeEnum("normalization", CNNYOLOLossNormalization::PerTerm);
     return std::make_shared<CNNYOLOLoss>(device, d);
@@ -105,26 +101,26 @@ void archiveLoss(ArchivedClasses& classes) {
         [](Coder& coder, const Device& device) {
             return std::make_shared<CNNLoss>(device, decodeLoss(coder));
         });
+    classes.addKernel<CNNYOLOLoss>("CNNYOLOLoss", encodeYolo, makeYolo);
     classes.addKernel<NNForwardLoss>(
         "NNForwardLoss",
         [](const NNForwardLoss& kernel, Coder& coder) {
             encodeLoss(kernel, coder);
-            encodeCallback(kernel, coder);
+            encodeCallBack(kernel, coder);
         },
-        decodeSplit<NNForwardLoss>);
+        makeWithCallBack<NNForwardLoss>);
     classes.addKernel<NNLossGradient>(
         "NNLossGradient",
         [](const NNLossGradient& kernel, Coder& coder) {
             encodeLoss(kernel, coder);
-            encodeCallback(kernel, coder);
+            encodeCallBack(kernel, coder);
             coder.encodeBool(kernel.computeLabelGradients(), "computeLabelGradients");
         },
         [](Coder& coder, const Device& device) {
-            auto kernel = decodeSplit<NNLossGradient>(coder, device);
+            auto kernel = makeWithCallBack<NNLossGradient>(coder, device);
             kernel->setComputeLabelGradients(coder.decodeBool("computeLabelGradients"));
             return kernel;
         });
-    classes.addKernel<CNNYOLOLoss>("CNNYOLOLoss", encodeYolo, decodeYolo);
     classes.addKernel<NNInitialGradient>("NNInitialGradient");
 }
 

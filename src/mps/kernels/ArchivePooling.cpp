@@ -76,6 +76,12 @@ void archivePooling(ArchivedClasses& classes) {
             restoreZeroPad(*kernel, coder);
             return kernel;
         });
+    classes.addKernel<CNNPoolingL2Norm>("CNNPoolingL2Norm", encodeForward, makeForward<CNNPoolingL2Norm>);
+    classes.addKernel<CNNPoolingL2Norm>("CNNPoolingL2Norm", encodeForward, makeForward<CNNPoolingL2Norm>);
+    classes.addKernel<CNNPoolingL2NormGradient>(
+        "CNNPoolingL2NormGradient", encodeGradient, [](Coder& coder, const Device& device) {
+            return withSourceSize(makeForward<CNNPoolingL2NormGradient>(coder, device), coder);
+        });
     classes.addKernel<CNNPoolingMaxGradient>(
         "CNNPoolingMaxGradient", encodeGradient, [](Coder& coder, const Device& device) {
             return withSourceSize(makeForward<CNNPoolingMaxGradient>(coder, device), coder);
@@ -94,6 +100,10 @@ void archivePooling(ArchivedClasses& classes) {
             auto kernel = withSourceSize(makeForward<CNNPoolingAverageGradient>(coder, device), coder);
             restoreZeroPad(*kernel, coder);
             return kernel;
+        });
+    classes.addKernel<CNNPoolingL2NormGradient>(
+        "CNNPoolingL2NormGradient", encodeGradient, [](Coder& coder, const Device& device) {
+            return withSourceSize(makeForward<CNNPoolingL2NormGradient>(coder, device), coder);
         });
 }
 

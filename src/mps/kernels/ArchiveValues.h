@@ -34,4 +34,13 @@ inline MTL::Size decodeSize(MPS::Coder& coder, const std::string& key) {
             static_cast<std::uint64_t>(values[2])};
 }
 
+inline void encodeRegion(MPS::Coder& coder, const MTL::Region& region, const std::string& key) {
+    encodeSize(coder, {region.origin.x, region.origin.y, region.origin.z}, key + ".origin");
+    encodeSize(coder, region.size, key + ".size");
+}
+inline MTL::Region decodeRegion(MPS::Coder& coder, const std::string& key) {
+    const auto origin = decodeSize(coder, key + ".origin");
+    return {{origin.width, origin.height, origin.depth}, decodeSize(coder, key + ".size")};
+}
+
 }  // namespace pewter::mps
