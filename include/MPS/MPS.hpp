@@ -3,8 +3,10 @@
 // Everything of MPS that stands. Programs that care for compile time include what they use.
 #include <MPS/Archive.hpp>
 #include <MPS/CNNArithmetic.hpp>
+#include <MPS/CNNArithmeticProperties.hpp>
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNBatchNormalizationNode.hpp>
+#include <MPS/CNNBinaryConvolution.hpp>
 #include <MPS/CNNBinaryKernel.hpp>
 #include <MPS/CNNConvolution.hpp>
 #include <MPS/CNNConvolutionDataSource.hpp>
@@ -38,6 +40,7 @@
 #include <MPS/KernelTypes.hpp>
 #include <MPS/Matrix.hpp>
 #include <MPS/NNArithmeticNode.hpp>
+#include <MPS/NNCompare.hpp>
 #include <MPS/NNFilterNode.hpp>
 #include <MPS/NNGradientState.hpp>
 #include <MPS/NNGraph.hpp>
@@ -48,8 +51,12 @@
 #include <MPS/NNLoss.hpp>
 #include <MPS/NNNeuronDescriptor.hpp>
 #include <MPS/NNOptimizer.hpp>
+#include <MPS/NNPad.hpp>
 #include <MPS/NNPadding.hpp>
+#include <MPS/NNReduce.hpp>
+#include <MPS/NNReshape.hpp>
 #include <MPS/NNResize.hpp>
+#include <MPS/NNSlice.hpp>
 #include <MPS/NNStateNode.hpp>
 #include <MPS/SecureCoding.hpp>
 #include <MPS/State.hpp>
