@@ -7,6 +7,7 @@
 
 namespace pewter::mps {
 struct BinaryParameters;
+struct BinaryConvolutionAccess;
 }  // namespace pewter::mps
 
 namespace MPS {
@@ -90,6 +91,7 @@ protected:
     virtual std::shared_ptr<CNNBinaryConvolution> clone() const;
 
 private:
+    friend struct pewter::mps::BinaryConvolutionAccess;
     std::shared_ptr<CNNConvolutionDataSource> dataSource_;
     std::shared_ptr<const CNNConvolutionDescriptor> descriptor_;
     std::shared_ptr<const pewter::mps::BinaryParameters> parameters_;

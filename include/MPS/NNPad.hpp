@@ -5,6 +5,10 @@
 #include <memory>
 #include <vector>
 
+namespace pewter::mps {
+struct PadAccess;
+}
+
 namespace MPS {
 
 /// MPSNNPad: copies an image and goes on around it, in x, y and feature channels. The only kernel, with its
@@ -66,6 +70,7 @@ protected:
     void record(pewter::mps::UnaryEncoding& encoding) override;
 
 private:
+    friend struct pewter::mps::PadAccess;
     ImageCoordinate before_, after_;
     float fillValue_ = 0;
     /// Never changed once made: commands that run later share it.

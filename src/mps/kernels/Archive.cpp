@@ -3,6 +3,7 @@
 /// Every family that archives can hold: one function each, in Archive<Family>.cpp.
 #define PEWTER_ARCHIVED_FAMILIES(X) \
     X(Arithmetic)                   \
+    X(BinaryConvolution)            \
     X(Convolution)                  \
     X(Dropout)                      \
     X(GramMatrix)                   \
@@ -13,6 +14,7 @@
     X(Pooling)                      \
     X(Reduce)                       \
     X(Resample)                     \
+    X(Shape)                        \
     X(SoftMax)
 
 namespace pewter::mps {

@@ -7,16 +7,12 @@
 #include <vector>
 
 #include "mps/core/Encoder.h"
+#include "mps/kernels/BinaryConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
 #include "mps/kernels/ConvolutionRecord.h"
 #include "mps/kernels/Neurons.h"
 
 namespace pewter::mps {
-
-/// What a binary convolution computes with; null arrays where nothing was given.
-struct BinaryParameters {
-    ArrayRef weights, outputBias, outputScale, inputBias, inputScale;
-};
 
 namespace {
 
