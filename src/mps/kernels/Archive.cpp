@@ -13,7 +13,7 @@
     X(Optimizer)                    \
     X(Pooling)                      \
     X(Reduce)                       \
-    X(Resample)                     \
+    X(Resampling)                   \
     X(Shape)                        \
     X(SoftMax)
 
