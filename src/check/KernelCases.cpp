@@ -4,11 +4,11 @@
 #include <MTL/Resource.hpp>
 #include <Pewter/check/KernelCases.hpp>
 
+#include "check/HostFormat.h"
+
 namespace pewter::check {
 
 namespace {
-
-using Format = MPS::ImageFeatureChannelFormat;
 
 std::size_t imageSize(const MPS::Image& image) { return image.width() * image.height() * image.featureChannels(); }
 
@@ -29,27 +29,20 @@ MPS::ImageBatch imagesOf(const Setting& setting, const Array& array) {
     auto descriptor = MPS::ImageDescriptor::imageDescriptor(setting.format, shape.w, shape.h, shape.c);
     descriptor.numberOfImages = shape.n;
     const auto image = std::make_shared<MPS::Image>(setting.device, descriptor);
-    const std::size_t one = imageSize(*image);
-    const std::vector<float> narrow = floatsOf(array);
+    const std::size_t one = imageSize(*image) * hostSize(setting.format);
+    const auto bytes = toHost(array.values, setting.format);
     for (std::size_t n = 0; n < shape.n; ++n)
-        image->writeBytes(setting.format == Format::Float64 ? static_cast<const void*>(array.values.data() + n * one)
-                                                            : narrow.data() + n * one,
-                          MPS::DataLayout::HeightxWidthxFeatureChannels, n);
+        image->writeBytes(bytes.data() + n * one, MPS::DataLayout::HeightxWidthxFeatureChannels, n);
     return image->batchRepresentation();
 }
 
 Array arrayOf(const MPS::ImageBatch& images) {
     Array array{shapeOf(images), {}};
     for (const auto& image : images) {
-        const std::size_t one = imageSize(*image);
-        std::vector<double> wide(one);
-        if (image->featureChannelFormat() == Format::Float64) {
-            image->readBytes(wide.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
-        } else {
-            std::vector<float> narrow(one);
-            image->readBytes(narrow.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
-            wide.assign(narrow.begin(), narrow.end());
-        }
+        const auto format = image->featureChannelFormat();
+        std::vector<std::byte> bytes(imageSize(*image) * hostSize(format));
+        image->readBytes(bytes.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
+        const auto wide = fromHost(bytes, format);
         array.values.insert(array.values.end(), wide.begin(), wide.end());
     }
     return array;
