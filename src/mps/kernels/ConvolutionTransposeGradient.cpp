@@ -167,7 +167,7 @@ void CNNConvolutionTransposeGradient::recordWeights(BinaryEncoding& encoding,
     encodeTurnBack(encoder, turned, own, groups, add);
     encoder.run([gradient = encoding.primary, biases = ConvolutionAccess::gradientForBiases(state), add] {
         ops::ConvolutionWeightsGradient op;
-        op.src = op.diffDst = gradient.tensor();
+        op.diffDst = gradient.tensor();
         op.diffBias = biases.array();
         op.accumulate = add;
         return op;
