@@ -7,6 +7,8 @@
     X(Convolution)                  \
     X(Dropout)                      \
     X(GramMatrix)                   \
+    X(LocalCorrelation)             \
+    X(LocalNormalization)           \
     X(Loss)                         \
     X(Neuron)                       \
     X(Normalization)                \

@@ -85,6 +85,8 @@ void CNNCrossChannelNormalizationGradient::setAlpha(float alpha) {
 void CNNCrossChannelNormalizationGradient::configure(const ForwardRecord& forward) {
     CNNGradientKernel::configure(forward);
     configurePrimary(*this, forward);
+    setKernelOffsetX(0);
+    setKernelOffsetY(0);
 }
 
 ImageDescriptor CNNCrossChannelNormalizationGradient::adjustDescriptor(

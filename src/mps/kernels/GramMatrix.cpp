@@ -93,6 +93,8 @@ std::shared_ptr<Kernel> NNGramMatrixCalculationGradient::copy(
 void NNGramMatrixCalculationGradient::configure(const ForwardRecord& forward) {
     CNNGradientKernel::configure(forward);
     configurePrimary(*this, forward);
+    setKernelOffsetX(0);
+    setKernelOffsetY(0);
     if (const auto* gram = dynamic_cast<const GramMatrixRecord*>(&forward)) alpha_ = gram->alpha;
 }
 

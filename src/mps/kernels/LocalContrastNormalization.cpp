@@ -87,6 +87,8 @@ void CNNLocalContrastNormalizationGradient::configure(const ForwardRecord& forwa
     secondaryGeometry().kernelWidth = width;
     secondaryGeometry().kernelHeight = height;
     configurePrimary(*this, forward);
+    setKernelOffsetX(0);
+    setKernelOffsetY(0);
 }
 
 ImageDescriptor CNNLocalContrastNormalizationGradient::adjustDescriptor(

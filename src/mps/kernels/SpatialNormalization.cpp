@@ -92,6 +92,8 @@ void CNNSpatialNormalizationGradient::configure(const ForwardRecord& forward) {
     secondaryGeometry().kernelWidth = width;
     secondaryGeometry().kernelHeight = height;
     configurePrimary(*this, forward);
+    setKernelOffsetX(0);
+    setKernelOffsetY(0);
 }
 
 ImageDescriptor CNNSpatialNormalizationGradient::adjustDescriptor(
