@@ -161,7 +161,9 @@ Coder::Value KeyedUnarchiver::decode(const std::string& key) {
             break;
     }
     if (json.is_object() && json.size() == 1) {
-        const auto& [type, content] = *json.items().begin();
+        const auto only = json.begin();
+        const std::string& type = only.key();
+        const Json& content = only.value();
         if (type == "object" && content.is_number_unsigned()) {
             const auto object = content.get<std::uint64_t>();
             if (object >= contents_->made.size())
