@@ -46,10 +46,10 @@ private:
 /// of a result of w pixels from a source of W, region (x, width), lies at
 ///   g(i) = x (W - 1) + i width (W - 1) / (w - 1),   (x + width / 2) (W - 1) when w is 1
 /// and is the mean of the pixels around it, or 0 outside [0, W - 1]; rows likewise. A negative width mirrors.
-/// Region r of source picture b goes to destination picture b * numberOfRegions + r, so a destination image
-/// holds numberOfRegions pictures for each of the source, clipRect().origin.z the first one written; origin.z
-/// and size.depth of regions are not used, offset() moves all regions. There is no gradient kernel and no
-/// state. Source: MPSNNResize.h.
+/// Region r of source picture b goes to destination picture b * numberOfRegions + r: a destination image
+/// holds numberOfRegions pictures for each of the source. clipRect().origin.z is the first of them,
+/// clipRect().size.depth counts pictures of the source. origin.z and size.depth of regions are not used,
+/// offset() moves all regions. There is no gradient kernel and no state. Source: MPSNNResize.h.
 class PEWTER_API NNCropAndResizeBilinear final : public CNNKernel {
 public:
     /// Copies the regions. Throws MPS::Error for a size of 0, no regions, and numbers that are not finite.

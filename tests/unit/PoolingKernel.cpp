@@ -37,7 +37,76 @@ UnaryPair averagePair(const DevicePtr& device, const Shape& s, std::size_t zeroP
     return pair;
 }
 
+UnaryPair normPair(const DevicePtr& device, const Shape& s) {
+    UnaryPair pair;
+    pair.forward = std::make_shared<MPS::CNNPoolingL2Norm>(device, s.kw, s.kh, s.sx, s.sy);
+    pair.backward = std::make_shared<MPS::CNNPoolingL2NormGradient>(device, s.kw, s.kh, s.sx, s.sy);
+    return pair;
+}
+
 }  // namespace
+
+TEST(PoolingKernel, NormAgreesWithPyTorch) {
+    for (const auto& device : weightedDevices())
+        for (const auto all = fixture("pooling_norm"); const auto& c : all.at("cases")) {
+            const auto get = [&](const char* key) { return c.at(key).get<std::size_t>(); };
+            auto pair = normPair(
+                device, {get("kernelWidth"), get("kernelHeight"), get("strideX"), get("strideY"), 1, 1});
+            pair.forward->setEdgeMode(c.at("edgeMode") == "Clamp" ? ImageEdgeMode::Clamp
+                                                                  : ImageEdgeMode::Zero);
+            pair.forward->setOffset(
+                {c.at("offsetX").get<std::int64_t>(), c.at("offsetY").get<std::int64_t>(), 0});
+            pair.keepOffset = true;
+            pair.width = get("outputWidth"), pair.height = get("outputHeight");
+            const auto e = extentsOf(c.at("x"));
+            pair.channels = e.c;
+            const auto result =
+                pair.run(e, numbers(c.at("x")), [&](std::size_t) { return numbers(c.at("g")); },
+                         Format::Float32, {Memory::Together, true, true});
+            EXPECT_TRUE(allNear(result.y, numbers(c.at("y")), 4e-6))
+                << c.at("name") << " on " << device->name();
+            EXPECT_TRUE(allNear(result.dx, numbers(c.at("dx")), 4e-6))
+                << c.at("name") << " on " << device->name();
+        }
+}
+
+TEST(PoolingKernel, NormIsTheRootOfASumAndItsGradientAShareOfIt) {
+    for (const auto& device : weightedDevices()) {
+        auto pair = normPair(device, {2, 1, 2, 1, 1, 1});
+        pair.forward->setOffset({1, 0, 0});
+        pair.keepOffset = true;
+        pair.width = 2, pair.height = 1, pair.channels = 1;
+        const auto result = pair.run({1, 1, 4, 1}, {3, -4, 0, 0},
+                                     [](std::size_t) {
+                                         return Numbers{10, 7};
+                                     },
+                                     Format::Float32, {Memory::Together, true, true});
+        EXPECT_EQ(result.y, (Numbers{5, 0})) << device->name();
+        EXPECT_EQ(result.dx, (Numbers{6, -8, 0, 0})) << device->name();
+    }
+}
+
+TEST(PoolingKernel, CopiesKeepTheWindowOnAnotherDevice) {
+    const auto reference = MTL::copyDevice("reference");
+    Random random(23);
+    const Extents e{1, 6, 5, 3};
+    const auto x = uniform(random, e.count());
+    const auto g = [](std::size_t count) { return Numbers(count, 1); };
+    for (const auto& device : weightedDevices())
+        for (const bool norm : {false, true}) {
+            const Shape s{3, 2, 2, 1, 1, 1};
+            const auto pair = norm ? normPair(reference, s) : maxPair(reference, s);
+            UnaryPair copy;
+            copy.forward = std::dynamic_pointer_cast<MPS::CNNKernel>(pair.forward->copy(device));
+            copy.backward = std::dynamic_pointer_cast<MPS::CNNGradientKernel>(pair.backward->copy(device));
+            EXPECT_EQ(copy.forward->device(), device);
+            EXPECT_EQ(copy.forward->className(), std::string(pair.forward->className()));
+            EXPECT_EQ(copy.forward->kernelWidth(), 3u);
+            const auto a = pair.run(e, x, g), b = copy.run(e, x, g);
+            EXPECT_TRUE(allNear(b.y, a.y, 1e-6)) << device->name();
+            EXPECT_TRUE(allNear(b.dx, a.dx, 1e-6)) << device->name();
+        }
+}
 
 TEST(PoolingKernel, AgreesWithPyTorch) {
     for (const auto& device : weightedDevices())
@@ -75,9 +144,11 @@ TEST(PoolingKernel, GradientIsTheDerivativeForEveryPlacementOfTheResult) {
     for (const auto& s : shapes)
         for (const auto edge : {ImageEdgeMode::Zero, ImageEdgeMode::Clamp})
             for (const auto& [ox, oy] : {std::pair{0, 0}, {1, 1}, {-1, 2}})
-                for (const bool average : {false, true}) {
-                    if (average && s.dx > 1) continue;
-                    auto pair = average ? averagePair(device, s, 1, 0) : maxPair(device, s);
+                for (int type = 0; type < 3; ++type) {
+                    if (type > 0 && s.dx > 1) continue;
+                    auto pair = type == 0   ? maxPair(device, s)
+                                : type == 1 ? averagePair(device, s, 1, 0)
+                                            : normPair(device, s);
                     pair.forward->setEdgeMode(edge);
                     pair.forward->setOffset({ox, oy, 0});
                     pair.forward->setClipRect({{1, 0, 0}, {3, 2, 1}});
@@ -95,6 +166,7 @@ TEST(PoolingKernel, EveryWayToEncodeGivesTheSameBits) {
         maxPair(device, {3, 3, 2, 2}).checkWays(e, x, random);
         maxPair(device, {2, 2, 2, 2, 2, 1}).checkWays(e, x, random);
         averagePair(device, {3, 2, 2, 1}).checkWays(e, x, random);
+        normPair(device, {3, 2, 2, 1}).checkWays(e, x, random);
     }
 }
 
@@ -170,6 +242,12 @@ TEST(PoolingKernel, RefusalsNameKernelArgumentExpectedAndFound) {
                 HasSubstr("kernelWidth: expected at least 1"));
     EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingAverage(device, 2, 2, 1, 0); }),
                 HasSubstr("strideInPixelsY"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingL2Norm(device, 2, 0); }),
+                HasSubstr("CNNPooling: kernelHeight: expected at least 1, found 0"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNPoolingL2NormGradient(device, 2, 2, 0, 1); }),
+                HasSubstr("strideInPixelsX"));
+    EXPECT_THAT(sentenceOf([&] { MPS::CNNDilatedPoolingMax(device, 2, 2, 1, 0, 1, 1); }),
+                HasSubstr("dilationRateY"));
     const auto commands = device->newCommandQueue()->commandBuffer();
     MPS::CNNPoolingMax forward(device, 2, 2, 2, 2);
     MPS::CNNPoolingAverage average(device, 2, 2, 2, 2);
@@ -188,6 +266,10 @@ TEST(PoolingKernel, RefusalsNameKernelArgumentExpectedAndFound) {
     EXPECT_THAT(
         sentenceOf([&] { gradient.encode(commands, imageOf(device, 3, 2, 4), source, state, source); }),
         HasSubstr("shares no memory"));
+    MPS::CNNPoolingL2NormGradient norm(device, 2, 2, 2, 2);
+    EXPECT_THAT(sentenceOf([&] { norm.encode(commands, result, source, state); }),
+                testing::AllOf(HasSubstr("expected one of the forward class of CNNPoolingL2NormGradient"),
+                               HasSubstr("made by CNNPoolingMax")));
     const auto dx = imageOf(device, 4, 4, 4);
     EXPECT_THAT(sentenceOf([&] { gradient.encode(commands, imageOf(device, 2, 2, 8), source, state, dx); }),
                 HasSubstr("sourceGradient: expected 4 feature channels"));

@@ -101,8 +101,7 @@ ImageDescriptor NNCropAndResizeBilinear::adjustDescriptor(const std::vector<std:
 
 void NNCropAndResizeBilinear::validate(const UnaryEncoding& encoding) const {
     const auto pictures = [&](const Image& destination) {
-        return std::min<std::uint64_t>(destination.numberOfImages() - clipRect().origin.z,
-                                       clipRect().size.depth);
+        return destination.numberOfImages() - static_cast<std::size_t>(clipRect().origin.z);
     };
     const std::size_t sources = encoding.images / encoding.destinations.size();
     for (const auto& destination : encoding.destinations)
