@@ -26,6 +26,7 @@
 #include <MPS/CNNMultiaryKernel.hpp>
 #include <MPS/CNNNeuron.hpp>
 #include <MPS/CNNNeuronNode.hpp>
+#include <MPS/CNNNormalization.hpp>
 #include <MPS/CNNNormalizationState.hpp>
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNPoolingNode.hpp>
@@ -43,11 +44,13 @@
 #include <MPS/NNCompare.hpp>
 #include <MPS/NNFilterNode.hpp>
 #include <MPS/NNGradientState.hpp>
+#include <MPS/NNGramMatrix.hpp>
 #include <MPS/NNGraph.hpp>
 #include <MPS/NNGridSample.hpp>
 #include <MPS/NNImageNode.hpp>
 #include <MPS/NNInitialGradient.hpp>
 #include <MPS/NNInitialGradientNode.hpp>
+#include <MPS/NNLocalCorrelation.hpp>
 #include <MPS/NNLoss.hpp>
 #include <MPS/NNNeuronDescriptor.hpp>
 #include <MPS/NNOptimizer.hpp>
