@@ -335,6 +335,102 @@ TEST(BatchNormalizationKernel, ReloadsReachTheKernelAndStatesThatWereMadeBefore)
     }
 }
 
+TEST(BatchNormalizationKernel, ReloadingAnotherSourceTakesEverythingFromIt) {
+    for (const auto& device : weightedDevices()) {
+        const auto source = std::make_shared<Values>(2), other = std::make_shared<Values>(2);
+        const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, source);
+        other->g = {2, 4};
+        other->b = {1, -1};
+        other->m = {3, 5};
+        other->v = {3, 15};
+        other->eps = 1;
+        kernel->reloadDataSource(other);
+        EXPECT_EQ(other->loads, 1);
+        EXPECT_EQ(other->purges, 1);
+        EXPECT_EQ(kernel->epsilon(), 1);
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        const auto y = imageOf(device, 1, 1, 2);
+        kernel->encode(commands, imageOf(device, 1, 1, 2, {5, 9}), y);
+        finish(commands);
+        EXPECT_EQ(read(*y), (Numbers{3, 3})) << device->name();
+        EXPECT_THAT(sentenceOf([&] { kernel->reloadDataSource(nullptr); }), HasSubstr("found null"));
+        EXPECT_THAT(sentenceOf([&] { kernel->reloadDataSource(std::make_shared<Values>(3)); }),
+                    HasSubstr("dataSource.numberOfFeatureChannels: expected 2, found 3"));
+    }
+}
+
+TEST(BatchNormalizationKernel, ACopyTakesTheCopyOfItsSourceAndHasParametersOfItsOwn) {
+    class Copied final : public MPS::CNNBatchNormalizationDataSource {
+    public:
+        std::size_t numberOfFeatureChannels() const override { return 1; }
+        const float* gamma() override { return &scale; }
+        const float* beta() override { return nullptr; }
+        const float* mean() override { return nullptr; }
+        const float* variance() override { return nullptr; }
+        bool load() override { return true; }
+        void purge() override {}
+        std::string label() const override { return "copied"; }
+        std::shared_ptr<CNNBatchNormalizationDataSource> copy(
+            const std::shared_ptr<MTL::Device>& device) const override {
+            const auto made = std::make_shared<Copied>();
+            made->scale = scale;
+            made->on = device;
+            return made;
+        }
+        float scale = 2;
+        std::shared_ptr<MTL::Device> on;
+    };
+    const auto source = std::make_shared<Copied>();
+    MPS::CNNBatchNormalization kernel(MTL::copyDevice("reference"), source);
+    kernel.setEpsilon(0);
+    for (const auto& device : weightedDevices()) {
+        const auto copy = std::dynamic_pointer_cast<MPS::CNNBatchNormalization>(kernel.copy(device));
+        const auto own = std::dynamic_pointer_cast<Copied>(copy->dataSource());
+        ASSERT_NE(own, nullptr);
+        EXPECT_NE(own, source);
+        EXPECT_EQ(own->on, device);
+        own->scale = 8;
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        const auto x = imageOf(device, 1, 1, 1, {3}), before = imageOf(device, 1, 1, 1),
+                   after = imageOf(device, 1, 1, 1);
+        copy->encode(commands, x, before);
+        copy->reloadGammaAndBetaFromDataSource();
+        copy->encode(commands, x, after);
+        finish(commands);
+        EXPECT_EQ(read(*before), Numbers{6}) << device->name();
+        EXPECT_EQ(read(*after), Numbers{24});
+    }
+    const auto commands = kernel.device()->newCommandQueue()->commandBuffer();
+    const auto y = imageOf(kernel.device(), 1, 1, 1);
+    kernel.encode(commands, imageOf(kernel.device(), 1, 1, 1, {3}), y);
+    finish(commands);
+    EXPECT_EQ(read(*y), Numbers{6}) << "the original keeps its values";
+}
+
+TEST(BatchNormalizationKernel, GradientsOfOneImageAtATimeGiveWhatTheBatchFormGives) {
+    Random random(43);
+    const Extents e{2, 3, 4, 5};
+    const auto x = uniform(random, e.count()), g = uniform(random, e.count());
+    for (const auto& device : weightedDevices()) {
+        const auto source = drawn(random, e.c);
+        const auto expected = train(device, source, {}, e, x, g);
+        const auto kernel = std::make_shared<MPS::CNNBatchNormalization>(device, source);
+        MPS::CNNBatchNormalizationGradient gradient(device);
+        gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        const auto xs = imagesOf(device, e, x), gs = imagesOf(device, e, g);
+        const auto state =
+            std::dynamic_pointer_cast<CNNBatchNormalizationState>(kernel->resultState(xs[0], {}, xs[0]));
+        MPS::CNNBatchNormalizationStatistics(device).encodeBatch(commands, xs, state);
+        MPS::CNNBatchNormalizationStatisticsGradient(device).encodeBatch(commands, gs, xs, state);
+        const auto returned = gradient.encode(commands, gs[0], xs[0], state);
+        const auto given = imageOf(device, e.w, e.h, e.c);
+        gradient.encode(commands, gs[1], xs[1], state, given);
+        finish(commands);
+        EXPECT_EQ(read({returned, given}), expected.dx) << device->name();
+    }
+}
+
 TEST(BatchNormalizationKernel, TheOptionalUpdatesConsumeOneReadAndChangeNothing) {
     const auto device = MTL::copyDevice("reference");
     const auto source = std::make_shared<Values>(1);

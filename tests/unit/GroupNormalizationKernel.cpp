@@ -390,6 +390,80 @@ TYPED_TEST(NormalizationKernel, ACopyHasParametersOfItsOwnOnAnyDevice) {
     EXPECT_EQ(gradient.copy()->label(), "g");
 }
 
+namespace {
+
+/// A data source that copies itself, for any of the two protocols.
+template <class Base>
+class Copied final : public NormalizationValues<Base> {
+public:
+    using NormalizationValues<Base>::NormalizationValues;
+    std::shared_ptr<Base> copy(const std::shared_ptr<MTL::Device>& device) const override {
+        const auto made = std::make_shared<Copied>(this->count);
+        made->g = this->g;
+        made->eps = this->eps;
+        made->on = device;
+        return made;
+    }
+    std::shared_ptr<MTL::Device> on;
+};
+
+class CopiedGroups final : public NormalizationValues<MPS::CNNGroupNormalizationDataSource> {
+public:
+    using NormalizationValues::NormalizationValues;
+    std::size_t numberOfGroups() const override { return 1; }
+    void setNumberOfGroups(std::size_t) override {}
+    std::shared_ptr<MPS::CNNGroupNormalizationDataSource> copy(
+        const std::shared_ptr<MTL::Device>& device) const override {
+        const auto made = std::make_shared<CopiedGroups>(count);
+        made->on = device;
+        return made;
+    }
+    std::shared_ptr<MTL::Device> on;
+};
+
+}  // namespace
+
+TEST(InstanceNormalizationKernel, ACopyTakesTheCopyOfItsSource) {
+    using Source = Copied<MPS::CNNInstanceNormalizationDataSource>;
+    const auto source = std::make_shared<Source>(2);
+    source->g = {2, 3};
+    source->eps = 0;
+    const MPS::CNNInstanceNormalization kernel(MTL::copyDevice("reference"), source);
+    for (const auto& device : weightedDevices()) {
+        const auto copy = std::dynamic_pointer_cast<MPS::CNNInstanceNormalization>(kernel.copy(device));
+        const auto own = std::dynamic_pointer_cast<Source>(copy->dataSource());
+        ASSERT_NE(own, nullptr);
+        EXPECT_NE(own, source);
+        EXPECT_EQ(own->on, device);
+        own->g = {4, 5};
+        copy->reloadGammaAndBetaFromDataSource();
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        const auto y = imageOf(device, 2, 1, 2);
+        copy->encode(commands, imageOf(device, 2, 1, 2, {1, 10, 3, 30}), y);
+        finish(commands);
+        EXPECT_EQ(read(*y), (Numbers{-4, -5, 4, 5})) << device->name();
+    }
+}
+
+TEST(GroupNormalizationKernel, ACopyTakesTheCopyOfItsSource) {
+    const auto source = std::make_shared<CopiedGroups>(2);
+    const MPS::CNNGroupNormalization kernel(MTL::copyDevice("reference"), source);
+    for (const auto& device : weightedDevices()) {
+        const auto copy = std::dynamic_pointer_cast<MPS::CNNGroupNormalization>(kernel.copy(device));
+        const auto own = std::dynamic_pointer_cast<CopiedGroups>(copy->dataSource());
+        ASSERT_NE(own, nullptr);
+        EXPECT_NE(own, source);
+        EXPECT_EQ(own->on, device);
+        own->b = {7, 8};
+        copy->reloadGammaAndBetaFromDataSource();
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        const auto y = imageOf(device, 2, 1, 2);
+        copy->encode(commands, imageOf(device, 2, 1, 2, {3, 3, 3, 3}), y);
+        finish(commands);
+        EXPECT_EQ(read(*y), (Numbers{7, 8, 7, 8})) << device->name();
+    }
+}
+
 TEST(InstanceNormalizationKernel, LoadsAndPurgesItsSourceAndReloadsEverythingFromAnother) {
     const auto device = MTL::copyDevice("reference");
     const auto source = std::make_shared<InstanceKind::Source>(2, 0),
