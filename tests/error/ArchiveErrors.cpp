@@ -223,8 +223,7 @@ TEST(ArchiveErrors, FieldsThatAreMissingOrOfAnotherTypeAreNamed) {
     EXPECT_EQ(with("padding", 1),
               "archived CNNPoolingMax: padding: expected an object or null, found an integer.");
     EXPECT_THAT(with("padding", nullptr), HasSubstr("padding: expected a padding policy, found null"));
-    EXPECT_THAT(with("kernelWidth", 0),
-                HasSubstr("CNNPoolingMax: kernelWidth: expected at least 1, found 0"));
+    EXPECT_THAT(with("kernelWidth", 0), HasSubstr("CNNPooling: kernelWidth: expected at least 1, found 0"));
     EXPECT_THAT(readingOf(changed([](Json& c) { c["values"].erase("root"); })),
                 HasSubstr("archive: root: expected a value, found none"));
     EXPECT_THAT(errorOf([] {
@@ -400,7 +399,10 @@ TEST(ArchiveErrors, StoredWeightsMustFitTheirDescriptor) {
                 HasSubstr("descriptor: expected a convolution descriptor, found null"));
     EXPECT_THAT(with([](Json& k, Json&) { k["dataSource"] = nullptr; }),
                 HasSubstr("dataSource: expected a data source, found null"));
-    EXPECT_THAT(with([&](Json&, Json& d) { d["gamma"] = none; }), HasSubstr("gamma"));
+    EXPECT_THAT(with([&](Json&, Json& d) {
+                    d["variance"] = {{"f32", Json::binary(std::vector<std::uint8_t>(12))}};
+                }),
+                HasSubstr("variance"));
 }
 
 TEST(ArchiveErrors, NoByteThatIsChangedOrCutOffDoesMoreThanAnError) {

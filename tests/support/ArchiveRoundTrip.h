@@ -51,13 +51,15 @@ inline void expectDecorated(const MPS::CNNKernel& kernel) {
     EXPECT_EQ(kernel.destinationImageAllocator(), MPS::Image::defaultAllocator());
 }
 
-/// Round trip of a forward kernel with decorations; its window, and the bits of an encode into a wider image
+/// Round trip of a forward kernel with decorations; its window, and the bits of an encode into an image of 5 x 4 pixels
 /// and of one that returns its image.
-template <class K>
-std::shared_ptr<K> sameForward(const std::shared_ptr<K>& kernel, const ImagePtr& source) {
+template <class K, class Adapt>
+std::shared_ptr<K> sameForward(const std::shared_ptr<K>& kernel, const ImagePtr& source, Adapt adapt) {
     decorate(*kernel);
     const auto again = roundTrip(kernel);
     expectDecorated(*again);
+    adapt(*kernel);
+    adapt(*again);
     EXPECT_EQ(again->kernelWidth(), kernel->kernelWidth());
     EXPECT_EQ(again->kernelHeight(), kernel->kernelHeight());
     EXPECT_EQ(again->strideInPixelsX(), kernel->strideInPixelsX());
@@ -67,7 +69,7 @@ std::shared_ptr<K> sameForward(const std::shared_ptr<K>& kernel, const ImagePtr&
     const auto& device = kernel->device();
     const auto explicitly = [&](K& k) {
         const auto commands = device->newCommandQueue()->commandBuffer();
-        const auto result = imageOf(device, 6, 5, 24, Numbers(6 * 5 * 24, 7));
+        const auto result = imageOf(device, 5, 4, 24, Numbers(5 * 4 * 24, 7));
         k.encode(commands, source, result);
         finish(commands);
         return read(*result);
@@ -85,6 +87,11 @@ std::shared_ptr<K> sameForward(const std::shared_ptr<K>& kernel, const ImagePtr&
     };
     EXPECT_EQ(returned(*again), returned(*kernel)) << kernel->className() << " on " << device->name();
     return again;
+}
+
+template <class K>
+std::shared_ptr<K> sameForward(const std::shared_ptr<K>& kernel, const ImagePtr& source) {
+    return sameForward(kernel, source, [](K&) {});
 }
 
 /// Round trip of a gradient kernel; the bits of its image against a state of `forward` each.
@@ -110,6 +117,10 @@ std::shared_ptr<G> sameGradient(const std::shared_ptr<F>& forward, const std::sh
     EXPECT_EQ(again->primarySourceFeatureChannelMaxCount(), 100u);
     EXPECT_EQ(again->secondaryKernelWidth(), gradient->secondaryKernelWidth());
     EXPECT_EQ(again->secondaryStrideInPixelsY(), gradient->secondaryStrideInPixelsY());
+    for (const auto& g : {gradient, again}) {
+        g->setKernelOffsetX(0);
+        g->setKernelOffsetY(0);
+    }
     forward->setClipRect(MPS::RectNoClip);
     forward->setDestinationFeatureChannelOffset(0);
     forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());

@@ -239,7 +239,7 @@ TEST_P(ArchiveWeights, TransposedConvolution) {
     const auto kernel = std::make_shared<CNNConvolutionTranspose>(device, list);
     kernel->setKernelOffsetX(1);
     kernel->setKernelOffsetY(-1);
-    const auto again = sameForward(kernel, source);
+    const auto again = sameForward(kernel, source, [](CNNKernel& k) { k.setEdgeMode(ImageEdgeMode::Zero); });
     const auto fresh = roundTrip(std::make_shared<CNNConvolutionTransposeGradient>(device, list));
     EXPECT_EQ(fresh->sourceGradientFeatureChannels(), 4u);
     kernel->setKernelOffsetX(2);
@@ -274,10 +274,14 @@ TEST_P(ArchiveWeights, BatchNormalisation) {
 TEST_P(ArchiveWeights, InstanceAndGroupNormalisation) {
     const auto instances = std::make_shared<CNNInstanceNormalization>(device, std::make_shared<Instances>());
     instances->setEpsilon(0.5f);
-    EXPECT_EQ(sameForward(instances, source)->epsilon(), 0.5f);
+    const auto whole = [](CNNKernel& k) {
+        k.setOffset({0, 0, 0});
+        k.setClipRect(RectNoClip);
+    };
+    EXPECT_EQ(sameForward(instances, source, whole)->epsilon(), 0.5f);
     roundTrip(std::make_shared<CNNInstanceNormalizationGradient>(device));
     const auto groups = std::make_shared<CNNGroupNormalization>(device, std::make_shared<Groups>());
-    const auto again = sameForward(groups, source);
+    const auto again = sameForward(groups, source, whole);
     EXPECT_EQ(again->numberOfGroups(), 4u);
     EXPECT_EQ(again->numberOfFeatureChannels(), 8u);
     roundTrip(std::make_shared<CNNGroupNormalizationGradient>(device));
@@ -296,16 +300,16 @@ TEST_P(ArchiveWeights, NormalisationsOverANeighbourhood) {
         kernel->setPs(0.125f);
         return factors(kernel);
     };
-    const auto spatial = factors(std::make_shared<CNNSpatialNormalization>(device, 3, 5));
+    const auto spatial = factors(std::make_shared<CNNSpatialNormalization>(device, 5, 3));
     EXPECT_EQ(sameForward(spatial, source)->delta(), 2);
-    EXPECT_EQ(sameGradient(spatial, factors(std::make_shared<CNNSpatialNormalizationGradient>(device, 3, 5)),
+    EXPECT_EQ(sameGradient(spatial, factors(std::make_shared<CNNSpatialNormalizationGradient>(device, 5, 3)),
                            source)
                   ->alpha(),
               0.5f);
-    const auto local = contrast(std::make_shared<CNNLocalContrastNormalization>(device, 3, 5));
+    const auto local = contrast(std::make_shared<CNNLocalContrastNormalization>(device, 5, 3));
     EXPECT_EQ(sameForward(local, source)->pm(), 0.25f);
     EXPECT_EQ(
-        sameGradient(local, contrast(std::make_shared<CNNLocalContrastNormalizationGradient>(device, 3, 5)),
+        sameGradient(local, contrast(std::make_shared<CNNLocalContrastNormalizationGradient>(device, 5, 3)),
                      source)
             ->ps(),
         0.125f);
