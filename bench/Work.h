@@ -50,6 +50,11 @@ inline Work workOf(const ops::FullyConnectedWeightsGradient& op) {
     return {convolutionFlops(op.diffDst, op.diffWeights),
             bytesOfAll(op.src, op.diffDst, op.diffWeights, op.diffBias)};
 }
+/// A product of bits counts like one of numbers.
+inline Work workOf(const ops::BinaryConvolutionForward& op) {
+    return {2.0 * static_cast<double>(op.dst.count() * op.window.width * op.window.height * op.src.c),
+            bytesOfAll(op.src, op.weights, op.dst)};
+}
 // The rest moves more than it computes: only its bytes are counted.
 inline Work workOf(const ops::PoolingForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::PoolingGradient& op) {

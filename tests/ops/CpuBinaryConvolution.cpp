@@ -23,7 +23,7 @@ struct Case : WeightedCase {
 
     Case(Random& random, int index)
         : WeightedCase(index), n(random.integer(1, 3)), y(random, 9, 4, 2), x(random, 9, 4, 2) {
-        const std::int64_t counts[] = {1, 3, 8, 24, 31, 32, 40, 64, 65, 100, 128, 150};
+        const std::int64_t counts[] = {1, 3, 15, 16, 31, 32, 40, 64, 65, 100, 128, 150};
         inputs = counts[random.integer(0, 11)];
         outputs = random.integer(1, 20);
         type = static_cast<Type>(random.integer(0, 2));

@@ -18,7 +18,7 @@ using ops::Tensor;
 namespace {
 
 /// Words of 64 that must be at least this full for counting to beat the float32 convolution.
-constexpr std::int64_t kFullWord = 24;
+constexpr std::int64_t kFullWord = 16;
 
 std::int64_t wordsOf(std::int64_t channels) { return (channels + 63) / 64; }
 
@@ -80,26 +80,35 @@ const float* windowMeans(const Tensor& t, const ops::BinaryConvolutionForward& o
     return means;
 }
 
-/// The seam's words of 32 as words of 64, what lies beyond the channels cleared.
-const std::uint64_t* wideWeights(const ops::BinaryConvolutionForward& op, Scratch::Frame& frame) {
-    const std::int64_t rows = op.dst.c * op.window.width * op.window.height, words = wordsOf(op.src.c);
-    const std::int64_t given = (op.src.c + 31) / 32;
+/// The seam's words of 32 as words of 64, what lies beyond the channels cleared, kFilterLanes filters side by
+/// side.
+const std::uint64_t* laneWeights(const ops::BinaryConvolutionForward& op, Scratch::Frame& frame) {
+    const std::int64_t taps = op.window.width * op.window.height, words = wordsOf(op.src.c);
+    const std::int64_t given = (op.src.c + 31) / 32, filter = taps * words;
+    const std::int64_t blocks = (op.dst.c + kFilterLanes - 1) / kFilterLanes;
     const auto* const from = static_cast<const std::uint32_t*>(op.weights.data);
-    auto* const to = static_cast<std::uint64_t*>(frame.bytes(static_cast<std::size_t>(rows * words) * 8));
+    auto* const to = static_cast<std::uint64_t*>(
+        frame.bytes(static_cast<std::size_t>(blocks * filter * kFilterLanes) * sizeof(std::uint64_t)));
     const std::int64_t rest = op.src.c % 64;
     const std::uint64_t last = rest == 0 ? ~std::uint64_t{0} : (std::uint64_t{1} << rest) - 1;
-    parallelFor(0, rows, std::max<std::int64_t>(1, kElementGrain / words),
-                [&](std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t row = begin; row < end; ++row) {
-                        for (std::int64_t k = 0; k < words; ++k) {
-                            std::uint64_t word = from[row * given + 2 * k];
-                            if (2 * k + 1 < given)
-                                word |= static_cast<std::uint64_t>(from[row * given + 2 * k + 1]) << 32;
-                            to[row * words + k] = word;
-                        }
-                        to[row * words + words - 1] &= last;
+    parallelFor(
+        0, blocks, std::max<std::int64_t>(1, kElementGrain / (filter * kFilterLanes)),
+        [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t o = begin * kFilterLanes; o < end * kFilterLanes; ++o) {
+                std::uint64_t* const lane = to + o / kFilterLanes * filter * kFilterLanes + o % kFilterLanes;
+                for (std::int64_t i = 0; i < filter; ++i) {
+                    std::uint64_t word = 0;
+                    if (o < op.dst.c) {
+                        const std::int64_t k = i % words;
+                        const std::uint32_t* const pair = from + (o * taps + i / words) * given + 2 * k;
+                        word = pair[0];
+                        if (2 * k + 1 < given) word |= static_cast<std::uint64_t>(pair[1]) << 32;
+                        if (k == words - 1) word &= last;
                     }
-                });
+                    lane[i * kFilterLanes] = word;
+                }
+            }
+        });
     return to;
 }
 
@@ -133,7 +142,7 @@ void countBits(const ops::BinaryConvolutionForward& op, const Tensor& t, float* 
     const bool joined = w.dilationX == 1 || w.width == 1;
     BinaryPlan plan;
     plan.src = bits;
-    plan.weights = wideWeights(op, frame);
+    plan.weights = laneWeights(op, frame);
     plan.dst = dst;
     plan.rowWords = t.w * words;
     plan.imageWords = t.h * plan.rowWords;

@@ -28,47 +28,87 @@ PEWTER_INLINE std::uint64_t packWord(const float* src) {
     return word;
 }
 
+/// Counts of kFilterLanes filters in one window.
 template <bool And>
-PEWTER_INLINE std::int64_t countOf(std::uint64_t a, std::uint64_t b) {
-    return __builtin_popcountll(And ? a & b : a ^ b);
-}
-
-/// One filter over `Pixels` neighbouring windows: its words are read once for all of them.
-template <bool And, int Pixels>
-PEWTER_INLINE void countWindows(const BinaryPlan& p, const std::uint64_t* first, const std::uint64_t* filter,
-                                std::int64_t (&counts)[Pixels]) {
-    for (int i = 0; i < Pixels; ++i) counts[i] = 0;
-    for (std::int64_t run = 0; run < p.runs; ++run) {
-        const std::uint64_t* src = first + p.offsets[run];
-        for (std::int64_t k = 0; k < p.length; ++k) {
-            const std::uint64_t word = *filter++;
-            for (int i = 0; i < Pixels; ++i) counts[i] += countOf<And>(src[i * p.stepX + k], word);
+struct OneWindow {
+    static constexpr std::int64_t kPixels = 1;
+    static void count(const BinaryPlan& p, const std::uint64_t* first, const std::uint64_t* filters,
+                      std::int64_t* counts) {
+        std::int64_t sums[kFilterLanes] = {};
+        for (std::int64_t run = 0; run < p.runs; ++run) {
+            const std::uint64_t* src = first + p.offsets[run];
+            for (std::int64_t k = 0; k < p.length; ++k, filters += kFilterLanes) {
+                const std::uint64_t word = src[k];
+                for (std::int64_t i = 0; i < kFilterLanes; ++i)
+                    sums[i] += __builtin_popcountll(And ? word & filters[i] : word ^ filters[i]);
+            }
         }
+        for (std::int64_t i = 0; i < kFilterLanes; ++i) counts[i] = sums[i];
+    }
+};
+
+#if defined(__AVX512F__)
+/// The same in `Pixels` neighbouring windows, for which the filters are read once. For processors that count
+/// the bits of a whole register.
+template <bool And, int Pixels>
+struct Windows {
+    static constexpr std::int64_t kPixels = Pixels;
+    [[gnu::target("avx512vpopcntdq")]] static void count(const BinaryPlan& p, const std::uint64_t* first,
+                                                         const std::uint64_t* filters, std::int64_t* counts) {
+        __m512i sums[Pixels];
+        for (int i = 0; i < Pixels; ++i) sums[i] = _mm512_setzero_si512();
+        for (std::int64_t run = 0; run < p.runs; ++run) {
+            const std::uint64_t* src = first + p.offsets[run];
+            for (std::int64_t k = 0; k < p.length; ++k, filters += kFilterLanes) {
+                const __m512i lanes = _mm512_loadu_si512(filters);
+                for (int i = 0; i < Pixels; ++i) {
+                    const __m512i word = _mm512_set1_epi64(static_cast<std::int64_t>(src[i * p.stepX + k]));
+                    const __m512i bits = And ? _mm512_and_si512(word, lanes) : _mm512_xor_si512(word, lanes);
+                    sums[i] = _mm512_add_epi64(sums[i], _mm512_popcnt_epi64(bits));
+                }
+            }
+        }
+        for (int i = 0; i < Pixels; ++i) _mm512_storeu_si512(counts + i * kFilterLanes, sums[i]);
+    }
+};
+#endif
+
+/// The results of `Window::kPixels` neighbouring windows.
+template <bool And, class Window>
+void pixelsOf(const BinaryPlan& p, const std::uint64_t* first, float* dst) {
+    const std::int64_t filterWords = p.runs * p.length;
+    for (std::int64_t o = 0; o < p.outputs; o += kFilterLanes) {
+        std::int64_t counts[Window::kPixels * kFilterLanes];
+        Window::count(p, first, p.weights + o * filterWords, counts);
+        const std::int64_t lanes = p.outputs - o < kFilterLanes ? p.outputs - o : kFilterLanes;
+        for (std::int64_t i = 0; i < Window::kPixels; ++i)
+            for (std::int64_t lane = 0; lane < lanes; ++lane) {
+                const std::int64_t count = counts[i * kFilterLanes + lane];
+                dst[i * p.outputs + o + lane] = static_cast<float>(And ? count : p.products - 2 * count);
+            }
     }
 }
 
-template <bool And, int Pixels>
-PEWTER_INLINE void pixelsOf(const BinaryPlan& p, const std::uint64_t* first, float* dst) {
-    const std::int64_t filterWords = p.runs * p.length;
-    for (std::int64_t o = 0; o < p.outputs; ++o) {
-        std::int64_t counts[Pixels];
-        countWindows<And, Pixels>(p, first, p.weights + o * filterWords, counts);
-        for (int i = 0; i < Pixels; ++i)
-            dst[i * p.outputs + o] = static_cast<float>(And ? counts[i] : p.products - 2 * counts[i]);
+/// Rows in steps of `Many`, what is left of them in steps of `One`.
+template <bool And, class Many, class One>
+void rowsIn(const BinaryPlan& p, std::int64_t from, std::int64_t to) {
+    for (std::int64_t row = from; row < to; ++row) {
+        const std::uint64_t* src = p.src + row / p.outH * p.imageWords + row % p.outH * p.stepY;
+        float* dst = p.dst + row * p.outW * p.outputs;
+        std::int64_t x = 0;
+        for (; x + Many::kPixels <= p.outW; x += Many::kPixels)
+            pixelsOf<And, Many>(p, src + x * p.stepX, dst + x * p.outputs);
+        for (; x < p.outW; x += One::kPixels) pixelsOf<And, One>(p, src + x * p.stepX, dst + x * p.outputs);
     }
 }
 
 template <bool And>
 void rowsOf(const BinaryPlan& p, std::int64_t from, std::int64_t to) {
-    constexpr int kPixels = 4;
-    for (std::int64_t row = from; row < to; ++row) {
-        const std::uint64_t* src = p.src + row / p.outH * p.imageWords + row % p.outH * p.stepY;
-        float* dst = p.dst + row * p.outW * p.outputs;
-        std::int64_t x = 0;
-        for (; x + kPixels <= p.outW; x += kPixels)
-            pixelsOf<And, kPixels>(p, src + x * p.stepX, dst + x * p.outputs);
-        for (; x < p.outW; ++x) pixelsOf<And, 1>(p, src + x * p.stepX, dst + x * p.outputs);
-    }
+#if defined(__AVX512F__)
+    if (__builtin_cpu_supports("avx512vpopcntdq"))
+        return rowsIn<And, Windows<And, 4>, Windows<And, 1>>(p, from, to);
+#endif
+    rowsIn<And, OneWindow<And>, OneWindow<And>>(p, from, to);
 }
 
 }  // namespace

@@ -6,13 +6,17 @@
 
 namespace pewter::cpu {
 
+/// Filters that are counted side by side.
+constexpr std::int64_t kFilterLanes = 8;
+
 /// Counts of a convolution over bits. Source and weights are packed into 64-bit words, unused bits 0; every
 /// window lies inside the source. A window is `runs` runs of `length` words each.
 struct BinaryPlan {
-    const std::uint64_t* src = nullptr;      ///< [n][h][w][words]
-    const std::uint64_t* weights = nullptr;  ///< [outputs][runs][length]
-    float* dst = nullptr;                    ///< [n][outH][outW][outputs]
-    const std::int64_t* offsets = nullptr;   ///< of the runs from a window's first word
+    const std::uint64_t* src = nullptr;  ///< [n][h][w][words]
+    /// [ceil(outputs / kFilterLanes)][runs][length][kFilterLanes]
+    const std::uint64_t* weights = nullptr;
+    float* dst = nullptr;                   ///< [n][outH][outW][outputs]
+    const std::int64_t* offsets = nullptr;  ///< of the runs from a window's first word
     std::int64_t runs = 0, length = 0;
     std::int64_t imageWords = 0, rowWords = 0;  ///< of the source
     std::int64_t stepX = 0, stepY = 0;          ///< words between the windows of neighbouring outputs
