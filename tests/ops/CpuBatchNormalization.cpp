@@ -82,7 +82,9 @@ TEST_F(CpuBatchNormalization, StatisticsAgreeWithReferenceAndMerge) {
         run(ops::BatchNormalizationStatistics{layer.src, mean, variance, before});
         runReference(ops::BatchNormalizationStatistics{layer.src, mean2, variance2, before});
         // Differences to the first pixel and to the mean are rounded; the sums are of them alone. Their size
-        // is at most that of the values, 1 (and 2 for the difference) around the offset.
+        // is at most that of the values, 1 (and 2 for the difference) around the offset. Bounds of both are
+        // derived in CpuGroupNormalization.cpp, which sums the same way; these are what such sums of drawn
+        // numbers stay within, being far from all rounded to one side.
         const double size = layer.offset + 1;
         means.check(mean.values(), mean2.values(), ops::Type::Float32, layer.text(),
                     [&](std::size_t) { return 2 * kEpsilon * (before ? size + 1 : 2); });
@@ -101,8 +103,10 @@ TEST_F(CpuBatchNormalization, StatisticsAgreeWithReferenceAndMerge) {
 TEST_F(CpuBatchNormalization, StatisticsOfSmallIntegersAreExact) {
     Random random(702);
     for (int i = 0; i < kCases; ++i) {
-        // Powers of two of pixels and channels: every block's mean is exact, so is what blocks are merged to.
-        const std::int64_t n = 1ll << random.integer(0, 3), h = 1ll << random.integer(0, 4);
+        // Powers of two of at most 64 pixels: means have six binary places, squares of differences to them
+        // twelve and six before the point, and 64 of these add up to a float32 number.
+        const std::int64_t shared = random.integer(0, 4), n = 1ll << std::min<std::int64_t>(shared, 3),
+                           h = 1ll << random.integer(0, 4 - std::min<std::int64_t>(shared, 3));
         const std::int64_t c = 1ll << random.integer(0, 6);
         OpTensor src(ops::Type::Float32, n, h, 4, c, drawLayout(random));
         src.fillIntegers(random, -4, 4);

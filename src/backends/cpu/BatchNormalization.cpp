@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
+#include "backends/cpu/ChannelSums.h"
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
 #include "backends/cpu/vector/Neuron.h"
@@ -11,18 +13,9 @@ namespace pewter::cpu {
 
 namespace {
 
-/// Elements of a block of a sum over pixels: read twice, so it should stay in the second-level cache.
-constexpr std::int64_t kBlock = 8192;
 /// Elements of a run: shorter than elsewhere, for the parameters' tiles share the first-level cache with the
 /// operands.
 constexpr std::int64_t kShortRun = 512;
-/// Room that the sums of a block want, in elements a channel row.
-std::int64_t roomOf(std::int64_t c) { return 2 * std::max<std::int64_t>(c, 256); }
-
-double* doubles(Scratch::Frame& frame, std::int64_t count) {
-    return static_cast<double*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(double)));
-}
-
 /// Mean, scale = gamma / sqrt(variance + epsilon) and beta as tiles; both halves of the neuron on top of
 /// them.
 class Layer {
@@ -79,33 +72,17 @@ void Cpu::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream) 
     if (c == 0 || pixels == 0) return;
     Scratch::Frame frame(scratchOf(stream));
     const Source src(op.src);
-    const std::int64_t some = std::max<std::int64_t>(1, kBlock / c);
     const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
-    // Sums are taken of differences to the first pixel: exact for constant channels, small numbers for the
-    // rest.
-    ChannelTile start(c, frame, std::max<std::int64_t>(c, 256));
-    start.set(src.read(0, c, frame.floats(c)));
-    double* const sums = doubles(frame, parts * 4 * c);
-    float* const rooms = frame.floats(parts * (some * c + roomOf(c)));
+    std::vector<SumRoom> rooms;
+    for (std::int64_t part = 0; part < parts; ++part) rooms.emplace_back(c, 1, frame);
     forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
-        double* const mean = sums + part * 4 * c;
-        double *const squares = mean + c, *const blockMean = squares + c, *const blockSquares = blockMean + c;
-        float* const buffer = rooms + part * (some * c + roomOf(c));
-        std::fill_n(mean, 2 * c, 0.0);
-        for (std::int64_t p = from; p < to; p += some) {
-            const std::int64_t count = std::min(some, to - p);
-            PEWTER_VECTOR(blockStatistics)
-            (src.read(p * c, count * c, buffer), count, c, start.of(0), blockMean, blockSquares,
-             buffer + some * c);
-            PEWTER_VECTOR(mergeStatistics)
-            (blockMean, blockSquares, static_cast<double>(count), mean, squares,
-             static_cast<double>(p - from), c);
-        }
+        channelStatistics(src, from, to, rooms[static_cast<std::size_t>(part)]);
     });
+    double* const sums = rooms[0].sums;
     std::int64_t done = pixels / parts;
     for (std::int64_t part = 1; part < parts; ++part) {
         const std::int64_t count = pixels * (part + 1) / parts - pixels * part / parts;
-        const double* mean = sums + part * 4 * c;
+        const double* mean = rooms[static_cast<std::size_t>(part)].sums;
         PEWTER_VECTOR(mergeStatistics)
         (mean, mean + c, static_cast<double>(count), sums, sums + c, static_cast<double>(done), c);
         done += count;
@@ -156,33 +133,32 @@ void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& 
     Scratch::Frame frame(scratchOf(stream));
     const Layer layer(op, c, frame);
     const Source src(op.src), diffDst(op.diffDst);
-    const std::int64_t some = std::max<std::int64_t>(1, kBlock / c), block = some * c;
     const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
-    double* const sums = doubles(frame, parts * 2 * c);
-    float* const rooms = frame.floats(parts * (3 * block + roomOf(c)));
-    // A row of channels that is as long as the block's sums want it.
-    ChannelTile mean(c, frame, std::max<std::int64_t>(c, 256));
-    mean.fill([&](std::int64_t k) { return layer.mean.of(0)[k]; });
-    std::fill_n(sums, parts * 2 * c, 0.0);
+    std::vector<SumRoom> rooms;
+    for (std::int64_t part = 0; part < parts; ++part) {
+        rooms.emplace_back(c, 3, frame);
+        rooms.back().shift.fill([&](std::int64_t k) { return layer.mean.of(0)[k]; });
+        std::fill_n(rooms.back().sums, 2 * c, 0.0);
+    }
     forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
-        float* const buffer = rooms + part * (3 * block + roomOf(c));
-        double* const diffBeta = sums + part * 2 * c;
-        for (std::int64_t p = from; p < to; p += some) {
-            const std::int64_t pixelCount = std::min(some, to - p), count = pixelCount * c;
-            const float* x = src.read(p * c, count, buffer);
-            const float* dz = diffDst.read(p * c, count, buffer + block);
+        SumRoom& room = rooms[static_cast<std::size_t>(part)];
+        for (std::int64_t p = from; p < to; p += room.pixels) {
+            const std::int64_t pixelCount = std::min(room.pixels, to - p), count = pixelCount * c;
+            const float* x = src.read(p * c, count, room.operand(0));
+            const float* dz = diffDst.read(p * c, count, room.operand(1));
             if (layer.hasNeuron()) {
-                float* const through = buffer + 2 * block;
+                float* const through = room.operand(2);
                 for (std::int64_t i = 0; i < count; i += kShortRun)
                     layer.throughNeuron(x + i, dz + i, through + i, i, std::min(kShortRun, count - i));
                 dz = through;
             }
             PEWTER_VECTOR(gradientSums)
-            (x, dz, pixelCount, c, mean.of(0), diffBeta, diffBeta + c, buffer + 3 * block);
+            (x, dz, pixelCount, c, room.shift.of(0), room.sums, room.sums + c, room.lanes);
         }
     });
+    double* const sums = rooms[0].sums;
     for (std::int64_t part = 1; part < parts; ++part)
-        for (std::int64_t i = 0; i < 2 * c; ++i) sums[i] += sums[part * 2 * c + i];
+        for (std::int64_t i = 0; i < 2 * c; ++i) sums[i] += rooms[static_cast<std::size_t>(part)].sums[i];
     float* const result = frame.floats(c);
     const auto finish = [&](const ops::Array& array, auto valueOf) {
         const float* before = op.accumulate ? staged(array, frame) : nullptr;

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "backends/cpu/ChannelSums.h"
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
-#include "backends/cpu/vector/BatchNormalization.h"
 
 // Two passes over an image: sums (block by block, each block from the cache), then the result. An image's
 // pixels are shared out only where there are too few images for the threads; else each thread takes whole
@@ -16,31 +16,8 @@ namespace pewter::cpu {
 
 namespace {
 
-/// Elements of a block of a sum over pixels: read twice, so it should stay in the second-level cache.
-constexpr std::int64_t kBlock = 8192;
 /// Elements of a run: short, for the parameters' tiles share the first-level cache with the operands.
 constexpr std::int64_t kShortRun = 512;
-/// Room that the sums of a block want, in elements a channel row.
-std::int64_t roomOf(std::int64_t c) { return 2 * std::max<std::int64_t>(c, 256); }
-
-double* doubles(Scratch::Frame& frame, std::int64_t count) {
-    return static_cast<double*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(double)));
-}
-
-/// What one worker needs to sum over pixels.
-struct Room {
-    Room(std::int64_t c, std::int64_t operands, Scratch::Frame& frame)
-        : some(std::max<std::int64_t>(1, kBlock / c)),
-          start(c, frame, std::max<std::int64_t>({c, 256, kShortRun})),
-          sums(doubles(frame, 4 * c)),
-          buffer(frame.floats(operands * some * c + roomOf(c))) {}
-
-    std::int64_t some;  ///< pixels of a block
-    ChannelTile start;
-    double* sums;
-    float* buffer;
-};
-
 /// Calls sum(room, image, from, to) for all pixels of an image, join(first room, part, pixels before, pixels
 /// here) for the further parts, then combine(room, image) and apply(room, image, from, to).
 template <class Make, class Sum, class Join, class Combine, class Apply>
@@ -91,42 +68,18 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
     auto* const means = static_cast<double*>(op.mean.data);
     auto* const deviations = static_cast<double*>(op.inverseDeviation.data);
 
-    struct Own : Room {
+    struct Own : SumRoom {
         Own(std::int64_t channels, Scratch::Frame& f)
-            : Room(channels, 1, f),
+            : SumRoom(channels, 1, f),
               center(channels, f, kShortRun),
               scale(channels, f, kShortRun),
-              shift(channels, f, kShortRun),
+              offset(channels, f, kShortRun),
               values(f.floats(3 * channels)) {}
-        ChannelTile center, scale, shift;
+        ChannelTile center, scale, offset;
         float* values;
     };
     const auto sum = [&](Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
-        double *const mean = room.sums, *const squares = mean + c;
-        double *const blockMean = squares + c, *const blockSquares = blockMean + c;
-        const std::int64_t first = n * pixels;
-        // The first block is read twice, with differences to a pixel and then to its mean; constant channels
-        // give exactly 0. Later ones are read once, with differences to the mean so far. No block is longer
-        // than what came before it, so what the two sums of such a block share (its distance to that mean) is
-        // at most twice what is in the result: nothing cancels.
-        const std::int64_t start = std::min(to - from, std::max<std::int64_t>(1, room.some / 4));
-        room.start.set(src.read((first + from) * c, c, room.buffer));
-        PEWTER_VECTOR(blockStatistics)
-        (src.read((first + from) * c, start * c, room.buffer), start, c, room.start.of(0), mean, squares,
-         room.buffer + room.some * c);
-        for (std::int64_t p = from + start; p < to;) {
-            const std::int64_t count = std::min({room.some, p - from, to - p});
-            room.start.fill([&](std::int64_t i) { return static_cast<float>(mean[i]); });
-            PEWTER_VECTOR(shiftedSums)
-            (src.read((first + p) * c, count * c, room.buffer), count, c, room.start.of(0), blockMean,
-             blockSquares, room.buffer + room.some * c);
-            PEWTER_VECTOR(shiftedStatistics)
-            (room.start.of(0), static_cast<double>(count), blockMean, blockSquares, c);
-            PEWTER_VECTOR(mergeStatistics)
-            (blockMean, blockSquares, static_cast<double>(count), mean, squares,
-             static_cast<double>(p - from), c);
-            p += count;
-        }
+        channelStatistics(src, n * pixels + from, n * pixels + to, room);
     };
     const auto join = [&](Own& room, const Own& other, std::int64_t before, std::int64_t here) {
         PEWTER_VECTOR(mergeStatistics)
@@ -163,7 +116,7 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
         PEWTER_VECTOR(forwardFactors)(middle, deviation, gamma, beta, center, scale, shift, c);
         room.center.set(center);
         room.scale.set(scale);
-        room.shift.set(shift);
+        room.offset.set(shift);
     };
     const auto apply = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
         alignas(64) float in[kShortRun], out[kShortRun];
@@ -173,7 +126,7 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
             const float* x = src.read(first, count, in);
             float* y = dst.room(first, count, out);
             PEWTER_VECTOR(normalizeRun)
-            (x, room.center.of(first), room.scale.of(first), room.shift.of(first), y, count);
+            (x, room.center.of(first), room.scale.of(first), room.offset.of(first), y, count);
             dst.write(first, count, y);
         }
     };
@@ -194,9 +147,9 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
     double* const gammaSums = doubles(frame, op.src.n * c);
     double* const betaSums = doubles(frame, op.src.n * c);
 
-    struct Own : Room {
+    struct Own : SumRoom {
         Own(std::int64_t channels, Scratch::Frame& f)
-            : Room(channels, 2, f),
+            : SumRoom(channels, 2, f, kShortRun),
               scale(channels, f, kShortRun),
               deviation(channels, f, kShortRun),
               a(channels, f, kShortRun),
@@ -207,15 +160,14 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
     };
     const auto meanOf = [&](std::int64_t n, std::int64_t i) { return means[n * op.groups + i / width]; };
     const auto sum = [&](Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
-        const std::int64_t first = n * pixels;
-        room.start.fill([&](std::int64_t i) { return static_cast<float>(meanOf(n, i)); });
+        room.shift.fill([&](std::int64_t i) { return static_cast<float>(meanOf(n, i)); });
         std::fill_n(room.sums, 2 * c, 0.0);
-        for (std::int64_t p = from; p < to; p += room.some) {
-            const std::int64_t count = std::min(room.some, to - p);
-            PEWTER_VECTOR(productSums)
-            (src.read((first + p) * c, count * c, room.buffer),
-             diffDst.read((first + p) * c, count * c, room.buffer + room.some * c), count, c,
-             room.start.of(0), room.sums, room.sums + c, room.buffer + 2 * room.some * c);
+        const std::int64_t end = n * pixels + to;
+        for (std::int64_t p = n * pixels + from; p < end; p += room.pixels) {
+            const std::int64_t count = std::min(room.pixels, end - p);
+            PEWTER_VECTOR(gradientSums)
+            (src.read(p * c, count * c, room.operand(0)), diffDst.read(p * c, count * c, room.operand(1)),
+             count, c, room.shift.of(0), room.sums, room.sums + c, room.lanes);
         }
     };
     const auto join = [&](Own& room, const Own& other, std::int64_t, std::int64_t) {
@@ -260,7 +212,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
             const float* g = diffDst.read(first, count, diff);
             float* d = diffSrc.room(first, count, out);
             PEWTER_VECTOR(groupGradientRun)
-            (x, g, room.start.of(first), room.scale.of(first), room.deviation.of(first), room.a.of(first),
+            (x, g, room.shift.of(first), room.scale.of(first), room.deviation.of(first), room.a.of(first),
              room.b.of(first), d, count);
             diffSrc.write(first, count, d);
         }

@@ -30,6 +30,34 @@ PEWTER_INLINE void tiled(std::int64_t count, std::int64_t c, float* lanes, AddFo
     }
 }
 
+/// Asks for the next `length` elements: rows that are read side by side are more streams than processors
+/// foresee.
+PEWTER_INLINE void ahead(const float* next, std::int64_t length) {
+    constexpr std::int64_t kLine = 16;
+    for (std::int64_t i = 0; i < length; i += kLine) __builtin_prefetch(next + i, 0, 2);
+}
+
+/// Two sums at once: calls addFour(offset, length) for four rows of the run, add(offset, length) for what is
+/// left over, and empties both rows of lanes into first and second.
+template <class AddFour, class Add>
+PEWTER_INLINE void tiledPair(std::int64_t count, std::int64_t c, float* lanes, float* others, AddFour addFour,
+                             Add add, double* first, double* second) {
+    const std::int64_t tile = tileOf(c);
+    for (std::int64_t at = 0; at < count;) {
+        for (std::int64_t i = 0; i < tile; ++i) lanes[i] = others[i] = 0.0f;
+        std::int64_t row = 0;
+        for (; row < kRows && count - at >= 4 * tile; row += 4, at += 4 * tile) addFour(at, tile);
+        for (; row < kRows && at < count; ++row, at += tile) add(at, count - at < tile ? count - at : tile);
+        for (std::int64_t i = 0; i < tile; i += c) {
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < c; ++k) {
+                first[k] += static_cast<double>(lanes[i + k]);
+                second[k] += static_cast<double>(others[i + k]);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 void blockStatistics(const float* src, std::int64_t pixels, std::int64_t c, const float* start, double* mean,
@@ -84,6 +112,41 @@ void blockStatistics(const float* src, std::int64_t pixels, std::int64_t c, cons
     }
 }
 
+void shiftedStatistics(const float* src, std::int64_t pixels, std::int64_t c, const float* shift,
+                       double* mean, double* squares, float* room) {
+    float *const lanes = room, *const others = room + tileOf(c);
+    for (std::int64_t k = 0; k < c; ++k) mean[k] = squares[k] = 0;
+    tiledPair(
+        pixels * c, c, lanes, others,
+        [=](std::int64_t at, std::int64_t step) {
+            const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
+            ahead(x3 + step, 4 * step);
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < step; ++i) {
+                const float m = shift[i], d0 = x0[i] - m, d1 = x1[i] - m, d2 = x2[i] - m, d3 = x3[i] - m;
+                lanes[i] += (d0 + d1) + (d2 + d3);
+                others[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
+            }
+        },
+        [=](std::int64_t at, std::int64_t length) {
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < length; ++i) {
+                const float d = src[at + i] - shift[i];
+                lanes[i] += d;
+                others[i] += d * d;
+            }
+        },
+        mean, squares);
+    const double share = 1 / static_cast<double>(pixels);
+    PEWTER_VECTORIZE
+    for (std::int64_t k = 0; k < c; ++k) {
+        const double off = mean[k] * share, rest = squares[k] - off * mean[k];
+        mean[k] = static_cast<double>(shift[k]) + off;
+        // Never negative, and NaN stays.
+        squares[k] = rest < 0 ? 0 : rest;
+    }
+}
+
 void mergeStatistics(const double* mean, const double* squares, double pixels, double* meanBefore,
                      double* squaresBefore, double pixelsBefore, std::int64_t c) {
     const double share = pixels / (pixelsBefore + pixels), weight = pixelsBefore * share;
@@ -101,37 +164,32 @@ void normalizeRun(const float* src, const float* mean, const float* scale, const
     for (std::int64_t i = 0; i < count; ++i) dst[i] = (src[i] - mean[i]) * scale[i] + beta[i];
 }
 
-void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::int64_t c, const float* mean,
+void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::int64_t c, const float* center,
                   double* diffBeta, double* diffGamma, float* room) {
-    const std::int64_t count = pixels * c;
-    float* const lanes = room;
-    tiled(
-        count, c, lanes,
-        [=](std::int64_t at, std::int64_t step) {
-            const float *g0 = dz + at, *g1 = g0 + step, *g2 = g1 + step, *g3 = g2 + step;
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < step; ++i) lanes[i] += (g0[i] + g1[i]) + (g2[i] + g3[i]);
-        },
-        [=](std::int64_t at, std::int64_t length) {
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < length; ++i) lanes[i] += dz[at + i];
-        },
-        diffBeta);
-    tiled(
-        count, c, lanes,
+    float *const lanes = room, *const others = room + tileOf(c);
+    tiledPair(
+        pixels * c, c, lanes, others,
         [=](std::int64_t at, std::int64_t step) {
             const float *g0 = dz + at, *g1 = g0 + step, *g2 = g1 + step, *g3 = g2 + step;
             const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
+            ahead(g3 + step, 4 * step);
+            ahead(x3 + step, 4 * step);
             PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < step; ++i)
-                lanes[i] += (g0[i] * (x0[i] - mean[i]) + g1[i] * (x1[i] - mean[i])) +
-                            (g2[i] * (x2[i] - mean[i]) + g3[i] * (x3[i] - mean[i]));
+            for (std::int64_t i = 0; i < step; ++i) {
+                const float m = center[i];
+                lanes[i] += (g0[i] + g1[i]) + (g2[i] + g3[i]);
+                others[i] +=
+                    (g0[i] * (x0[i] - m) + g1[i] * (x1[i] - m)) + (g2[i] * (x2[i] - m) + g3[i] * (x3[i] - m));
+            }
         },
         [=](std::int64_t at, std::int64_t length) {
             PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < length; ++i) lanes[i] += dz[at + i] * (src[at + i] - mean[i]);
+            for (std::int64_t i = 0; i < length; ++i) {
+                lanes[i] += dz[at + i];
+                others[i] += dz[at + i] * (src[at + i] - center[i]);
+            }
         },
-        diffGamma);
+        diffBeta, diffGamma);
 }
 
 void normalizeGradientRun(const float* src, const float* dz, const float* mean, const float* scale,
