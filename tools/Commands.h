@@ -9,6 +9,7 @@ void addTrainCommand(CLI::App& app);
 void addInspectCommand(CLI::App& app);
 void addCoverageCommand(CLI::App& app);
 void addGradcheckCommand(CLI::App& app);
+void addOpsCommand(CLI::App& app);
 
 /// Throws MPS::Error when writeText could not write there; the file exists then. Nothing for "" and "-".
 void checkWritable(const std::string& path);

@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
     addInspectCommand(app);
     addCoverageCommand(app);
     addGradcheckCommand(app);
+    addOpsCommand(app);
     try {
         checkSubcommand(app, argc > 1 ? argv[1] : "");
         app.parse(argc, argv);

@@ -2,13 +2,13 @@
 #ifdef PEWTER_COMMAND
 
 #include <gmock/gmock.h>
-#include <sys/wait.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "DatasetSupport.h"
+#include "RunCommand.h"
 #include "TrainSupport.h"
 
 namespace pewter::train::tests {
@@ -19,25 +19,13 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-std::string contentOf(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct Outcome {
-    int status = -1;
-    std::string out, err;
-};
+using test::contentOf;
+using Outcome = test::CommandOutcome;
 
 class Command : public testing::Test {
 protected:
-    /// Runs pewter with its output in files: no terminal.
     Outcome run(const std::string& arguments) const {
-        const auto out = folder_.path() / "out", err = folder_.path() / "err";
-        const std::string line = std::string("\"") + PEWTER_COMMAND + "\" " + arguments + " >\"" +
-                                 out.string() + "\" 2>\"" + err.string() + "\" </dev/null";
-        const int status = std::system(line.c_str());
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contentOf(out), contentOf(err)};
+        return test::runCommand(arguments, folder_.path());
     }
     std::string file(const std::string& name) const { return (folder_.path() / name).string(); }
     json jsonOf(const std::string& name) const { return json::parse(contentOf(folder_.path() / name)); }
