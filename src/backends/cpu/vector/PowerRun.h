@@ -38,6 +38,7 @@ PEWTER_INLINE void inversePower(const Power& power, const float* base, float* ou
         PEWTER_VECTORIZE
         for (std::int64_t i = 0; i < count; ++i) out[i] *= base[i];
     }
+    if (!power.inverse) return;
     PEWTER_VECTORIZE
     for (std::int64_t i = 0; i < count; ++i) out[i] = 1.0f / out[i];
 }
