@@ -52,7 +52,7 @@ inline void expectDecorated(const MPS::CNNKernel& kernel) {
 }
 
 /// Round trip of a forward kernel with decorations; its window, and the bits of an encode into an image of 5 x 4 pixels
-/// and of one that returns its image.
+/// and of one that returns its image. `adapt` takes back what the class refuses.
 template <class K, class Adapt>
 std::shared_ptr<K> sameForward(const std::shared_ptr<K>& kernel, const ImagePtr& source, Adapt adapt) {
     decorate(*kernel);

@@ -3,7 +3,6 @@
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNGroupNormalization.hpp>
 #include <MPS/CNNInstanceNormalization.hpp>
-#include <MPS/CNNNormalization.hpp>
 #include <cstring>
 
 #include "mps/kernels/ArchiveValues.h"
@@ -128,84 +127,6 @@ std::shared_ptr<K> makeFused(Coder& coder, const Device& device) {
     return std::make_shared<K>(device, decodeNeuron(coder, "fusedNeuronDescriptor"));
 }
 
-// --- spatial, local contrast and cross-channel normalisation ---
-
-template <class K>
-void encodeFactors(const K& kernel, Coder& coder) {
-    coder.encodeDouble(kernel.alpha(), "alpha");
-    coder.encodeDouble(kernel.beta(), "beta");
-    coder.encodeDouble(kernel.delta(), "delta");
-}
-template <class K>
-std::shared_ptr<K> withFactors(std::shared_ptr<K> kernel, Coder& coder) {
-    kernel->setAlpha(coder.decodeFloat("alpha"));
-    kernel->setBeta(coder.decodeFloat("beta"));
-    kernel->setDelta(coder.decodeFloat("delta"));
-    return kernel;
-}
-
-/// Window extents of a forward kernel, or of a gradient kernel.
-template <class K>
-void encodeWindow(const K& kernel, Coder& coder) {
-    if constexpr (std::is_base_of_v<CNNKernel, K>) {
-        coder.encodeUnsigned(kernel.kernelWidth(), "kernelWidth");
-        coder.encodeUnsigned(kernel.kernelHeight(), "kernelHeight");
-    } else {
-        coder.encodeUnsigned(kernel.secondaryKernelWidth(), "kernelWidth");
-        coder.encodeUnsigned(kernel.secondaryKernelHeight(), "kernelHeight");
-    }
-}
-template <class K>
-std::shared_ptr<K> makeWindow(Coder& coder, const Device& device) {
-    return withFactors(
-        std::make_shared<K>(device, coder.decodeSize("kernelWidth"), coder.decodeSize("kernelHeight")),
-        coder);
-}
-
-template <class K>
-void addSpatial(ArchivedClasses& classes, const char* name) {
-    classes.addKernel<K>(
-        name,
-        [](const K& kernel, Coder& coder) {
-            encodeWindow(kernel, coder);
-            encodeFactors(kernel, coder);
-        },
-        makeWindow<K>);
-}
-
-template <class K>
-void addContrast(ArchivedClasses& classes, const char* name) {
-    classes.addKernel<K>(
-        name,
-        [](const K& kernel, Coder& coder) {
-            encodeWindow(kernel, coder);
-            encodeFactors(kernel, coder);
-            coder.encodeDouble(kernel.p0(), "p0");
-            coder.encodeDouble(kernel.pm(), "pm");
-            coder.encodeDouble(kernel.ps(), "ps");
-        },
-        [](Coder& coder, const Device& device) {
-            auto kernel = makeWindow<K>(coder, device);
-            kernel->setP0(coder.decodeFloat("p0"));
-            kernel->setPm(coder.decodeFloat("pm"));
-            kernel->setPs(coder.decodeFloat("ps"));
-            return kernel;
-        });
-}
-
-template <class K>
-void addCrossChannel(ArchivedClasses& classes, const char* name) {
-    classes.addKernel<K>(
-        name,
-        [](const K& kernel, Coder& coder) {
-            coder.encodeUnsigned(kernel.kernelSize(), "kernelSize");
-            encodeFactors(kernel, coder);
-        },
-        [](Coder& coder, const Device& device) {
-            return withFactors(std::make_shared<K>(device, coder.decodeSize("kernelSize")), coder);
-        });
-}
-
 }  // namespace
 
 void archiveNormalization(ArchivedClasses& classes) {
@@ -253,13 +174,6 @@ void archiveNormalization(ArchivedClasses& classes) {
             return kernel;
         });
     classes.addKernel<CNNGroupNormalizationGradient>("CNNGroupNormalizationGradient");
-
-    addSpatial<CNNSpatialNormalization>(classes, "CNNSpatialNormalization");
-    addSpatial<CNNSpatialNormalizationGradient>(classes, "CNNSpatialNormalizationGradient");
-    addContrast<CNNLocalContrastNormalization>(classes, "CNNLocalContrastNormalization");
-    addContrast<CNNLocalContrastNormalizationGradient>(classes, "CNNLocalContrastNormalizationGradient");
-    addCrossChannel<CNNCrossChannelNormalization>(classes, "CNNCrossChannelNormalization");
-    addCrossChannel<CNNCrossChannelNormalizationGradient>(classes, "CNNCrossChannelNormalizationGradient");
 }
 
 }  // namespace pewter::mps
