@@ -1,9 +1,11 @@
 #include "backends/cpu/vector/Arithmetic.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
+#include "backends/cpu/vector/Reduction.h"
 
 namespace pewter::cpu {
 
@@ -35,12 +37,14 @@ public:
         if (product && !op.other.isNull()) other_ = Source(op.other);
         if (!op.mask.isNull()) mask_ = Source(op.mask);
     }
-    /// Writes elements first .. first+count-1 to dst; room is memory for as many.
-    void compute(std::int64_t first, std::int64_t count, float* dst, float* room) const {
+    /// Elements first .. first+count-1: where they lie, or in dst; room is memory for as many.
+    const float* compute(std::int64_t first, std::int64_t count, float* dst, float* room) const {
+        if (primaryScale_ == 1 && other_.isNull() && mask_.isNull()) return diffDst_.read(first, count, dst);
         PEWTER_VECTOR(scaleRun)(diffDst_.read(first, count, room), primaryScale_, dst, count);
         const auto multiply = PEWTER_VECTOR(multiplyRun);
         if (!other_.isNull()) multiply(other_.read(first, count, room), secondaryScale_, dst, count);
         if (!mask_.isNull()) multiply(mask_.read(first, count, room), 1, dst, count);
+        return dst;
     }
 
 private:
@@ -104,8 +108,9 @@ void accumulate(const Axes& axes, const float* e, std::int64_t x, std::int64_t p
     } else if (axes.sumWidth) {
         PEWTER_VECTOR(addPixels)(e, pixels, axes.c, sums);
     } else if (axes.sumChannels) {
-        for (std::int64_t p = 0; p < pixels; ++p)
-            sums[x + p] += PEWTER_VECTOR(sumRun)(e + p * axes.c, axes.c);
+        double one[kRun];
+        PEWTER_VECTOR(sumChannels)(e, pixels, axes.c, one);
+        for (std::int64_t p = 0; p < pixels; ++p) sums[x + p] += one[p];
     } else {
         PEWTER_VECTOR(addTo)(e, sums + x * axes.c, pixels * axes.c);
     }
@@ -121,11 +126,11 @@ void Cpu::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
     if (!axes.sums()) {
         forRuns(op.diffDst.count(), [&](std::int64_t first, std::int64_t count) {
             alignas(64) float out[kRun], room[kRun];
-            float* const e = diffSrc.room(first, count, out);
             // The operands may be diffSrc itself: it is written last.
-            gradient.compute(first, count, out, room);
-            if (e != out) std::copy_n(out, count, e);
-            diffSrc.write(first, count, e);
+            const float* const e = gradient.compute(first, count, out, room);
+            float* const to = diffSrc.room(first, count, room);
+            if (to != e) std::memmove(to, e, static_cast<std::size_t>(count) * sizeof(float));
+            diffSrc.write(first, count, to);
         });
         return;
     }
@@ -148,8 +153,7 @@ void Cpu::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
             const std::int64_t x = from % axes.width;
             const std::int64_t length = std::min({some, axes.width - x, to - from});
             const std::int64_t first = (axes.row(group, from / axes.width) * axes.width + x) * axes.c;
-            gradient.compute(first, length * axes.c, e, e + some * axes.c);
-            accumulate(axes, e, x, length, into);
+            accumulate(axes, gradient.compute(first, length * axes.c, e, e + some * axes.c), x, length, into);
             from += length;
         }
     };

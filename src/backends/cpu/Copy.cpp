@@ -131,6 +131,9 @@ void Cpu::run(const ops::CopyGradient& op, ops::Stream& stream) {
     const ops::Tensor &src = op.src, &dst = op.dst;
     const std::int64_t length = dst.w * dst.c;
     if (length == 0) return;
+    // Every element is read at most once: what comes back is a copy with the offset turned around.
+    if (op.edge == ops::Edge::Zero)
+        return run(ops::Copy{src, dst, -op.offsetX, -op.offsetY, op.edge}, stream);
     Scratch::Frame frame(scratchOf(stream));
     const std::int64_t parts = partsOf(dst.count());
     double* const sums =
@@ -138,7 +141,6 @@ void Cpu::run(const ops::CopyGradient& op, ops::Stream& stream) {
     float* const rows = frame.floats(parts * (length + kRun));
     const Source source(src);
     const Sink sink(dst);
-    const bool clamp = op.edge == ops::Edge::Clamp;
     forParts(parts, dst.n * dst.h, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
         double* const sum = sums + part * length;
         float* const out = rows + part * (length + kRun);
@@ -147,8 +149,8 @@ void Cpu::run(const ops::CopyGradient& op, ops::Stream& stream) {
             const std::int64_t n = row / dst.h, v = row % dst.h;
             // The rows of src that read row v: one, or all beyond an edge.
             std::int64_t y0 = v - op.offsetY, y1 = y0 + 1;
-            if (clamp && v == 0) y0 = 0;
-            if (clamp && v == dst.h - 1) y1 = src.h;
+            if (v == 0) y0 = 0;
+            if (v == dst.h - 1) y1 = src.h;
             y0 = std::max<std::int64_t>(y0, 0);
             y1 = std::min(y1, src.h);
             std::fill_n(sum, length, 0.0);
@@ -164,11 +166,8 @@ void Cpu::run(const ops::CopyGradient& op, ops::Stream& stream) {
                         const bool inside = u >= 0 && u < dst.w;
                         const std::int64_t stretch = inside ? (dst.w - u) * dst.c - c : dst.c - c;
                         const std::int64_t many = std::min(stretch, count - k);
-                        if (inside || clamp) {
-                            double* const into = sum + std::clamp<std::int64_t>(u, 0, dst.w - 1) * dst.c + c;
-                            for (std::int64_t j = 0; j < many; ++j)
-                                into[j] += static_cast<double>(values[k + j]);
-                        }
+                        double* const into = sum + std::clamp<std::int64_t>(u, 0, dst.w - 1) * dst.c + c;
+                        for (std::int64_t j = 0; j < many; ++j) into[j] += static_cast<double>(values[k + j]);
                         k += many;
                     }
                 }

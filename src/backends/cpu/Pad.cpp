@@ -162,6 +162,25 @@ struct Readers {
     std::int64_t *first, *order;
 };
 
+/// The longest stretch [from, to) of source columns that are read once and lie inside; both at the end when
+/// there is none.
+struct Middle {
+    Middle(const PadAxis& axis, std::int64_t source, Scratch::Frame& frame) : from(source), to(source) {
+        auto* const reads =
+            static_cast<std::int64_t*>(frame.bytes(static_cast<std::size_t>(source) * sizeof(std::int64_t)));
+        std::fill_n(reads, source, std::int64_t{0});
+        for (std::int64_t i = 0; i < axis.extent; ++i)
+            if (axis.reads[i] >= 0) ++reads[axis.reads[i]];
+        for (std::int64_t u = 0; u < source; ++u) {
+            std::int64_t end = u;
+            while (end < source && reads[end] == 1 && axis.isInside(end - axis.offset)) ++end;
+            if (end - u > to - from) from = u, to = end;
+            u = std::max(u, end);
+        }
+    }
+    std::int64_t from, to;
+};
+
 /// Adds `pixels` pixels of a padded row, the first in column x, to the sums of the source row.
 void fold(const PadAxes& axes, const float* values, std::int64_t x, std::int64_t pixels,
           std::int64_t channels, double* sums) {
@@ -217,6 +236,8 @@ void Cpu::run(const ops::PadGradient& op, ops::Stream& stream) {
     const ops::Tensor &from = op.diffDst, &to = op.diffSrc;
     const PadAxes axes(op, from, to, frame);
     const Readers readers(axes.y, to.h, frame);
+    const Middle middle(axes.x, to.w, frame);
+    const bool plain = axes.c.isWhole() && from.c == to.c;
     const Source source(from);
     const Sink sink(to);
     const std::int64_t length = to.w * to.c, some = std::max<std::int64_t>(1, kRun / from.c);
@@ -229,16 +250,35 @@ void Cpu::run(const ops::PadGradient& op, ops::Stream& stream) {
         float *const in = rooms + part * (some * from.c + length), *const out = in + some * from.c;
         for (std::int64_t row = first; row < end; ++row) {
             const std::int64_t n = row / to.h, v = row % to.h;
-            std::fill_n(sums, length, 0.0);
-            for (std::int64_t i = readers.first[v]; i < readers.first[v + 1]; ++i)
-                for (std::int64_t x = 0; x < from.w; x += some) {
-                    const std::int64_t pixels = std::min(some, from.w - x);
-                    const float* const values = source.read(
-                        ((n * from.h + readers.order[i]) * from.w + x) * from.c, pixels * from.c, in);
-                    fold(axes, values, x, pixels, to.c, sums);
-                }
             float* const room = sink.room(row * length, length, out);
-            for (std::int64_t i = 0; i < length; ++i) room[i] = static_cast<float>(sums[i]);
+            // Pixels [left, right) are read once, in a row that is read once.
+            const bool once = readers.first[v + 1] - readers.first[v] == 1 && plain;
+            const std::int64_t left = once ? middle.from : to.w, right = once ? middle.to : to.w;
+            std::fill_n(sums, left * to.c, 0.0);
+            std::fill_n(sums + right * to.c, (to.w - right) * to.c, 0.0);
+            for (std::int64_t i = readers.first[v]; i < readers.first[v + 1]; ++i) {
+                const std::int64_t start = (n * from.h + readers.order[i]) * from.w;
+                const auto foldRange = [&](std::int64_t x, std::int64_t xEnd) {
+                    for (; x < xEnd; x += some) {
+                        const std::int64_t pixels = std::min(some, xEnd - x);
+                        fold(axes, source.read((start + x) * from.c, pixels * from.c, in), x, pixels, to.c,
+                             sums);
+                    }
+                };
+                if (left == right) {
+                    foldRange(0, from.w);
+                    continue;
+                }
+                foldRange(0, left - op.offsetX);
+                foldRange(right - op.offsetX, from.w);
+                for (std::int64_t u = left; u < right; u += some) {
+                    const std::int64_t count = std::min(some, right - u) * to.c;
+                    std::copy_n(source.read((start + u - op.offsetX) * from.c, count, in), count,
+                                room + u * to.c);
+                }
+            }
+            for (std::int64_t i = 0; i < left * to.c; ++i) room[i] = static_cast<float>(sums[i]);
+            for (std::int64_t i = right * to.c; i < length; ++i) room[i] = static_cast<float>(sums[i]);
             sink.write(row * length, length, room);
         }
     });

@@ -50,7 +50,7 @@ void overChannels(const ops::Reduction& op, ops::Stream& stream) {
                     PEWTER_VECTOR(sumChannels)(x, count, c, sum);
                 else
                     PEWTER_VECTOR(weightedSumChannels)
-                    (x, weights.read(p * c, count * c, second), count, c, op.byNonZeroWeights, sum);
+                (x, weights.read(p * c, count * c, second), count, c, op.byNonZeroWeights, sum);
                 convert(sum, count, op.scale, divisor, y);
             } else if (op.operation == Operation::Min || op.operation == Operation::Max) {
                 PEWTER_VECTOR(extremeChannels)(x, count, c, y, isMax(op.operation));
@@ -110,10 +110,13 @@ struct Partials {
     /// Channels of each of the first `pixels` pixels into one.
     void joinChannels(std::int64_t pixels, std::int64_t c) const {
         for (std::int64_t p = 0; p < pixels; ++p) {
-            if (sums)
+            if (sums) {
                 sums[p] = std::accumulate(sums + p * c, sums + (p + 1) * c, 0.0);
-            else
-                PEWTER_VECTOR(extremeChannels)(extrema + p * c, 1, c, extrema + p, max);
+                continue;
+            }
+            float best;
+            PEWTER_VECTOR(extremeChannels)(extrema + p * c, 1, c, &best, max);
+            extrema[p] = best;
         }
     }
 };
@@ -139,7 +142,10 @@ public:
     /// A stretch of columns at a time, down the rows.
     void keepColumns() const {
         const std::int64_t width = op_.src.w;
-        const std::int64_t some = std::min(some_, (width + parts_ - 1) / parts_),
+        // Long stretches stream; every thread has some.
+        const std::int64_t each = std::max<std::int64_t>(1, (parts_ + groups_ - 1) / groups_);
+        const std::int64_t some =
+                               std::min(std::max<std::int64_t>(1, 8 * kRun / c_), (width + each - 1) / each),
                            stretches = (width + some - 1) / some;
         Scratch::Frame frame(scratchOf(stream_));
         const Partials all(op_.operation, parts_ * some * c_, frame);

@@ -52,8 +52,13 @@ void Source::readRow(const std::byte* row, std::int64_t first, std::int64_t coun
          ++pixel, channel = 0) {
         if (view_.strideW == 0 && done >= view_.c) break;
         const std::int64_t length = std::min(view_.c - channel, count - done);
-        load(row + (pixel * view_.strideW + channel * view_.strideC) * size, view_.type, view_.strideC,
-             length, buffer + done);
+        const std::byte* const from = row + (pixel * view_.strideW + channel * view_.strideC) * size;
+        if (view_.strideC == 0) {
+            load(from, view_.type, 1, 1, buffer + done);
+            std::fill_n(buffer + done + 1, length - 1, buffer[done]);
+        } else {
+            load(from, view_.type, view_.strideC, length, buffer + done);
+        }
         done += length;
     }
     // Columns that repeat: whole pixels that are already there, twice as many each time.

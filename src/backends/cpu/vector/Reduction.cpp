@@ -42,6 +42,14 @@ PEWTER_INLINE void meetPixels(const float* src, std::int64_t pixels, std::int64_
     for (std::int64_t i = 0; i < tile; i += c) meetRun<Order>(lanes + i, best, c);
 }
 
+/// The best of twice `half` lanes into the first, by halves.
+template <class Order, std::int64_t half>
+PEWTER_INLINE void fold(float* lanes) {
+    for (std::int64_t lane = 0; lane < half; ++lane)
+        lanes[lane] = choose<Order>(lanes[lane + half], lanes[lane]);
+    if constexpr (half > 1) fold<Order, half / 2>(lanes);
+}
+
 template <class Order>
 PEWTER_INLINE float bestOf(const float* x, std::int64_t c) {
     float best = x[0];
@@ -52,49 +60,43 @@ PEWTER_INLINE float bestOf(const float* x, std::int64_t c) {
         for (i = kLanes; i + kLanes <= c; i += kLanes)
             for (std::int64_t lane = 0; lane < kLanes; ++lane)
                 lanes[lane] = choose<Order>(x[i + lane], lanes[lane]);
-        for (std::int64_t lane = 0; lane < kLanes; ++lane) best = choose<Order>(lanes[lane], best);
+        fold<Order, kLanes / 2>(lanes);
+        best = choose<Order>(lanes[0], best);
     }
     for (; i < c; ++i) best = choose<Order>(x[i], best);
     return best;
 }
 
-/// The first k with x[k] equal to `value`, or NaN if that is.
+/// The first k with x[k] equal to `value`, or NaN if that is; there is one.
 PEWTER_INLINE std::int64_t firstOf(const float* x, std::int64_t c, float value) {
-    const bool nan = value != value;
-    for (std::int64_t i = 0; i < c; i += kLanes) {
-        const std::int64_t end = c - i < kLanes ? c - i : kLanes;
-        int hits = 0;
-        for (std::int64_t k = 0; k < end; ++k) hits |= nan ? x[i + k] != x[i + k] : x[i + k] == value;
-        if (hits == 0) continue;
-        for (std::int64_t k = 0; k < end; ++k)
-            if (nan ? x[i + k] != x[i + k] : x[i + k] == value) return i + k;
+    if (value != value) {
+        std::int64_t k = 0;
+        while (x[k] == x[k]) ++k;
+        return k;
     }
-    return 0;
+    constexpr std::int32_t kNowhere = 0x7fffffff;
+    std::int32_t places[kLanes];
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) places[lane] = kNowhere;
+    std::int64_t i = 0;
+    for (; i + kLanes <= c; i += kLanes)
+        for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+            const auto at = static_cast<std::int32_t>(i + lane);
+            const std::int32_t place = x[i + lane] == value ? at : kNowhere;
+            places[lane] = place < places[lane] ? place : places[lane];
+        }
+    std::int32_t first = kNowhere;
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) first = places[lane] < first ? places[lane] : first;
+    if (first != kNowhere) return first;
+    while (x[i] != value) ++i;
+    return i;
 }
 
-/// fn(first pixel, pixels of a block, pixels) for blocks of kPixelLanes; the last may have fewer.
+/// fn(first pixel, pixels of a block) for blocks of kPixelLanes; the last may have fewer.
 template <class Fn>
 PEWTER_INLINE void forBlocks(std::int64_t pixels, Fn fn) {
     std::int64_t p = 0;
     for (; p + kPixelLanes <= pixels; p += kPixelLanes) fn(p, kPixelLanes);
     if (p < pixels) fn(p, pixels - p);
-}
-
-template <class Order>
-PEWTER_INLINE void extremes(const float* src, std::int64_t pixels, std::int64_t c, float* dst) {
-    if (c >= kFewChannels) {
-        for (std::int64_t p = 0; p < pixels; ++p) dst[p] = bestOf<Order>(src + p * c, c);
-        return;
-    }
-    forBlocks(pixels, [=](std::int64_t first, std::int64_t lanes) {
-        const float* const x = src + first * c;
-        float best[kPixelLanes];
-        for (std::int64_t lane = 0; lane < lanes; ++lane) best[lane] = x[lane * c];
-        for (std::int64_t k = 1; k < c; ++k)
-            for (std::int64_t lane = 0; lane < lanes; ++lane)
-                best[lane] = choose<Order>(x[lane * c + k], best[lane]);
-        for (std::int64_t lane = 0; lane < lanes; ++lane) dst[first + lane] = best[lane];
-    });
 }
 
 template <class Order>
@@ -118,6 +120,17 @@ PEWTER_INLINE void arguments(const float* src, std::int64_t pixels, std::int64_t
             }
         for (std::int64_t lane = 0; lane < lanes; ++lane) dst[first + lane] = place[lane];
     });
+}
+
+template <class Order>
+PEWTER_INLINE void extremes(const float* src, std::int64_t pixels, std::int64_t c, float* dst) {
+    if (c >= kFewChannels) {
+        for (std::int64_t p = 0; p < pixels; ++p) dst[p] = bestOf<Order>(src + p * c, c);
+        return;
+    }
+    // The place first: compilers make vector code of that, and none of the value alone.
+    arguments<Order>(src, pixels, c, dst);
+    for (std::int64_t p = 0; p < pixels; ++p) dst[p] = src[p * c + static_cast<std::int64_t>(dst[p])];
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 // sumChannels:         dst[p] = the sum over k of src[p * c + k].
 // weightedSumChannels: dst[p] = the sum over k of src[p * c + k] * weights[p * c + k]; with byNonZero divided
 //                      by the number of weights that are not 0, and 0 where all are.
-// extremeChannels:     dst[p] = the best of src[p * c + k] over k.
+// extremeChannels:     dst[p] = the best of src[p * c + k] over k; dst is memory of its own.
 // argumentChannels:    dst[p] = the lowest k of that.
 #define PEWTER_REDUCTION_FUNCTIONS                                                                        \
     void extremeTo(const float* src, float* best, std::int64_t count, bool max);                          \
