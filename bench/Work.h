@@ -96,6 +96,12 @@ inline Work workOf(const ops::CopyGradient& op) { return {0, bytesOfAll(op.src, 
 inline Work workOf(const ops::Fill& op) { return {0, bytesOf(op.dst)}; }
 inline Work workOf(const ops::ArrayCopy& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 
+/// Positions of two axes, some ten operations each, and four taps a channel.
+inline Work workOf(const ops::GridSample& op) {
+    const auto pixels = static_cast<double>(op.dst.count() / op.dst.c);
+    return {pixels * (20 + 8 * static_cast<double>(op.dst.c)), bytesOfAll(op.src, op.grid, op.dst)};
+}
+
 /// Any other operation: each of its tensors and arrays once, found by the names that the seam uses.
 template <class Op>
 Work workOf(const Op& op) {

@@ -16,6 +16,8 @@ namespace {
 /// From this number of channels on, loops over the channels of a pixel pay; below, loops over the elements of
 /// a row that gather what they read.
 constexpr std::int64_t kManyChannels = 16;
+/// Results from this size on go past the caches: nothing of them would be left there for their reader.
+constexpr std::int64_t kStreamedFloats = std::int64_t{4} << 20;
 
 template <class T>
 T* take(std::int64_t count, Scratch::Frame& frame) {
@@ -31,19 +33,43 @@ bool fitsGather(const Tensor& row) {
     return row.c < kManyChannels && row.w * row.c < std::numeric_limits<std::int32_t>::max();
 }
 
-void fillElements(ResamplePlan& plan, Scratch::Frame& frame) {
-    const std::int64_t count = plan.outW * plan.c;
-    auto* const a = take<std::int32_t>(count, frame);
-    auto* const b = take<std::int32_t>(count, frame);
-    float *const weightA = frame.floats(count), *const weightB = frame.floats(count);
-    for (std::int64_t k = 0; k < count; ++k) {
-        const ResampleStep& step = plan.columns[k / plan.c];
-        // A tap of weight 0 reads what the other one reads.
-        a[k] = static_cast<std::int32_t>(step.a * plan.c + k % plan.c);
-        b[k] = static_cast<std::int32_t>((step.weightB == 0 ? step.a : step.b) * plan.c + k % plan.c);
-        weightA[k] = step.weightA, weightB[k] = step.weightB;
+/// Tables for `count` elements with `readers` each, out of rows of `length` elements. element(k, t) is what
+/// reader t of element k reads, weight(k, t) its weight; -1 for a reader that is missing.
+template <class Element, class Weight>
+ResampleGather gatherOf(std::int64_t count, std::int64_t readers, std::int64_t length, bool weighted,
+                        Scratch::Frame& frame, Element element, Weight weight) {
+    const std::int64_t lanes = PEWTER_VECTOR(gatherLanes)(), registers = PEWTER_VECTOR(gatherRegisters)();
+    ResampleGather g;
+    g.count = count, g.readers = readers, g.blocks = (count + lanes - 1) / lanes;
+    const std::int64_t entries = readers * g.blocks;
+    auto* const windows = take<std::int64_t>(entries, frame);
+    auto* const widths = take<std::int32_t>(entries, frame);
+    auto* const places = take<std::int32_t>(entries * lanes, frame);
+    float* const weights = weighted ? frame.floats(entries * lanes) : nullptr;
+    for (std::int64_t at = 0; at < entries; ++at) {
+        const std::int64_t t = at % readers, first = at / readers * lanes;
+        const std::int64_t end = std::min(first + lanes, count);
+        std::int64_t least = length, most = -1;
+        for (std::int64_t k = first; k < end; ++k) {
+            const std::int64_t e = element(k, t);
+            if (e >= 0) least = std::min(least, e), most = std::max(most, e);
+        }
+        if (most < 0) least = most = 0;
+        std::int64_t width = 0;
+        for (std::int64_t wide = 4; wide >= 2; wide -= 2)
+            if (wide <= registers && most - least < wide * lanes && length >= wide * lanes) width = wide;
+        // A window does not leave the row.
+        const std::int64_t start = width > 0 ? std::min(least, length - width * lanes) : least;
+        windows[at] = start, widths[at] = static_cast<std::int32_t>(width);
+        for (std::int64_t i = 0; i < lanes; ++i) {
+            const std::int64_t e = first + i < end ? element(first + i, t) : -1;
+            // What reads nothing reads an element of the window's with weight 0.
+            places[at * lanes + i] = static_cast<std::int32_t>((e < 0 ? least : e) - start);
+            if (weighted) weights[at * lanes + i] = e < 0 ? 0.0f : weight(first + i, t);
+        }
     }
-    plan.elementsA = a, plan.elementsB = b, plan.weightsA = weightA, plan.weightsB = weightB;
+    g.windows = windows, g.widths = widths, g.places = places, g.weights = weights;
+    return g;
 }
 
 /// The readers of each of `extent` pixels of an axis, in the order of the outputs.
@@ -76,21 +102,6 @@ struct Readers {
     }
 };
 
-void fillElements(ResampleGradientPlan& plan, std::int64_t readers, Scratch::Frame& frame) {
-    const std::int64_t count = plan.w * plan.c;
-    auto* const elements = take<std::int32_t>(readers * count, frame);
-    float* const weights = frame.floats(readers * count);
-    for (std::int64_t t = 0; t < readers; ++t)
-        for (std::int64_t k = 0; k < count; ++k) {
-            const std::int64_t at = plan.columns.start[k / plan.c] + t;
-            const bool reads = at < plan.columns.start[k / plan.c + 1];
-            elements[t * count + k] = static_cast<std::int32_t>(
-                reads ? plan.columns.output[at] * plan.c + k % plan.c : plan.outW * plan.c);
-            weights[t * count + k] = reads ? plan.columns.weight[at] : 0.0f;
-        }
-    plan.elements = elements, plan.weights = weights, plan.readers = readers;
-}
-
 /// fn(from, to, line) for parts of `rows`, each with `lineLength` floats of its own.
 template <class Fn>
 void forRows(std::int64_t rows, std::int64_t elements, std::int64_t lineLength, Scratch::Frame& frame,
@@ -113,7 +124,7 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
     plan.src = static_cast<const float*>(src.data), plan.dst = dst.data();
     plan.h = src.h, plan.w = src.w, plan.c = src.c;
     plan.outH = op.dst.h, plan.outW = op.dst.w, plan.views = op.viewCount;
-    plan.nearest = op.type == ops::ResampleType::Nearest;
+    plan.streaming = isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
     auto* const rows = take<ResampleStep>(plan.views * plan.outH, frame);
     auto* const columns = take<ResampleStep>(plan.views * plan.outW, frame);
     bool leaves = false;
@@ -127,7 +138,20 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
         }
     }
     plan.rows = rows, plan.columns = columns;
-    if (plan.views == 1 && !leaves && fitsGather(src)) fillElements(plan, frame);
+    if (plan.views == 1 && !leaves && fitsGather(src)) {
+        const bool nearest = op.type == ops::ResampleType::Nearest;
+        const std::int64_t c = plan.c;
+        plan.gather = gatherOf(
+            plan.outW * c, nearest ? 1 : 2, plan.w * c, !nearest, frame,
+            [=](std::int64_t k, std::int64_t t) {
+                const ResampleStep& step = columns[k / c];
+                if (t == 1 && step.weightB == 0) return std::int64_t{-1};
+                return (t == 0 ? step.a : step.b) * c + k % c;
+            },
+            [=](std::int64_t k, std::int64_t t) {
+                return t == 0 ? columns[k / c].weightA : columns[k / c].weightB;
+            });
+    }
     const auto run = PEWTER_VECTOR(resampleRows);
     forRows(op.dst.n * plan.outH, op.dst.count(), 2 * plan.outW * plan.c, frame,
             [&](std::int64_t from, std::int64_t to, float* lines) { run(plan, from, to, lines); });
@@ -147,9 +171,19 @@ void Cpu::run(const ops::ResampleGradient& op, ops::Stream& stream) {
     plan.rows = rows.table, plan.columns = columns.table;
     // A pixel that very many outputs read (all that lie outside, say) would make the tables mostly zeros.
     const bool even = columns.most <= 2 * (2 * plan.outW / plan.w + 2);
-    if (even && fitsGather(diffDst)) fillElements(plan, columns.most, frame);
+    if (even && fitsGather(diffDst)) {
+        const std::int64_t c = plan.c;
+        const ResampleReaders readers = plan.columns;
+        plan.gather = gatherOf(
+            plan.w * c, std::max<std::int64_t>(1, columns.most), plan.outW * c, true, frame,
+            [=](std::int64_t k, std::int64_t t) {
+                const std::int64_t at = readers.start[k / c] + t;
+                return at < readers.start[k / c + 1] ? readers.output[at] * c + k % c : std::int64_t{-1};
+            },
+            [=](std::int64_t k, std::int64_t t) { return readers.weight[readers.start[k / c] + t]; });
+    }
     const auto run = PEWTER_VECTOR(resampleGradientRows);
-    forRows(op.diffSrc.n * plan.h, diffDst.count(), plan.outW * plan.c + 1, frame,
+    forRows(op.diffSrc.n * plan.h, diffDst.count(), plan.outW * plan.c, frame,
             [&](std::int64_t from, std::int64_t to, float* line) { run(plan, from, to, line); });
     diffSrc.finish();
 }

@@ -1,80 +1,138 @@
 #include "backends/cpu/vector/GridSample.h"
 
 #include "backends/cpu/vector/Math.h"
+#include "backends/cpu/vector/Register.h"
 
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
-/// Two taps of an axis; an index of -1 reads 0.
-struct Taps {
-    std::int64_t index[2];
-    float weight[2];
+std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+/// Pixels whose positions are worked out together.
+constexpr std::int64_t kChunk = 64;
+
+/// One axis of a chunk: the first of two taps, and what both weigh. A tap may lie outside under Zero.
+struct Axis {
+    std::int32_t low[kChunk];
+    float weight[kChunk], nextWeight[kChunk];
 };
 
-/// position is a number.
-PEWTER_INLINE Taps tapsOf(double position, std::int64_t extent, bool clamp) {
-    // Beyond these bounds nothing changes any more, and the index stays a whole number.
-    const double least = clamp ? 0 : -2, most = static_cast<double>(clamp ? extent - 1 : extent + 1);
-    const double near = position < least ? least : position > most ? most : position;
-    auto low = static_cast<std::int64_t>(near);
-    if (static_cast<double>(low) > near) --low;
-    const double fraction = near - static_cast<double>(low);
-    std::int64_t high = low + 1;
-    if (clamp)
-        high = high < extent ? high : low;
-    else {
-        high = high >= 0 && high < extent ? high : -1;
-        low = low >= 0 && low < extent ? low : -1;
+/// Positions offset + step * i + grid[2 i] of an axis. Beyond `least` and `most` nothing changes any more,
+/// and the index stays a whole number; what is not a number weighs NaN.
+PEWTER_INLINE void placeAxis(const float* grid, double offset, double step, double least, double most,
+                             std::int64_t count, Axis& axis) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) {
+        const double position = offset + step * static_cast<double>(i) + static_cast<double>(grid[2 * i]);
+        double near = position > least ? position : least;
+        near = near < most ? near : most;
+        auto low = static_cast<std::int32_t>(near);
+        low -= static_cast<double>(low) > near ? 1 : 0;
+        const double fraction = position == position ? near - static_cast<double>(low) : kNaN;
+        axis.low[i] = low;
+        axis.weight[i] = static_cast<float>(1 - fraction);
+        axis.nextWeight[i] = static_cast<float>(fraction);
     }
-    return {{low, high}, {static_cast<float>(1 - fraction), static_cast<float>(fraction)}};
 }
 
 /// A pixel from its four neighbours; Channels is 0 for any number.
 template <int Channels>
-void sample(const float* const* pixels, const float* weights, float* dst, std::int64_t channels) {
-    const std::int64_t count = Channels > 0 ? Channels : channels;
-    const float *a = pixels[0], *b = pixels[1], *c = pixels[2], *d = pixels[3];
-    PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i)
-        dst[i] = (weights[0] * a[i] + weights[1] * b[i]) + (weights[2] * c[i] + weights[3] * d[i]);
+PEWTER_INLINE void sample(const float* a, const float* b, const float* c, const float* d, float wa, float wb,
+                          float wc, float wd, float* dst, std::int64_t channels) {
+    if constexpr (Channels > 0) {
+        for (int i = 0; i < Channels; ++i) dst[i] = (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
+        return;
+    }
+    std::int64_t i = 0;
+    for (; i + kLanes <= channels; i += kLanes) {
+        Vector va, vb, vc, vd;
+        loadFrom(a + i, va);
+        loadFrom(b + i, vb);
+        loadFrom(c + i, vc);
+        loadFrom(d + i, vd);
+        storeTo(dst + i, Vector((wa * va + wb * vb) + (wc * vc + wd * vd)));
+    }
+    for (; i < channels; ++i) dst[i] = (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
 }
 
-/// The same where some of them lie outside.
-void sampleEdge(const float* image, const GridSamplePlan& p, const Taps& x, const Taps& y, float* dst) {
-    for (std::int64_t i = 0; i < p.c; ++i) dst[i] = 0;
-    for (int r = 0; r < 2; ++r)
-        for (int q = 0; q < 2; ++q) {
-            if (y.index[r] < 0 || x.index[q] < 0) continue;
-            const float* pixel = image + (y.index[r] * p.w + x.index[q]) * p.c;
-            const float weight = y.weight[r] * x.weight[q];
-            for (std::int64_t i = 0; i < p.c; ++i) dst[i] += weight * pixel[i];
+using Four = float __attribute__((vector_size(16)));
+
+/// Three channels as four: reads and writes one float more.
+PEWTER_INLINE void sampleThree(const float* a, const float* b, const float* c, const float* d, float wa,
+                               float wb, float wc, float wd, float* dst) {
+    Four va, vb, vc, vd;
+    loadFrom(a, va);
+    loadFrom(b, vb);
+    loadFrom(c, vc);
+    loadFrom(d, vd);
+    storeTo(dst, Four((wa * va + wb * vb) + (wc * vc + wd * vd)));
+}
+
+/// Pixel i of a chunk where taps may lie outside: those are left out under Zero.
+[[gnu::noinline]] void sampleEdge(const GridSamplePlan& p, const float* image, const Axis& x, const Axis& y,
+                                  std::int64_t i, float* dst) {
+    const float wx[2] = {x.weight[i], x.nextWeight[i]}, wy[2] = {y.weight[i], y.nextWeight[i]};
+    const bool isPosition = wx[0] == wx[0] && wy[0] == wy[0];
+    for (std::int64_t k = 0; k < p.c; ++k) dst[k] = isPosition ? 0.0f : kNaN;
+    if (!isPosition) return;
+    for (std::int64_t r = 0; r < 2; ++r)
+        for (std::int64_t q = 0; q < 2; ++q) {
+            std::int64_t v = y.low[i] + r, u = x.low[i] + q;
+            if (p.clamp) {
+                v = smaller(v, p.h - 1);
+                u = smaller(u, p.w - 1);
+            }
+            if (v < 0 || u < 0 || v >= p.h || u >= p.w) continue;
+            const float* pixel = image + (v * p.w + u) * p.c;
+            const float weight = wy[r] * wx[q];
+            for (std::int64_t k = 0; k < p.c; ++k) dst[k] += weight * pixel[k];
         }
 }
 
 template <int Channels>
+void chunkOf(const GridSamplePlan& p, const float* image, const Axis& x, const Axis& y, float* dst,
+             std::int64_t count) {
+    const std::int64_t c = Channels > 0 ? Channels : p.c, row = p.w * c;
+    // Taps 0 and 1 lie inside where the first is less than this.
+    const auto lastX = static_cast<std::uint32_t>(p.w - 1), lastY = static_cast<std::uint32_t>(p.h - 1);
+    for (std::int64_t i = 0; i < count; ++i, dst += c) {
+        const std::int64_t u = x.low[i], v = y.low[i];
+        if (static_cast<std::uint32_t>(u) >= lastX || static_cast<std::uint32_t>(v) >= lastY) {
+            sampleEdge(p, image, x, y, i, dst);
+            continue;
+        }
+        const float* a = image + v * row + u * c;
+        const float *b = a + c, *e = a + row, *f = e + c;
+        const float wa = y.weight[i] * x.weight[i], wb = y.weight[i] * x.nextWeight[i];
+        const float we = y.nextWeight[i] * x.weight[i], wf = y.nextWeight[i] * x.nextWeight[i];
+        if constexpr (Channels == 3) {
+            // The float behind is the next pixel's, which is there and is written later.
+            if (i + 1 < count && (u + 2 < p.w || v + 2 < p.h)) {
+                sampleThree(a, b, e, f, wa, wb, we, wf, dst);
+                continue;
+            }
+        }
+        sample<Channels>(a, b, e, f, wa, wb, we, wf, dst, c);
+    }
+}
+
+template <int Channels>
 void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
+    const double step = p.relative ? 1 : 0, least = p.clamp ? 0 : -2;
+    const double mostX = static_cast<double>(p.clamp ? p.w - 1 : p.w + 1);
+    const double mostY = static_cast<double>(p.clamp ? p.h - 1 : p.h + 1);
+    Axis x, y;
     for (std::int64_t row = from; row < to; ++row) {
         const float* image = p.src + row / p.outH * p.h * p.w * p.c;
-        const float* at = p.grid + row * p.outW * 2;
+        const float* grid = p.grid + row * p.outW * 2;
         float* dst = p.dst + row * p.outW * p.c;
-        const double top = p.offsetY + (p.relative ? static_cast<double>(row % p.outH) : 0);
-        for (std::int64_t x = 0; x < p.outW; ++x, at += 2, dst += p.c) {
-            const double u = p.offsetX + (p.relative ? static_cast<double>(x) : 0) + at[0], v = top + at[1];
-            if (u != u || v != v) {
-                for (std::int64_t i = 0; i < p.c; ++i) dst[i] = kNaN;
-                continue;
-            }
-            const Taps tx = tapsOf(u, p.w, p.clamp), ty = tapsOf(v, p.h, p.clamp);
-            if ((tx.index[0] | tx.index[1] | ty.index[0] | ty.index[1]) < 0) {
-                sampleEdge(image, p, tx, ty, dst);
-                continue;
-            }
-            const float *first = image + ty.index[0] * p.w * p.c, *second = image + ty.index[1] * p.w * p.c;
-            const float* const pixels[4] = {first + tx.index[0] * p.c, first + tx.index[1] * p.c,
-                                            second + tx.index[0] * p.c, second + tx.index[1] * p.c};
-            const float weights[4] = {ty.weight[0] * tx.weight[0], ty.weight[0] * tx.weight[1],
-                                      ty.weight[1] * tx.weight[0], ty.weight[1] * tx.weight[1]};
-            sample<Channels>(pixels, weights, dst, p.c);
+        const double top = p.offsetY + step * static_cast<double>(row % p.outH);
+        for (std::int64_t first = 0; first < p.outW; first += kChunk) {
+            const std::int64_t count = p.outW - first < kChunk ? p.outW - first : kChunk;
+            placeAxis(grid + 2 * first, p.offsetX + step * static_cast<double>(first), step, least, mostX,
+                      count, x);
+            placeAxis(grid + 2 * first + 1, top, 0, least, mostY, count, y);
+            chunkOf<Channels>(p, image, x, y, dst + first * p.c, count);
         }
     }
 }

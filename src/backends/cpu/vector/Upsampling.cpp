@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backends/cpu/vector/Math.h"
+#include "backends/cpu/vector/Register.h"
 
 // A source row is resampled along x once, into a line that stays in the cache; two lines make an output row.
 // The adjoint goes the other way: incoming rows are summed into a line, which is then gathered along x.
@@ -20,23 +21,137 @@ PEWTER_INLINE void blend(const float* a, float weightA, const float* b, float we
     for (std::int64_t i = 0; i < count; ++i) dst[i] = weightA * a[i] + weightB * b[i];
 }
 
-PEWTER_INLINE void addScaled(const float* values, float weight, float* sums, std::int64_t count) {
-    PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i) sums[i] += weight * values[i];
+/// The same, past the caches. b may be null: then dst = a.
+void blendStreaming(const float* a, float weightA, const float* b, float weightB, float* dst,
+                    std::int64_t count) {
+    std::int64_t i = 0;
+    const std::int64_t head = unaligned(dst, count);
+    for (; i < head; ++i) dst[i] = b ? weightA * a[i] + weightB * b[i] : a[i];
+    for (; i + kLanes <= count; i += kLanes) {
+        Vector x, y;
+        loadFrom(a + i, x);
+        if (b) {
+            loadFrom(b + i, y);
+            x = weightA * x + weightB * y;
+        }
+        streamTo(dst + i, x);
+    }
+    for (; i < count; ++i) dst[i] = b ? weightA * a[i] + weightB * b[i] : a[i];
 }
 
-/// A source row along x, element by element.
-void gatherLine(const ResamplePlan& p, const float* row, float* line) {
-    const std::int32_t *a = p.elementsA, *b = p.elementsB;
-    const float *weightA = p.weightsA, *weightB = p.weightsB;
-    const std::int64_t count = p.outW * p.c;
-    if (p.nearest) {
-        PEWTER_VECTORIZE
-        for (std::int64_t k = 0; k < count; ++k) line[k] = row[a[k]];
+/// dst = the sum of weight[i] times the `count` floats at from + output[i] * stride, i = first ... end - 1.
+PEWTER_INLINE void sumRows(const float* from, std::int64_t stride, const std::int64_t* output,
+                           const float* weight, std::int64_t first, std::int64_t end, float* dst,
+                           std::int64_t count) {
+    constexpr std::int64_t kAtOnce = 4;
+    std::int64_t k = 0;
+    for (; k + kAtOnce * kLanes <= count; k += kAtOnce * kLanes) {
+        Vector sums[kAtOnce] = {};
+        for (std::int64_t i = first; i < end; ++i) {
+            const float* row = from + output[i] * stride + k;
+            for (std::int64_t r = 0; r < kAtOnce; ++r) {
+                Vector values;
+                loadFrom(row + r * kLanes, values);
+                sums[r] += weight[i] * values;
+            }
+        }
+        for (std::int64_t r = 0; r < kAtOnce; ++r) storeTo(dst + k + r * kLanes, sums[r]);
+    }
+    for (; k + kLanes <= count; k += kLanes) {
+        Vector sum = {};
+        for (std::int64_t i = first; i < end; ++i) {
+            Vector values;
+            loadFrom(from + output[i] * stride + k, values);
+            sum += weight[i] * values;
+        }
+        storeTo(dst + k, sum);
+    }
+    for (; k < count; ++k) {
+        float sum = 0;
+        for (std::int64_t i = first; i < end; ++i) sum += weight[i] * from[output[i] * stride + k];
+        dst[k] = sum;
+    }
+}
+
+/// A window of four registers at most that shuffles reach; SSE2 has no shuffle by a register.
+#if defined(__AVX2__)
+constexpr std::int64_t kWindow = 4;
+#else
+constexpr std::int64_t kWindow = 0;
+#endif
+
+/// values = the elements of a window at the places.
+PEWTER_INLINE void pick(const float* window, [[maybe_unused]] std::int32_t width, const std::int32_t* places,
+                        Vector& values) {
+#if defined(__AVX2__)
+    if (width > 0) {
+        Number place;
+        Vector a, b;
+        std::memcpy(&place, places, sizeof place);
+        loadFrom(window, a);
+        loadFrom(window + kLanes, b);
+        values = __builtin_shuffle(a, b, place);
+        if (width > 2) {
+            loadFrom(window + 2 * kLanes, a);
+            loadFrom(window + 3 * kLanes, b);
+            const Vector high = __builtin_shuffle(a, b, place);
+            values = place < static_cast<std::int32_t>(2 * kLanes) ? values : high;
+        }
         return;
     }
-    PEWTER_VECTORIZE
-    for (std::int64_t k = 0; k < count; ++k) line[k] = weightA[k] * row[a[k]] + weightB[k] * row[b[k]];
+#endif
+    float loaded[kLanes];
+    for (std::int64_t i = 0; i < kLanes; ++i) loaded[i] = window[places[i]];
+    loadFrom(loaded, values);
+}
+
+/// Readers is 0 for any number.
+template <int Readers>
+void gatherRowOf(const ResampleGather& g, const float* row, float* dst) {
+    const std::int64_t readers = Readers > 0 ? Readers : g.readers;
+    for (std::int64_t block = 0; block < g.blocks; ++block) {
+        Vector sum = {};
+        for (std::int64_t t = 0; t < readers; ++t) {
+            const std::int64_t at = block * readers + t;
+            Vector values, weights;
+            pick(row + g.windows[at], g.widths[at], g.places + at * kLanes, values);
+            if (Readers == 1 && !g.weights) {
+                sum = values;
+                continue;
+            }
+            loadFrom(g.weights + at * kLanes, weights);
+            sum += weights * values;
+        }
+        const std::int64_t left = g.count - block * kLanes;
+        if (left >= kLanes)
+            storeTo(dst + block * kLanes, sum);
+        else
+            std::memcpy(dst + block * kLanes, &sum, static_cast<std::size_t>(left) * sizeof(float));
+    }
+}
+
+void gatherRow(const ResampleGather& g, const float* row, float* dst) {
+    switch (g.readers) {
+        case 1:
+            return gatherRowOf<1>(g, row, dst);
+        case 2:
+            return gatherRowOf<2>(g, row, dst);
+        default:
+            return gatherRowOf<0>(g, row, dst);
+    }
+}
+
+/// One pixel: registers of channels, then the rest.
+PEWTER_INLINE void blendPixel(const float* a, float weightA, const float* b, float weightB, float* dst,
+                              std::int64_t channels) {
+    std::int64_t i = 0;
+    for (; i + kLanes <= channels; i += kLanes) {
+        Vector x, y;
+        loadFrom(a + i, x);
+        loadFrom(b + i, y);
+        storeTo(dst + i, Vector(weightA * x + weightB * y));
+    }
+    for (; i < channels; ++i) dst[i] = weightA * a[i] + weightB * b[i];
 }
 
 /// A source row along x, pixel by pixel.
@@ -48,7 +163,7 @@ void pixelLine(const ResamplePlan& p, const ResampleStep* columns, const float* 
         else if (step.weightB == 0)
             copy(row + step.a * p.c, line, p.c);
         else
-            blend(row + step.a * p.c, step.weightA, row + step.b * p.c, step.weightB, line, p.c);
+            blendPixel(row + step.a * p.c, step.weightA, row + step.b * p.c, step.weightB, line, p.c);
     }
 }
 
@@ -64,8 +179,8 @@ public:
         const int slot = keep ? (keep == line(0) ? 1 : 0) : (row_[0] <= row_[1] ? 0 : 1);
         image_[slot] = image, row_[slot] = row;
         const float* from = p_.src + ((image / p_.views) * p_.h + row) * p_.w * p_.c;
-        if (p_.elementsA)
-            gatherLine(p_, from, line(slot));
+        if (p_.gather.readers > 0)
+            gatherRow(p_.gather, from, line(slot));
         else
             pixelLine(p_, p_.columns + image % p_.views * p_.outW, from, line(slot));
         return line(slot);
@@ -79,27 +194,10 @@ private:
     std::int64_t image_[2] = {-1, -1}, row_[2] = {-1, -1};
 };
 
-/// One row of a result: for each pixel the weighted sum of what reads it.
-void gatherPixels(const ResampleGradientPlan& p, const float* line, float* dst) {
-    for (std::int64_t u = 0; u < p.w; ++u, dst += p.c) {
-        std::memset(dst, 0, static_cast<std::size_t>(p.c) * sizeof(float));
-        for (std::int64_t i = p.columns.start[u]; i < p.columns.start[u + 1]; ++i)
-            addScaled(line + p.columns.output[i] * p.c, p.columns.weight[i], dst, p.c);
-    }
-}
-
-void gatherElements(const ResampleGradientPlan& p, const float* line, float* dst) {
-    const std::int64_t count = p.w * p.c;
-    const std::int32_t* elements = p.elements;
-    const float* weights = p.weights;
-    std::memset(dst, 0, static_cast<std::size_t>(count) * sizeof(float));
-    for (std::int64_t t = 0; t < p.readers; ++t, elements += count, weights += count) {
-        PEWTER_VECTORIZE
-        for (std::int64_t k = 0; k < count; ++k) dst[k] += weights[k] * line[elements[k]];
-    }
-}
-
 }  // namespace
+
+std::int64_t gatherLanes() { return kLanes; }
+std::int64_t gatherRegisters() { return kWindow; }
 
 void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, float* memory) {
     const std::int64_t length = p.outW * p.c;
@@ -113,31 +211,30 @@ void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, flo
             continue;
         }
         const float* a = lines.of(image, step.a);
-        if (step.weightB == 0)
-            copy(a, dst, length);
+        const float* b = step.weightB == 0 ? nullptr : lines.of(image, step.b, a);
+        if (p.streaming)
+            blendStreaming(a, step.weightA, b, step.weightB, dst, length);
+        else if (b)
+            blend(a, step.weightA, b, step.weightB, dst, length);
         else
-            blend(a, step.weightA, lines.of(image, step.b, a), step.weightB, dst, length);
+            copy(a, dst, length);
     }
+    if (p.streaming) streamEnd();
 }
 
 void resampleGradientRows(const ResampleGradientPlan& p, std::int64_t from, std::int64_t to, float* line) {
-    constexpr std::int64_t kBlock = 2048;
     const std::int64_t length = p.outW * p.c;
-    line[length] = 0;
     for (std::int64_t row = from; row < to; ++row) {
-        const std::int64_t first = p.rows.start[row % p.h], end = p.rows.start[row % p.h + 1];
-        const float* image = p.dst + row / p.h * p.outH * length;
-        std::memset(line, 0, static_cast<std::size_t>(length) * sizeof(float));
-        for (std::int64_t block = 0; block < length; block += kBlock) {
-            const std::int64_t count = length - block < kBlock ? length - block : kBlock;
-            for (std::int64_t i = first; i < end; ++i)
-                addScaled(image + p.rows.output[i] * length + block, p.rows.weight[i], line + block, count);
-        }
+        const std::int64_t* start = p.rows.start + row % p.h;
+        sumRows(p.dst + row / p.h * p.outH * length, length, p.rows.output, p.rows.weight, start[0], start[1],
+                line, length);
         float* dst = p.src + row * p.w * p.c;
-        if (p.elements)
-            gatherElements(p, line, dst);
+        if (p.gather.readers > 0)
+            gatherRow(p.gather, line, dst);
         else
-            gatherPixels(p, line, dst);
+            for (std::int64_t u = 0; u < p.w; ++u)
+                sumRows(line, p.c, p.columns.output, p.columns.weight, p.columns.start[u],
+                        p.columns.start[u + 1], dst + u * p.c, p.c);
     }
 }
 
