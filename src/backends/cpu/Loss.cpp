@@ -2,7 +2,6 @@
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/LossRuns.h"
-#include "backends/cpu/vector/Arithmetic.h"
 
 namespace pewter::cpu {
 
@@ -26,7 +25,7 @@ void Cpu::run(const ops::Loss& op, ops::Stream& stream) {
         run.src = src.read(first, count, buffer);
         run.labels = labels.read(first, count, buffer + room);
         if (!weights.isNull()) run.weights = weights.read(first, count, buffer + 2 * room);
-        if (reduces) run.loss = buffer + 3 * room;
+        if (reduces) run.sum = &sums[row].loss;
         if (!loss.isNull()) run.loss = loss.room(first, count, buffer + 3 * room);
         if (!gradient.isNull()) run.gradient = gradient.room(first, count, buffer + 4 * room);
         // Counted before the gradient, which may lie over the weights.
@@ -36,7 +35,6 @@ void Cpu::run(const ops::Loss& op, ops::Stream& stream) {
         PEWTER_VECTOR(lossRun)(op.function, run, buffer + 5 * room);
         if (!gradient.isNull()) gradient.write(first, count, run.gradient);
         if (!loss.isNull()) loss.write(first, count, run.loss);
-        if (reduces) sums[row].loss += PEWTER_VECTOR(sumRun)(run.loss, count);
     });
     if (!reduces) return;
     const bool cosine = op.function.type == ops::LossType::CosineDistance;  // 1 - sum y t: the 1 of an image

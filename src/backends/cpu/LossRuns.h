@@ -34,11 +34,13 @@ public:
     /// of the batch, buffer holds `floats`. Runs of one row come in order on one thread.
     template <typename Fn>
     void each(Scratch::Frame& frame, std::int64_t floats, Fn&& fn) const {
-        float* const rooms = frame.floats(parts_ * floats);
+        // Each thread's buffer begins with a cache line.
+        const std::int64_t room = (floats + 15) / 16 * 16;
+        float* const rooms = frame.floats(parts_ * room);
         forParts(parts_, rows_, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
             for (std::int64_t row = from; row < to; ++row)
                 for (std::int64_t x = 0; x < width_; x += pixels_)
-                    fn(row, (row * width_ + x) * c_, std::min(pixels_, width_ - x), rooms + part * floats);
+                    fn(row, (row * width_ + x) * c_, std::min(pixels_, width_ - x), rooms + part * room);
         });
     }
 

@@ -4,8 +4,8 @@
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/LossRuns.h"
-#include "backends/cpu/vector/Arithmetic.h"
 #include "backends/cpu/vector/Loss.h"
+#include "backends/cpu/vector/Neuron.h"
 
 namespace pewter::cpu {
 
@@ -15,17 +15,26 @@ namespace {
 /// its own, computed by the vector code of plain losses, and scattered back.
 enum Part { kPosition, kSize, kConfidence, kClasses, kParts };
 
-/// Elements of one part in one run of pixels.
+/// Elements of one part in one run of pixels, in blocks of neighbours.
 struct List {
     float *y, *t, *w, *loss, *gradient;
-    std::int32_t* where;  ///< element of the run
-    std::int64_t count;
+    std::int32_t* where;  ///< first element of each block
+    std::int64_t block, count;
 
-    void add(std::int64_t element, float prediction, float label, float weight) {
-        y[count] = prediction;
-        t[count] = label;
-        w[count] = weight;
-        where[count++] = static_cast<std::int32_t>(element);
+    /// The block's predictions and weights; labels are up to the caller, who gets their place.
+    float* add(std::int64_t first, const float* predictions, const float* weights, float scale) {
+        where[count / block] = static_cast<std::int32_t>(first);
+        float *const toY = y + count, *const toW = w + count, *const toT = t + count;
+        for (std::int64_t i = 0; i < block; ++i) toY[i] = predictions[first + i];
+        if (weights)
+            for (std::int64_t i = 0; i < block; ++i) toW[i] = scale * weights[first + i];
+        else
+            std::fill_n(toW, block, scale);
+        count += block;
+        return toT;
+    }
+    void scatter(const float* values, float* to) const {
+        for (std::int64_t i = 0; i < count; i += block) std::copy_n(values + i, block, to + where[i / block]);
     }
 };
 
@@ -40,28 +49,31 @@ double overlap(double centre, double size, double otherCentre, double otherSize)
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-/// IOUs decide by comparison, so they are computed in double; few cells have a true box.
+/// Who is trained for what in one cell. IOUs decide by comparison, so they are computed in double; few cells
+/// have a true box.
 class Assigner {
 public:
-    explicit Assigner(const ops::YoloLoss& op) : op_(op), step_(op.channelsPerAnchor()) {}
+    /// ious: room for as many numbers as there are anchors.
+    Assigner(const ops::YoloLoss& op, double* ious) : op_(op), step_(op.channelsPerAnchor()), ious_(ious) {}
 
-    /// Looks at the labels t and predictions r of one cell.
+    /// Looks at the predictions r and labels t of a cell.
     void begin(const float* r, const float* t) {
         r_ = r;
         t_ = t;
         best_ = 0;
-        bool any = false;
-        for (std::int64_t a = 0; a < op_.anchorCount; ++a) any |= hasBox(a);
-        if (any)
-            for (std::int64_t a = 0; a < op_.anchorCount; ++a) best_ = std::max(best_, iou(a));
-        any_ = any;
+        any_ = false;
+        for (std::int64_t a = 0; a < op_.anchorCount; ++a) any_ |= hasBox(a);
+        if (!any_) return;
+        for (std::int64_t a = 0; a < op_.anchorCount; ++a) {
+            ious_[a] = !hasBox(a) ? 0 : op_.predictedBoxes ? boxIou(a) : shapeIou(a);
+            best_ = std::max(best_, ious_[a]);
+        }
     }
     bool isObject(std::int64_t a) const {
-        if (t_[a * step_ + 4] != 1.0f) return false;
-        const double own = any_ ? iou(a) : 0;
-        return own == best_ || own > static_cast<double>(op_.minIou);
+        return t_[a * step_ + 4] == 1.0f && (iou(a) == best_ || iou(a) > static_cast<double>(op_.minIou));
     }
-    bool isAbsent(std::int64_t a) const { return (any_ ? iou(a) : 0) < static_cast<double>(op_.maxIou); }
+    /// Of an anchor without object.
+    bool isAbsent(std::int64_t a) const { return iou(a) < static_cast<double>(op_.maxIou); }
     /// IOU of the predicted and the true box.
     double boxIou(std::int64_t a) const {
         if (!hasBox(a)) return 0;
@@ -77,9 +89,8 @@ public:
 private:
     double anchor(std::int64_t a, int axis) const { return op_.anchors[2 * a + axis]; }
     bool hasBox(std::int64_t a) const { return t_[a * step_ + 2] > 0.0f && t_[a * step_ + 3] > 0.0f; }
-    double iou(std::int64_t a) const {
-        if (!hasBox(a)) return 0;
-        if (op_.predictedBoxes) return boxIou(a);
+    double iou(std::int64_t a) const { return any_ ? ious_[a] : 0; }
+    double shapeIou(std::int64_t a) const {
         const double width = t_[a * step_ + 2], height = t_[a * step_ + 3];
         const double both = std::min(anchor(a, 0), width) * std::min(anchor(a, 1), height);
         return both / (anchor(a, 0) * anchor(a, 1) + width * height - both);
@@ -87,10 +98,16 @@ private:
 
     const ops::YoloLoss& op_;
     std::int64_t step_;
+    double* ious_;
     const float *r_ = nullptr, *t_ = nullptr;
     double best_ = 0;
     bool any_ = false;
 };
+
+/// Floats that the anchors' IOUs take.
+std::int64_t iouRoom(const ops::YoloLoss& op) {
+    return op.anchorCount * static_cast<std::int64_t>(sizeof(double) / sizeof(float));
+}
 
 /// Factors of the four parts besides those of elements.
 struct Scales {
@@ -101,16 +118,18 @@ Scales scalesOf(const ops::YoloLoss& op, const PixelRuns& runs, const Source& sr
                 Scratch::Frame& frame) {
     if (!op.normalised) return {1, 1, 1, 1};
     RowSum* const sums = rowSums(runs, frame);
-    const std::int64_t room = runs.room();
-    runs.each(frame, 2 * room, [&](std::int64_t row, std::int64_t first, std::int64_t pixels, float* buffer) {
-        const float* const r = src.read(first, pixels * op.src.c, buffer);
-        const float* const t = labels.read(first, pixels * op.src.c, buffer + room);
-        Assigner cell(op);
-        for (std::int64_t p = 0; p < pixels; ++p) {
-            cell.begin(r + p * op.src.c, t + p * op.src.c);
-            for (std::int64_t a = 0; a < op.anchorCount; ++a) sums[row].count += cell.isObject(a) ? 1 : 0;
-        }
-    });
+    const std::int64_t room = runs.room(), ious = iouRoom(op);
+    runs.each(frame, ious + 2 * room,
+              [&](std::int64_t row, std::int64_t first, std::int64_t pixels, float* buffer) {
+                  Assigner cell(op, reinterpret_cast<double*>(buffer));
+                  const float* const r = src.read(first, pixels * op.src.c, buffer + ious);
+                  const float* const t = labels.read(first, pixels * op.src.c, buffer + ious + room);
+                  for (std::int64_t p = 0; p < pixels; ++p) {
+                      cell.begin(r + p * op.src.c, t + p * op.src.c);
+                      for (std::int64_t a = 0; a < op.anchorCount; ++a)
+                          sums[row].count += cell.isObject(a) ? 1 : 0;
+                  }
+              });
     double objects = 0;
     for (std::int64_t row = 0; row < runs.rows(); ++row) objects += sums[row].count;
     const auto perObject = static_cast<float>(1 / (objects + 1e-4));
@@ -118,35 +137,60 @@ Scales scalesOf(const ops::YoloLoss& op, const PixelRuns& runs, const Source& sr
             static_cast<float>(1 / static_cast<double>(op.src.n * op.src.h * op.src.w)), perObject};
 }
 
-void gather(const ops::YoloLoss& op, const Scales& scales, const float* r, const float* t, const float* w,
-            std::int64_t pixels, List* lists) {
+void gather(const ops::YoloLoss& op, const Scales& scales, Assigner& cell, const float* r, const float* t,
+            const float* w, std::int64_t pixels, List* lists) {
     const std::int64_t step = op.channelsPerAnchor();
-    const auto weight = [w](std::int64_t i) { return w ? w[i] : 1.0f; };
-    Assigner cell(op);
     for (std::int64_t p = 0; p < pixels; ++p) {
         cell.begin(r + p * op.src.c, t + p * op.src.c);
         for (std::int64_t a = 0; a < op.anchorCount; ++a) {
             const std::int64_t first = p * op.src.c + a * step;
-            if (!cell.isObject(a)) {
-                if (cell.isAbsent(a))
-                    lists[kConfidence].add(first + 4, r[first + 4], 0,
-                                           op.scaleNoObject * scales.confidence * weight(first + 4));
-                continue;
-            }
-            lists[kConfidence].add(first + 4, r[first + 4],
-                                   op.rescore ? static_cast<float>(cell.boxIou(a)) : 1.0f,
-                                   op.scaleObject * scales.confidence * weight(first + 4));
-            for (std::int64_t i = first; i < first + 2; ++i) {
-                lists[kPosition].add(i, static_cast<float>(sigmoid(r[i])), t[i],
-                                     op.scalePosition * scales.position * weight(i));
-                const double size = static_cast<double>(t[i + 2]) / op.anchors[2 * a + (i - first)];
-                lists[kSize].add(i + 2, r[i + 2], static_cast<float>(std::log(size + 1e-5)),
-                                 op.scaleSize * scales.size * weight(i + 2));
-            }
-            for (std::int64_t i = first + 5; i < first + step; ++i)
-                lists[kClasses].add(i, r[i], t[i], op.scaleClass * scales.classes * weight(i));
+            const bool object = cell.isObject(a);
+            if (!object && !cell.isAbsent(a)) continue;
+            const float scale = object ? op.scaleObject : op.scaleNoObject;
+            *lists[kConfidence].add(first + 4, r, w, scale * scales.confidence) =
+                !object      ? 0.0f
+                : op.rescore ? static_cast<float>(cell.boxIou(a))
+                             : 1.0f;
+            if (!object) continue;
+            std::copy_n(t + first, 2, lists[kPosition].add(first, r, w, op.scalePosition * scales.position));
+            float* const sizes = lists[kSize].add(first + 2, r, w, op.scaleSize * scales.size);
+            for (std::int64_t i = 0; i < 2; ++i)
+                sizes[i] = static_cast<float>(
+                    std::log(static_cast<double>(t[first + 2 + i]) / op.anchors[2 * a + i] + 1e-5));
+            std::copy_n(t + first + 5, step - 5,
+                        lists[kClasses].add(first + 5, r, w, op.scaleClass * scales.classes));
         }
     }
+}
+
+/// Positions go through a sigmoid before their loss, and its derivative after it.
+void squash(const List& positions) {
+    ops::Neuron neuron;
+    neuron.type = ops::NeuronType::Sigmoid;
+    PEWTER_VECTOR(neuronForward)(neuron, nullptr, positions.y, positions.y, positions.count);
+}
+void unsquash(const List& positions) {
+    for (std::int64_t i = 0; i < positions.count; ++i)
+        positions.gradient[i] *= positions.y[i] * (1.0f - positions.y[i]);
+}
+
+/// Gradients of one list and its losses, or their sum added to `sum`; room is memory for a run.
+void compute(const ops::LossFunction& function, Part part, const List& list, double* sum, float* room) {
+    LossRun run;
+    run.c = part == kClasses ? list.block : 1;
+    run.pixels = list.count / run.c;
+    run.src = list.y;
+    run.labels = list.t;
+    run.weights = list.w;
+    run.weight = function.weight;
+    if (sum)
+        run.sum = sum;
+    else
+        run.loss = list.loss;
+    run.gradient = list.gradient;
+    if (part == kPosition) squash(list);
+    PEWTER_VECTOR(lossRun)(function, run, room);
+    if (part == kPosition) unsquash(list);
 }
 
 }  // namespace
@@ -162,63 +206,52 @@ void Cpu::run(const ops::YoloLoss& op, ops::Stream& stream) {
     const PixelRuns runs(op.src, 4 * kRun);
     const Scales scales = scalesOf(op, runs, src, labels, frame);
     RowSum* const sums = reduces ? rowSums(runs, frame) : nullptr;
-    const std::int64_t room = runs.room(), boxes = runs.pixels() * op.anchorCount;
-    const std::int64_t longest[kParts] = {2 * boxes, 2 * boxes, boxes, boxes * (op.channelsPerAnchor() - 5)};
+    const std::int64_t room = runs.room(), boxes = runs.pixels() * op.anchorCount, ious = iouRoom(op);
+    const std::int64_t blocks[kParts] = {2, 2, 1, op.channelsPerAnchor() - 5};
     const ops::LossFunction* const functions[kParts] = {&op.position, &op.size, &op.confidence, &op.classes};
 
-    runs.each(
-        frame, (6 + kArrays) * room,
-        [&](std::int64_t row, std::int64_t first, std::int64_t pixels, float* buffer) {
-            const std::int64_t count = pixels * op.src.c;
-            const float* const r = src.read(first, count, buffer);
-            const float* const t = labels.read(first, count, buffer + room);
-            const float* const w = weights.isNull() ? nullptr : weights.read(first, count, buffer + 2 * room);
-            float* const losses = loss.isNull() ? nullptr : loss.room(first, count, buffer + 3 * room);
-            float* const gradients =
-                gradient.isNull() ? nullptr : gradient.room(first, count, buffer + 4 * room);
-            float* const softMaxRoom = buffer + 5 * room;
+    // A buffer: IOUs, then room for a run of predictions, labels, weights, losses, gradients and a softmax,
+    // then the arrays of the lists.
+    const auto each = [&](std::int64_t row, std::int64_t first, std::int64_t pixels, float* buffer) {
+        const std::int64_t count = pixels * op.src.c;
+        Assigner cell(op, reinterpret_cast<double*>(buffer));
+        float* const rooms = buffer + ious;
+        const float* const r = src.read(first, count, rooms);
+        const float* const t = labels.read(first, count, rooms + room);
+        const float* const w = weights.isNull() ? nullptr : weights.read(first, count, rooms + 2 * room);
+        float* const losses = loss.isNull() ? nullptr : loss.room(first, count, rooms + 3 * room);
+        float* const gradients = gradient.isNull() ? nullptr : gradient.room(first, count, rooms + 4 * room);
 
-            List lists[kParts];
-            float* next = buffer + 6 * room;
-            for (int part = 0; part < kParts; ++part) {
-                const auto array = [&] {
-                    float* const begin = next;
-                    next += longest[part];
-                    return begin;
-                };
-                lists[part] = {
-                    array(), array(), array(), array(), array(), reinterpret_cast<std::int32_t*>(array()), 0};
+        List lists[kParts];
+        float* next = rooms + 6 * room;
+        for (int part = 0; part < kParts; ++part) {
+            List& list = lists[part];
+            for (float** array : {&list.y, &list.t, &list.w, &list.loss, &list.gradient}) {
+                *array = next;
+                next += blocks[part] * boxes;
             }
-            gather(op, scales, r, t, w, pixels, lists);
-            if (reduces)
-                sums[row].count += static_cast<double>(w ? PEWTER_VECTOR(countNonZero)(w, count) : count);
-            if (losses) std::fill_n(losses, count, 0.0f);
-            if (gradients) std::fill_n(gradients, count, 0.0f);
-            for (int part = 0; part < kParts; ++part) {
-                const List& list = lists[part];
-                if (list.count == 0) continue;
-                LossRun run;
-                run.c = part == kClasses ? op.channelsPerAnchor() - 5 : 1;
-                run.pixels = list.count / run.c;
-                run.src = list.y;
-                run.labels = list.t;
-                run.weights = list.w;
-                run.weight = functions[part]->weight;
-                run.loss = list.loss;
-                run.gradient = list.gradient;
-                PEWTER_VECTOR(lossRun)(*functions[part], run, softMaxRoom);
-                if (part == kPosition)  // the chain through the sigmoid
-                    for (std::int64_t i = 0; i < list.count; ++i)
-                        list.gradient[i] *= list.y[i] * (1.0f - list.y[i]);
-                if (reduces) sums[row].loss += PEWTER_VECTOR(sumRun)(list.loss, list.count);
-                if (losses)
-                    for (std::int64_t i = 0; i < list.count; ++i) losses[list.where[i]] = list.loss[i];
-                if (gradients)
-                    for (std::int64_t i = 0; i < list.count; ++i) gradients[list.where[i]] = list.gradient[i];
-            }
-            if (losses) loss.write(first, count, losses);
-            if (gradients) gradient.write(first, count, gradients);
-        });
+            list.where = reinterpret_cast<std::int32_t*>(next);
+            next += boxes;
+            list.block = blocks[part];
+            list.count = 0;
+        }
+        gather(op, scales, cell, r, t, w, pixels, lists);
+        if (reduces)
+            sums[row].count += static_cast<double>(w ? PEWTER_VECTOR(countNonZero)(w, count) : count);
+        if (losses) std::fill_n(losses, count, 0.0f);
+        if (gradients) std::fill_n(gradients, count, 0.0f);
+        for (int part = 0; part < kParts; ++part) {
+            const List& list = lists[part];
+            if (list.count == 0) continue;
+            compute(*functions[part], static_cast<Part>(part), list, reduces ? &sums[row].loss : nullptr,
+                    rooms + 5 * room);
+            if (losses) list.scatter(list.loss, losses);
+            if (gradients) list.scatter(list.gradient, gradients);
+        }
+        if (losses) loss.write(first, count, losses);
+        if (gradients) gradient.write(first, count, gradients);
+    };
+    runs.each(frame, ious + (6 + kArrays) * room, each);
     if (reduces)
         reduceRows(op.reduction, sums, op.src, static_cast<double>(op.src.h * op.src.w * op.src.c), 0,
                    op.loss, frame);

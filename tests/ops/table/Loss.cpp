@@ -77,6 +77,11 @@ Shape lossShape(const CNNLossDescriptor& d, const Shape& source) {
     return d.reductionType == CNNReductionType::None ? source : Shape{source.n, 1, 1, 1};
 }
 
+/// Images that have been written before: measurements are of kernels, not of the system that hands out pages.
+MPS::ImageBatch written(const Setting& setting, const Shape& shape) {
+    return imagesOf(setting, {shape, std::vector<double>(shape.count(), 7.0)});
+}
+
 /// NNForwardLoss, and NNLossGradient twice. Operands: predictions, labels, and weights if there are three.
 OpCase chain(const LossKind& kind, const std::string& name, const CNNLossDescriptor& d, const Shape& shape,
              bool weighted) {
@@ -102,10 +107,10 @@ OpCase chain(const LossKind& kind, const std::string& name, const CNNLossDescrip
             if (addsChannels(d)) u = spread(u, source.c);
             const auto from = imagesOf(setting, u);
             MPS::NNLossGradient backward(setting.device, d);
-            backward.setDestinationImageAllocator(MPS::Image::defaultAllocator());
             for (const bool labels : {false, true}) {
                 backward.setComputeLabelGradients(labels);
-                gradients[labels] = backward.encodeBatch(commands, from, y, t, w, states);
+                gradients[labels] = written(setting, source);
+                backward.encodeBatch(commands, from, y, t, w, states, gradients[labels]);
             }
         }
         finish(commands);
@@ -133,11 +138,11 @@ OpCase fused(const LossKind& kind, const std::string& name, const CNNLossDescrip
                    {"labels", shape, kind.labels, Kind::Image, false}};
     op.run = [d](const Setting& setting, const std::vector<Array>& operands, const Incoming* incoming) {
         MPS::CNNLoss kernel(setting.device, d);
-        kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
         const auto commands = setting.device->newCommandQueue()->commandBuffer();
         const auto labels =
             MPS::CNNLossLabels::batch(setting.device, {1, 1, 1}, imagesOf(setting, operands[1]));
-        const auto gradients = kernel.encodeBatch(commands, imagesOf(setting, operands[0]), labels);
+        const auto gradients = written(setting, operands[0].shape);
+        kernel.encodeBatch(commands, imagesOf(setting, operands[0]), labels, gradients);
         finish(commands);
         MPS::ImageBatch losses;
         for (const auto& one : labels) losses.push_back(one->lossImage());

@@ -31,11 +31,11 @@ CNNYOLOLossDescriptor descriptorOf(std::size_t anchors, CNNReductionType reducti
         CNNLossType::SoftMaxCrossEntropy, reduction, sizes, anchors);
 }
 
-/// A box in every third cell, of a size between those of the anchors, in all of them.
-Array labelsOf(const Shape& shape, std::size_t anchors) {
+/// A box in every `apart`th cell, of a size between those of the anchors, in all of them.
+Array labelsOf(const Shape& shape, std::size_t anchors, std::size_t apart) {
     Array labels{shape, std::vector<double>(shape.count(), 0.0)};
     const std::size_t step = shape.c / anchors;
-    for (std::size_t cell = 0; cell < shape.n * shape.h * shape.w; cell += 3)
+    for (std::size_t cell = 0; cell < shape.n * shape.h * shape.w; cell += apart)
         for (std::size_t a = 0; a < anchors; ++a) {
             double* const t = &labels.values[cell * shape.c + a * step];
             const double k = static_cast<double>(cell % 7);
@@ -48,10 +48,10 @@ Array labelsOf(const Shape& shape, std::size_t anchors) {
 }
 
 OpCase yolo(std::string name, const CNNYOLOLossDescriptor& d, const Shape& cells,
-            std::size_t classes = kClasses) {
+            std::size_t classes = kClasses, std::size_t apart = 3) {
     const std::size_t anchors = d.numberOfAnchorBoxes;
     const Shape shape{cells.n, cells.h, cells.w, anchors * (5 + classes)};
-    const auto labels = std::make_shared<Array>(labelsOf(shape, anchors));
+    const auto labels = std::make_shared<Array>(labelsOf(shape, anchors, apart));
     OpCase op;
     op.name = std::move(name);
     op.operands = {{"predictions", shape, Domain::Signed, Kind::Image,
@@ -60,10 +60,11 @@ OpCase yolo(std::string name, const CNNYOLOLossDescriptor& d, const Shape& cells
                          const Incoming* incoming) {
         const Shape& shape = operands[0].shape;
         MPS::CNNYOLOLoss kernel(setting.device, d);
-        kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
         const auto commands = setting.device->newCommandQueue()->commandBuffer();
         const auto truth = MPS::CNNLossLabels::batch(setting.device, {1, 1, 1}, imagesOf(setting, *labels));
-        const auto gradients = kernel.encodeBatch(commands, imagesOf(setting, operands[0]), truth);
+        // Written before: measurements are of the kernel, not of the system that hands out pages.
+        const auto gradients = imagesOf(setting, {shape, std::vector<double>(shape.count(), 7.0)});
+        kernel.encodeBatch(commands, imagesOf(setting, operands[0]), truth, gradients);
         finish(commands);
         MPS::ImageBatch losses;
         for (const auto& one : truth) losses.push_back(one->lossImage());
@@ -126,9 +127,10 @@ OpRow YoloLoss() {
     d.presence = MPS::CNNYOLOLossPresence::PredictedBox;
     row.cases.push_back(yolo("objects by predicted boxes", d, cells));
 
+    // Three objects an image, and seven.
     row.large = {
-        yolo("13 x 13 cells, 5 anchors, 20 classes, 64 images", descriptorOf(5), {64, 13, 13, 1}, 20),
-        yolo("26 x 26 cells, 3 anchors, 80 classes, 16 images", descriptorOf(3), {16, 26, 26, 1}, 80)};
+        yolo("13 x 13 cells, 5 anchors, 20 classes, 64 images", descriptorOf(5), {64, 13, 13, 1}, 20, 50),
+        yolo("26 x 26 cells, 3 anchors, 80 classes, 16 images", descriptorOf(3), {16, 26, 26, 1}, 80, 100)};
 
     const auto made = [](auto change) {
         return [change](const auto& device) {

@@ -15,6 +15,8 @@ struct LossRun {
     const float* weights = nullptr;
     float weight = 1;
     float* loss = nullptr;
+    /// What the losses are added to, in place of loss or beside it.
+    double* sum = nullptr;
     float* gradient = nullptr;
     float* labelGradient = nullptr;
     std::int64_t pixels = 0, c = 0;
