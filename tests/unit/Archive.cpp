@@ -4,8 +4,14 @@
 #include <MPS/Archive.hpp>
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNSoftMax.hpp>
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
+#include <regex>
+#include <set>
 
 #include "TestKernel.h"
 
@@ -261,6 +267,29 @@ TEST(Archive, ReadyMadePoliciesAndAllocatorsComeBackAsTheSharedObjects) {
             EXPECT_EQ(again->padding(), policy);
             EXPECT_EQ(again->destinationImageAllocator(), allocator);
         }
+}
+
+TEST(Archive, EveryKernelOfThePublicHeadersCanBeHeld) {
+    // Classes that nobody makes: bases, and the graph, which has no archives.
+    const std::set<std::string> others = {
+        "Kernel",        "CNNKernel",      "CNNBinaryKernel",       "CNNGradientKernel",  "CNNMultiaryKernel",
+        "CNNArithmetic", "CNNPooling",     "CNNArithmeticGradient", "CNNPoolingGradient", "CNNUpsampling",
+        "NNReduceUnary", "NNReduceBinary", "CNNUpsamplingGradient", "CNNLossLabels",      "NNLabelsNode",
+        "NNGraph"};
+    const auto known = ArchivedClassNames();
+    const std::regex pattern("className\\(\\) const override \\{ return \"(\\w+)\"; \\}");
+    std::size_t found = 0;
+    for (const auto& file : std::filesystem::directory_iterator(PEWTER_FIXTURES "/../../include/MPS")) {
+        std::ifstream stream(file.path());
+        const std::string text(std::istreambuf_iterator<char>(stream), {});
+        for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it) {
+            const std::string name = (*it)[1];
+            if (name.ends_with("State") || name.ends_with("StateNode") || others.count(name)) continue;
+            ++found;
+            EXPECT_TRUE(std::binary_search(known.begin(), known.end(), name)) << name;
+        }
+    }
+    EXPECT_GT(found, 80u);
 }
 
 TEST(Archive, NamesOfEveryClassAreListed) {
