@@ -97,10 +97,11 @@ TEST(ConvolutionErrors, ConstructionNamesWhatIsWrongWithTheDescriptor) {
     auto depthwise = MPS::CNNDepthWiseConvolutionDescriptor::cnnConvolutionDescriptor(3, 3, 4, 6);
     EXPECT_THAT(construct(listSource(depthwise, Numbers(54))),
                 HasSubstr("a multiple of inputFeatureChannels"));
-    auto sub = MPS::CNNSubPixelConvolutionDescriptor::cnnConvolutionDescriptor(3, 3, 1, 4);
+    auto sub = MPS::CNNSubPixelConvolutionDescriptor::cnnConvolutionDescriptor(3, 3, 1, 6);
     sub->setSubPixelScaleFactor(2);
-    EXPECT_THAT(construct(listSource(sub, Numbers(36))),
-                HasSubstr("sub-pixel convolution is not available, found 2"));
+    EXPECT_THAT(
+        construct(listSource(sub, Numbers(54))),
+        HasSubstr("a factor whose square divides outputFeatureChannels, found 2 for 1 to 6 channels"));
     s = source();
     s->shape->setFusedNeuronDescriptor(MPS::NNNeuronDescriptor::cnnNeuronPReLUDescriptor({1, 2}));
     EXPECT_THAT(construct(s), HasSubstr("a PReLU slope for each of 4 channels, found 2 slopes"));
