@@ -50,8 +50,8 @@ public:
     static TestRegistry ask(const std::filesystem::path& folder);
     /// Adds what one program printed.
     void add(const std::string& program, const std::string& listing);
-    /// A test of a parameterised suite exists under its own name and, with /parameter behind it, as each
-    /// instance.
+    /// A test of a parameterised or typed suite exists under its own name and, with /parameter behind it, as
+    /// each instance.
     bool has(const std::string& test) const { return names_.contains(test); }
     std::size_t size() const { return names_.size(); }
 

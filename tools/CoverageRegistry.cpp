@@ -4,7 +4,6 @@
 
 #include <MTL/Error.hpp>
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <sstream>
 
@@ -34,30 +33,44 @@ std::string outputOf(const fs::path& program, const std::string& arguments) {
     return output;
 }
 
-/// "Devices/CoreEncodes" and, of typed suites, "CoreEncodes/0".
-std::string suiteOf(const std::string& listed) {
-    const auto slash = listed.rfind('/');
-    if (slash == std::string::npos) return listed;
-    const auto last = listed.substr(slash + 1);
-    const bool typed = std::ranges::all_of(last, [](unsigned char c) { return std::isdigit(c); });
-    return typed ? suiteOf(listed.substr(0, slash)) : last;
-}
+/// A suite as it is listed: "CoreEncodes", "Devices/CoreEncodes" or, of typed tests, "Kernels/Float".
+struct Suite {
+    std::string name;
+    /// Of typed tests the name of the type.
+    std::string type;
+
+    Suite(const std::string& listed, bool typed) {
+        const auto slash = listed.rfind('/');
+        if (slash == std::string::npos) {
+            name = listed;
+        } else if (typed) {
+            type = listed.substr(slash + 1);
+            name = Suite(listed.substr(0, slash), false).name;
+        } else {
+            name = listed.substr(slash + 1);
+        }
+    }
+};
 
 }  // namespace
 
 void TestRegistry::add(const std::string& program, const std::string& listing) {
     const auto folder = program.substr(std::string(kPrefix).size());
     std::istringstream lines(listing);
-    std::string suite;
+    Suite suite("", false);
     for (std::string line; std::getline(lines, line);) {
-        line.resize(std::min(line.size(), line.find("  # ")));
+        const auto remark = line.find("  # ");
+        const bool typed = remark != std::string::npos && line.compare(remark + 4, 9, "TypeParam") == 0;
+        line.resize(std::min(line.size(), remark));
         if (line.starts_with("  ")) {
             const auto name = line.substr(2);
-            if (name.starts_with("DISABLED_") || suite.starts_with("DISABLED_")) continue;
-            names_.insert(fmt::format("{}.{}.{}", folder, suite, name));
-            names_.insert(fmt::format("{}.{}.{}", folder, suite, name.substr(0, name.find('/'))));
+            if (name.starts_with("DISABLED_") || suite.name.starts_with("DISABLED_")) continue;
+            const auto plain = fmt::format("{}.{}.{}", folder, suite.name, name.substr(0, name.find('/')));
+            names_.insert(plain);
+            names_.insert(fmt::format("{}.{}.{}", folder, suite.name, name));
+            if (!suite.type.empty()) names_.insert(plain + "/" + suite.type);
         } else if (line.ends_with(".") && line.find(' ') == std::string::npos) {
-            suite = suiteOf(line.substr(0, line.size() - 1));
+            suite = Suite(line.substr(0, line.size() - 1), typed);
         }
     }
 }

@@ -262,7 +262,8 @@ public:
     CNNBatchNormalizationGradient(std::shared_ptr<MTL::Device> device,
                                   const NNNeuronDescriptor& fusedNeuronDescriptor);
 
-    /// The generic forms take the state for every image.
+    /// The generic forms take the state for every image. Objective-C:
+    /// -encodeToCommandBuffer:sourceGradient:sourceImage:batchNormalizationState:[destinationGradient:]
     using CNNGradientKernel::encode;
     using CNNGradientKernel::encodeBatch;
     /// Objective-C: -encodeBatchToCommandBuffer:sourceGradients:sourceImages:batchNormalizationState:

@@ -124,7 +124,9 @@ public:
                            const CNNConvolutionGradientStateBatch& convolutionGradientStates,
                            StateBatch* destinationStates, bool destinationStateIsTemporary);
 
-    /// As on CNNConvolution.
+    /// As on CNNConvolution: -reloadWeightsAndBiasesFromDataSource,
+    /// -reloadWeightsAndBiasesWithCommandBuffer:state:,
+    /// -exportWeightsAndBiasesWithCommandBuffer:resultStateCanBeTemporary:
     void reloadWeightsAndBiasesFromDataSource();
     void reloadWeightsAndBiases(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                 const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& state);
@@ -199,7 +201,8 @@ public:
     CNNConvolutionGradientOption gradientOption() const { return option_; }
     void setGradientOption(CNNConvolutionGradientOption option) { option_ = option; }
 
-    /// As on CNNConvolution, for this kernel's own copy.
+    /// As on CNNConvolution, for this kernel's own copy: -reloadWeightsAndBiasesFromDataSource,
+    /// -reloadWeightsAndBiasesWithCommandBuffer:state:
     void reloadWeightsAndBiasesFromDataSource();
     void reloadWeightsAndBiases(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                 const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& state);

@@ -44,7 +44,7 @@ public:
     /// Every property and all parameters, except the device. Padding policy, allocator and data source must have secure
     /// coding; a convolution or normalisation whose data source has none stores its parameters instead. Parameters are
     /// what the host sees now: wait for command buffers that update them. Kernels of an application override this, call
-    /// their base first and add what is their own.   Objective-C: -encodeWithCoder:
+    /// their base first and add their own.   Objective-C: -encodeWithCoder:, -initWithCoder:, -initWithCoder:device:
     void encodeWithCoder(Coder& coder) const override;
     /// Takes back the properties that the library's base classes (Kernel, CNNKernel, CNNBinaryKernel, CNNGradientKernel,
     /// CNNMultiaryKernel) have written. For an application's own kernels: to be called once the kernel is made.

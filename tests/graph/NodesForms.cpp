@@ -344,3 +344,36 @@ TEST(NodesForms, ArithmeticGradientsMadeByHandEqualThoseOfTheirForwardNode) {
           },
           {30, 500}, {10, 200});
 }
+
+TEST(NodesForms, LabelsOfSeveralLossesComeInTheOrderOfTheirHandles) {
+    const auto device = MTL::copyDevice("reference");
+    const auto loss = [](const char* labels, float weight) {
+        auto d = CNNLossDescriptor::cnnLossDescriptor(CNNLossType::MeanSquaredError, CNNReductionType::Sum);
+        d.weight = weight;
+        const auto node = CNNLossNode::node(input("x"), d);
+        node->inputLabels()->setHandle(name(labels));
+        return node;
+    };
+    const auto first = loss("tens", 10), second = loss("ones", 1);
+    NNGraph graph(device, NNAdditionNode::node(first->resultImage(), second->resultImage())->resultImage());
+    graph.setFormat(Format::Float32);
+    const auto of = [&](float value) {
+        const auto image =
+            std::make_shared<MPS::Image>(device, ImageDescriptor::imageDescriptor(Format::Float32, 1, 1, 1));
+        image->writeBytes(&value, DataLayout::HeightxWidthxFeatureChannels, 0);
+        return image;
+    };
+    std::vector<std::shared_ptr<MPS::Image>> sources(graph.sourceImageHandles().size(), of(0));
+    std::vector<std::shared_ptr<State>> labels;
+    ASSERT_EQ(graph.sourceStateHandles().size(), 2u);
+    for (const auto& handle : graph.sourceStateHandles())
+        labels.push_back(std::make_shared<CNNLossLabels>(
+            device, MTL::Size{1, 1, 1}, of(handle->label() == "tens" ? -3.0F : -4.0F), nullptr));
+    const auto commands = device->newCommandQueue()->commandBuffer();
+    const auto sum = graph.encode(commands, sources, labels);
+    commands->commit();
+    commands->waitUntilCompleted();
+    float value = 0;
+    sum->readBytes(&value, DataLayout::HeightxWidthxFeatureChannels, 0);
+    EXPECT_EQ(value, 2 * (10 * 3 + 4));
+}

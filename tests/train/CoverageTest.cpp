@@ -50,7 +50,8 @@ protected:
               "class Ghost;  // declared nowhere and named by no comment\n");
         program("tests_unit",
                 "Wheel.\\n  Turns\\n  DISABLED_Flies\\nSizes/Spokes.\\n  Count/few  # GetParam() = 3\\n  "
-                "Count/many\\n");
+                "Count/many\\n"
+                "Rim/Steel.  # TypeParam = Steel\\n  Bends\\n");
     }
 
     fs::path path(const std::string& name) const { return folder_.path() / name; }
@@ -100,7 +101,7 @@ constexpr const char* kGood =
     "MPSWheel|-|done|unit.Wheel.Turns|-\n"
     "MPSWheel|-initWithDevice:|done|unit.Wheel.Turns|-\n"
     "MPSWheel|-slowlyTurnBy:degrees:|refused|-|wheels turn fast\n"
-    "MPSWheel|spokes|done|unit.Spokes.Count unit.Spokes.Count/many|-\n"
+    "MPSWheel|spokes|done|unit.Spokes.Count unit.Spokes.Count/many unit.Rim.Bends/Steel|-\n"
     "MPSRound|-|partial|unit.Wheel.Turns|not on sand\n"
     "MPSRound|-roll:along:|done|unit.Wheel.Turns|-\n"
     "MPSRound|-stop|absent|-|brakes come later\n"
@@ -116,18 +117,19 @@ TEST_F(Coverage, APageHasOneLineForEachClassAndMember) {
                 AllOf(StartsWith("parts\n"),
                       HasSubstr("   3 classes     1 done    1 partial    0 refused    1 absent\n"),
                       HasSubstr("   6 members     4 done    0 partial    1 refused    1 absent\n")));
-    EXPECT_THAT(text("source/docs/coverage.md"),
-                HasSubstr("## parts\n\n"
-                          "- **MPSWheel** done: `unit.Wheel.Turns`\n"
-                          "  - `-initWithDevice:` done: `unit.Wheel.Turns`\n"
-                          "  - `-slowlyTurnBy:degrees:` refused (wheels turn fast)\n"
-                          "  - `spokes` done: `unit.Spokes.Count`, `unit.Spokes.Count/many`\n"
-                          "- **MPSRound** partial (not on sand): `unit.Wheel.Turns`\n"
-                          "  - `-roll:along:` done: `unit.Wheel.Turns`\n"
-                          "  - `-stop` absent (brakes come later)\n"
-                          "- **MPSGhost** absent\n"
-                          "- Types and functions\n"
-                          "  - `MPSWheelKind` done: `unit.Wheel.Turns`\n"));
+    EXPECT_THAT(
+        text("source/docs/coverage.md"),
+        HasSubstr("## parts\n\n"
+                  "- **MPSWheel** done: `unit.Wheel.Turns`\n"
+                  "  - `-initWithDevice:` done: `unit.Wheel.Turns`\n"
+                  "  - `-slowlyTurnBy:degrees:` refused (wheels turn fast)\n"
+                  "  - `spokes` done: `unit.Spokes.Count`, `unit.Spokes.Count/many`, `unit.Rim.Bends/Steel`\n"
+                  "- **MPSRound** partial (not on sand): `unit.Wheel.Turns`\n"
+                  "  - `-roll:along:` done: `unit.Wheel.Turns`\n"
+                  "  - `-stop` absent (brakes come later)\n"
+                  "- **MPSGhost** absent\n"
+                  "- Types and functions\n"
+                  "  - `MPSWheelKind` done: `unit.Wheel.Turns`\n"));
     EXPECT_THAT(text("source/docs/coverage.md"),
                 HasSubstr("| parts | 3 | 1 | 1 | 0 | 1 | 6 | 4 | 0 | 1 | 1 |\n"));
 }

@@ -83,6 +83,33 @@ TEST(KernelProperties, DevicesSayWhatTheyAre) {
     }
 }
 
+TEST(KernelProperties, ImagesTakeTheModesOfTheirDescriptorAndOfItsCopy) {
+    for (const auto& device : MTL::copyAllDevices()) {
+        auto d = ImageDescriptor::imageDescriptor(ImageFeatureChannelFormat::Float32, 2, 1, 1);
+        const auto managed = d;
+        d.storageMode = MTL::StorageMode::Private;
+        d.cpuCacheMode = MTL::CPUCacheMode::WriteCombined;
+        const auto given = std::make_shared<Image>(device, managed),
+                   taken = std::make_shared<Image>(device, managed);
+        const auto hidden = std::make_shared<Image>(device, ImageDescriptor(d));
+        EXPECT_EQ(hidden->texture()->storageMode(), MTL::StorageMode::Private);
+        EXPECT_EQ(hidden->texture()->cpuCacheMode(), MTL::CPUCacheMode::WriteCombined);
+        EXPECT_EQ(given->texture()->storageMode(), MTL::StorageMode::Managed);
+        float values[] = {3, -4};
+        given->writeBytes(values, DataLayout::HeightxWidthxFeatureChannels, 0);
+        EXPECT_THROW(hidden->readBytes(values, DataLayout::HeightxWidthxFeatureChannels, 0), MTL::Error);
+        CNNNeuron twice(device, NNNeuronDescriptor::cnnNeuronDescriptor(CNNNeuronType::Linear, 2, 0));
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        twice.encode(commands, given, hidden);
+        twice.encode(commands, hidden, taken);
+        commands->commit();
+        commands->waitUntilCompleted();
+        taken->readBytes(values, DataLayout::HeightxWidthxFeatureChannels, 0);
+        EXPECT_EQ(values[0], 12) << device->name();
+        EXPECT_EQ(values[1], -16) << device->name();
+    }
+}
+
 TEST(KernelProperties, KernelsStartWithTheDefaultsOfTheDocumentation) {
     const CNNNeuron neuron(testDevice(), NNNeuronDescriptor());
     EXPECT_EQ(neuron.device(), testDevice());

@@ -6,6 +6,7 @@
 #include <MPS/CNNLoss.hpp>
 #include <MPS/CNNNeuron.hpp>
 #include <MPS/CNNPooling.hpp>
+#include <MPS/CNNYOLOLoss.hpp>
 #include <MPS/NNInitialGradient.hpp>
 #include <MPS/NNOptimizer.hpp>
 #include <MPS/Vector.hpp>
@@ -44,63 +45,6 @@ std::shared_ptr<Vector> vectorOf(const DevicePtr& device, const Numbers& values)
 }
 
 }  // namespace
-
-TEST(LayerProperties, ConvolutionsTellWhatTheirDescriptorSays) {
-    for (const auto& device : weightedDevices()) {
-        auto d = CNNConvolutionDescriptor::cnnConvolutionDescriptor(2, 3, 8, 16);
-        d->setGroups(2);
-        d->setFusedNeuronDescriptor(NNNeuronDescriptor::cnnNeuronDescriptor(CNNNeuronType::ReLU, 0.5f));
-        const auto source = listSource(d, Numbers(d->weightCount(), 1));
-        const CNNConvolution forward(device, source);
-        EXPECT_EQ(forward.inputFeatureChannels(), 8u);
-        EXPECT_EQ(forward.outputFeatureChannels(), 16u);
-        EXPECT_EQ(forward.groups(), 2u);
-        EXPECT_EQ(forward.channelMultiplier(), 0u);
-        EXPECT_EQ(forward.dataSource(), source);
-        EXPECT_EQ(forward.fusedNeuronDescriptor().a(), 0.5f);
-        EXPECT_EQ(forward.kernelHeight(), 3u);
-
-        d->setFusedNeuronDescriptor(NNNeuronDescriptor());
-        const CNNConvolutionGradient gradient(device, source);
-        EXPECT_EQ(gradient.sourceGradientFeatureChannels(), 16u);
-        EXPECT_EQ(gradient.sourceImageFeatureChannels(), 8u);
-        EXPECT_EQ(gradient.groups(), 2u);
-        EXPECT_EQ(gradient.channelMultiplier(), 0u);
-        EXPECT_EQ(gradient.dataSource(), source);
-        const auto depthwise = CNNDepthWiseConvolutionDescriptor::cnnConvolutionDescriptor(3, 3, 4, 4);
-        EXPECT_EQ(CNNConvolutionGradient(device, listSource(depthwise, Numbers(36))).channelMultiplier(), 1u);
-    }
-}
-
-TEST(LayerProperties, WeightStatesMadeForADescriptorHoldItsParameters) {
-    for (const auto& device : weightedDevices()) {
-        const auto d = CNNConvolutionDescriptor::cnnConvolutionDescriptor(1, 1, 2, 3);
-        const auto forward =
-            std::make_shared<CNNConvolution>(device, listSource(d, Numbers(6, 1), Numbers(3)));
-        const auto state = std::make_shared<CNNConvolutionWeightsAndBiasesState>(device, *d);
-        EXPECT_EQ(state->weights()->length(), 6 * sizeof(float));
-        EXPECT_EQ(state->biases()->length(), 3 * sizeof(float));
-        EXPECT_EQ(state->weightsOffset() + state->biasesOffset(), 0u);
-        writeFloats(*state->weights(), {1, 2, 3, 4, 5, 6});
-        writeFloats(*state->biases(), {10, 20, 30});
-        const auto commands = commandsOf(device);
-        const auto temporary =
-            CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(commands, *d);
-        EXPECT_TRUE(temporary->isTemporary());
-        EXPECT_EQ(temporary->readCount(), 1u);
-        // A step of size 0 from the one into the other carries the values over.
-        NNOptimizerStochasticGradientDescent carry(device, 0);
-        const auto x = imageOf(device, 1, 1, 2, {1, 10}), y = imageOf(device, 1, 1, 3);
-        const auto gradients =
-            std::dynamic_pointer_cast<CNNConvolutionGradientState>(forward->resultState(x, {}, y));
-        carry.encode(commands, gradients, state, {}, temporary);
-        forward->reloadWeightsAndBiases(commands, temporary);
-        EXPECT_EQ(temporary->readCount(), 0u);
-        forward->encode(commands, x, y);
-        finish(commands);
-        EXPECT_EQ(read(*y), (Numbers{31, 63, 95})) << device->name();
-    }
-}
 
 TEST(LayerProperties, BatchNormalisationsTellWhatTheirDataSourceSays) {
     for (const auto& device : weightedDevices()) {
@@ -236,6 +180,16 @@ TEST(LayerProperties, ArithmeticOfOneImageFillsItsState) {
         finish(commands);
         EXPECT_EQ(read(*z), (Numbers{12, 20})) << device->name();
         EXPECT_EQ(read(*dx), (Numbers{40, 0})) << "the second result was cut, on " << device->name();
+
+        const auto later = commandsOf(device);
+        const auto temporary = std::dynamic_pointer_cast<CNNArithmeticGradientState>(
+            forward.temporaryResultState(later, x, y, {}, z));
+        EXPECT_EQ(temporary->readCount(), 1u);
+        forward.encode(later, x, y, temporary, z);
+        const auto again = first.encode(later, imageOf(device, 2, 1, 1, {10, 100}), y, temporary);
+        EXPECT_EQ(temporary->readCount(), 0u);
+        finish(later);
+        EXPECT_EQ(read(*again), (Numbers{40, 0})) << device->name();
     }
 }
 
@@ -301,6 +255,40 @@ TEST(LayerProperties, LabelsAroundImagesGiveTheSameLoss) {
         finish(commands);
         EXPECT_EQ(read(*labels->lossImage()), Numbers{94}) << device->name();
         EXPECT_EQ(read(*gradient), (Numbers{4, 60})) << device->name();
+    }
+}
+
+TEST(LayerProperties, TheLimitsOfAYoloLossAndItsConfidenceLossCount) {
+    // One cell, anchors of 1 x 1 and 2 x 2, a box of 2 x 2: intersections over unions of 1/4 and 1.
+    const Numbers box = {1, 0.5, 2, 2, 1, 1, 0, 1, 0.5, 2, 2, 1, 1, 0};
+    const Numbers x = {0, 0, 0, 0, 1, 0, 0, 0, 0, 1, -1, 1, 0, 0};
+    for (const auto& device : weightedDevices()) {
+        auto d = CNNYOLOLossDescriptor::cnnLossDescriptor(
+            CNNLossType::MeanSquaredError, CNNLossType::MeanAbsoluteError, CNNLossType::MeanSquaredError,
+            CNNLossType::MeanSquaredError, CNNReductionType::None, {1, 1, 2, 2}, 2);
+        d.rescore = false;
+        const auto apply = [&] {
+            CNNYOLOLoss kernel(device, d);
+            EXPECT_EQ(kernel.minIOUForObjectPresence(), d.minIOUForObjectPresence);
+            EXPECT_EQ(kernel.maxIOUForObjectAbsence(), d.maxIOUForObjectAbsence);
+            kernel.setDestinationImageAllocator(Image::defaultAllocator());
+            const auto labels = std::make_shared<CNNLossLabels>(device, MTL::Size{1, 1, 14},
+                                                                imageOf(device, 1, 1, 14, box), nullptr);
+            const auto commands = commandsOf(device);
+            const auto gradient = kernel.encode(commands, imageOf(device, 1, 1, 14, x), labels);
+            finish(commands);
+            return read(*gradient);
+        };
+        d.confidenceLossDescriptor.weight = 3;
+        const Numbers absent = {0, 0, 0, 0, 30, 0, 0, -2.5, 0, 10, -10, 0, -4, 0};
+        EXPECT_EQ(apply(), absent) << device->name();
+        d.maxIOUForObjectAbsence = 0.2f;
+        Numbers neither = absent;
+        neither[4] = 0;
+        EXPECT_EQ(apply(), neither) << device->name();
+        d.minIOUForObjectPresence = 0.21f;
+        const Numbers both = {-2.5, 0, -10, -10, 0, -4, 0, -2.5, 0, 10, -10, 0, -4, 0};
+        EXPECT_EQ(apply(), both) << device->name();
     }
 }
 
