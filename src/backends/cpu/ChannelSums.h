@@ -14,7 +14,7 @@ namespace pewter::cpu {
 /// Elements of a block: as many as converted operands may take of the second-level cache.
 constexpr std::int64_t kSumBlock = 32768;
 /// Elements of a first block, which is read twice.
-constexpr std::int64_t kFirstBlock = 2048;
+constexpr std::int64_t kFirstBlock = 8192;
 
 inline double* doubles(Scratch::Frame& frame, std::int64_t count) {
     return static_cast<double*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(double)));
