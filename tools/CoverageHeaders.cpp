@@ -81,7 +81,7 @@ void addSelectors(const std::vector<std::string>& comments, std::set<std::string
         const bool goesOn = !joined.empty() && joined.back() == ':' && !line.empty() &&
                             (std::islower(static_cast<unsigned char>(line[0])) || line[0] == '[');
         joined += (goesOn ? "" : " ") + line;
-        spaced += " " + line;
+        spaced.append(" ").append(line);
     }
     addSelectors(spaced, selectors);
     addSelectors(joined, selectors);

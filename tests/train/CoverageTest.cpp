@@ -250,7 +250,7 @@ TEST_F(Coverage, MistakesInTheLedgerNameFileAndLine) {
 }
 
 TEST_F(Coverage, MissingFoldersAndProgramsThatFailAreNamed) {
-    const auto quoted = [&](const std::string& name) { return "\"" + path(name).string() + "\""; };
+    const auto quoted = [&](const std::string& name) { return std::string("\"").append(path(name).string()) + "\""; };
     expectRefused("coverage: --source: expected a source tree with files in tests/coverage, found " +
                   quoted("source/tests/coverage") + ".");
     ledger("parts", kGood);
