@@ -12,7 +12,6 @@
 namespace MPS {
 
 using namespace pewter::mps;
-namespace ops = pewter::ops;
 
 NNForwardLoss::NNForwardLoss(std::shared_ptr<MTL::Device> device, const CNNLossDescriptor& lossDescriptor)
     : CNNKernel(std::move(device)), descriptor_(lossDescriptor) {
@@ -125,13 +124,7 @@ void NNForwardLoss::record(UnaryEncoding& encoding) {
     operands.labels = encoder.source(*labels_, 0, 1);
     if (!weights_->empty()) operands.weights = encoder.source(*weights_, 0, 1);
     operands.loss = encoding.destination;
-    encoder.run([operands, function = functionOf(descriptor_), reduction = reductionOf(descriptor_)] {
-        ops::Loss op;
-        op.function = function;
-        op.reduction = reduction;
-        operands.fill(op);
-        return op;
-    });
+    encodeLoss(encoder, operands, descriptor_);
 }
 
 }  // namespace MPS

@@ -8,7 +8,6 @@
 namespace MPS {
 
 using namespace pewter::mps;
-namespace ops = pewter::ops;
 
 CNNLossDescriptor CNNLossDescriptor::cnnLossDescriptor(CNNLossType lossType, CNNReductionType reductionType) {
     CNNLossDescriptor descriptor;
@@ -29,13 +28,7 @@ std::shared_ptr<Kernel> CNNLoss::copy(const std::shared_ptr<MTL::Device>& device
 }
 
 void CNNLoss::recordLoss(Encoder& encoder, const LossOperands& operands) {
-    encoder.run([operands, function = functionOf(descriptor_), reduction = reductionOf(descriptor_)] {
-        ops::Loss op;
-        op.function = function;
-        op.reduction = reduction;
-        operands.fill(op);
-        return op;
-    });
+    encodeLoss(encoder, operands, descriptor_);
 }
 
 }  // namespace MPS

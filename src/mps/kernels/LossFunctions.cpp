@@ -4,6 +4,8 @@
 
 #include <MTL/Error.hpp>
 
+#include "mps/core/Encoder.h"
+
 namespace pewter::mps {
 
 using MPS::CNNLossType;
@@ -50,6 +52,16 @@ ops::LossFunction functionOf(const MPS::CNNLossDescriptor& d) {
 ops::LossReduction reductionOf(const MPS::CNNLossDescriptor& d) {
     return {static_cast<ops::ReductionType>(d.reductionType),
             d.reduceAcrossBatch && d.reductionType != CNNReductionType::None};
+}
+
+void encodeLoss(Encoder& encoder, const LossOperands& operands, const MPS::CNNLossDescriptor& descriptor) {
+    encoder.run([operands, function = functionOf(descriptor), reduction = reductionOf(descriptor)] {
+        ops::Loss op;
+        op.function = function;
+        op.reduction = reduction;
+        operands.fill(op);
+        return op;
+    });
 }
 
 }  // namespace pewter::mps

@@ -8,6 +8,8 @@
 
 namespace pewter::mps {
 
+class Encoder;
+
 // What the kernels of losses share: descriptors checked, and written for the seam.
 
 /// Throws for an unknown type or reduction, CosineDistance with a reduction other than Sum, a smoothing
@@ -55,5 +57,8 @@ struct LossOperands {
         if (loss) op.loss = loss.tensor();
     }
 };
+
+/// Appends a plain loss, with its gradient where the operands have one.
+void encodeLoss(Encoder& encoder, const LossOperands& operands, const MPS::CNNLossDescriptor& descriptor);
 
 }  // namespace pewter::mps
