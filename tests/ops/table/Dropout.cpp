@@ -17,15 +17,15 @@ using Device = std::shared_ptr<MTL::Device>;
 /// A product and a quotient.
 OpCase dropout(std::string name, const Shape& shape, float keep, const MTL::Size& stride = {1, 1, 1},
                std::uint64_t seed = 7) {
-    auto op =
-        caseOf(std::move(name),
-               UnaryPair{{"source", shape},
-                         [=](const Device& device) {
-                             return std::make_shared<MPS::CNNDropout>(device, keep, seed, stride);
-                         },
-                         [=](const Device& device) {
-                             return std::make_shared<MPS::CNNDropoutGradient>(device, keep, seed, stride);
-                         }});
+    UnaryPair pair;
+    pair.source = {"source", shape};
+    pair.forward = [=](const Device& device) {
+        return std::make_shared<MPS::CNNDropout>(device, keep, seed, stride);
+    };
+    pair.backward = [=](const Device& device) {
+        return std::make_shared<MPS::CNNDropoutGradient>(device, keep, seed, stride);
+    };
+    auto op = caseOf(std::move(name), pair);
     op.sumLength = op.gradientLength = 2;
     op.magnitude = op.gradientMagnitude = 1 / static_cast<double>(keep);
     // Quotients by a power of two are exact.
