@@ -158,5 +158,26 @@ TEST(CpuUpsampling, LargeImagesAreExactOnWholeNumbers) {
     }
 }
 
+/// Results of 8 MiB and more go past the caches; rows that do not begin at a whole register take part.
+TEST(CpuUpsampling, ResultsLargerThanTheCachesAreExactToo) {
+    PEWTER_NEEDS_CPU();
+    Random random(136);
+    for (const std::int64_t channels : {3, 16}) {
+        const std::int64_t width = channels == 3 ? 841 : 181, height = channels == 3 ? 211 : 183;
+        OpTensor src(ops::Type::Float32, 1, height, width, channels);
+        OpTensor dst(ops::Type::Float32, 1, 2 * height, 2 * width, channels);
+        ASSERT_GE(dst.count(), std::int64_t{2} << 20);
+        src.fillIntegers(random, -64, 64);
+        OpTensor expected = dst;
+        const ops::ResampleView view{{0, 1, 2}, {0, 1, 2}};
+        for (const auto type : {ops::ResampleType::Nearest, ops::ResampleType::Bilinear}) {
+            runReference(ops::ResampleForward{type, src, expected, &view, 1, false});
+            runCpu(ops::ResampleForward{type, src, dst, &view, 1, false});
+            EXPECT_EQ(dst.values(), expected.values()) << channels;
+            EXPECT_TRUE(dst.guardsIntact()) << channels;
+        }
+    }
+}
+
 }  // namespace
 }  // namespace pewter::test

@@ -17,7 +17,7 @@ namespace {
 /// a row that gather what they read.
 constexpr std::int64_t kManyChannels = 16;
 /// Results from this size on go past the caches: nothing of them would be left there for their reader.
-constexpr std::int64_t kStreamedFloats = std::int64_t{4} << 20;
+constexpr std::int64_t kStreamedFloats = std::int64_t{2} << 20;
 
 template <class T>
 T* take(std::int64_t count, Scratch::Frame& frame) {
@@ -124,7 +124,9 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
     plan.src = static_cast<const float*>(src.data), plan.dst = dst.data();
     plan.h = src.h, plan.w = src.w, plan.c = src.c;
     plan.outH = op.dst.h, plan.outW = op.dst.w, plan.views = op.viewCount;
-    plan.streaming = isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
+    // Mixing whole rows does not pay where most of their pixels are skipped.
+    plan.rowsFirst = plan.views == 1 && plan.outH < plan.h && plan.w <= 2 * plan.outW;
+    plan.streaming = !plan.rowsFirst && isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
     auto* const rows = take<ResampleStep>(plan.views * plan.outH, frame);
     auto* const columns = take<ResampleStep>(plan.views * plan.outW, frame);
     bool leaves = false;
@@ -153,7 +155,8 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
             });
     }
     const auto run = PEWTER_VECTOR(resampleRows);
-    forRows(op.dst.n * plan.outH, op.dst.count(), 2 * plan.outW * plan.c, frame,
+    forRows(op.dst.n * plan.outH, op.dst.count(),
+            std::max(2 * plan.outW, plan.rowsFirst ? plan.w : 0) * plan.c, frame,
             [&](std::int64_t from, std::int64_t to, float* lines) { run(plan, from, to, lines); });
     dst.finish();
 }

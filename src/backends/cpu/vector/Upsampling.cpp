@@ -5,8 +5,9 @@
 #include "backends/cpu/vector/Math.h"
 #include "backends/cpu/vector/Register.h"
 
-// A source row is resampled along x once, into a line that stays in the cache; two lines make an output row.
-// The adjoint goes the other way: incoming rows are summed into a line, which is then gathered along x.
+// Enlarging, a source row is resampled along x once, into a line that stays in the cache; two lines make an
+// output row. Shrinking, two source rows make one, which is resampled along x. The adjoint goes the other
+// way: incoming rows are summed into a line, which is then gathered along x.
 
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
@@ -167,6 +168,14 @@ void pixelLine(const ResamplePlan& p, const ResampleStep* columns, const float* 
     }
 }
 
+/// A source row, or a mean of two, along x as seen by the view of an image.
+void makeLine(const ResamplePlan& p, std::int64_t image, const float* row, float* line) {
+    if (p.gather.readers > 0)
+        gatherRow(p.gather, row, line);
+    else
+        pixelLine(p, p.columns + image % p.views * p.outW, row, line);
+}
+
 /// The lines made last.
 class Lines {
 public:
@@ -179,10 +188,7 @@ public:
         const int slot = keep ? (keep == line(0) ? 1 : 0) : (row_[0] <= row_[1] ? 0 : 1);
         image_[slot] = image, row_[slot] = row;
         const float* from = p_.src + ((image / p_.views) * p_.h + row) * p_.w * p_.c;
-        if (p_.gather.readers > 0)
-            gatherRow(p_.gather, from, line(slot));
-        else
-            pixelLine(p_, p_.columns + image % p_.views * p_.outW, from, line(slot));
+        makeLine(p_, image, from, line(slot));
         return line(slot);
     }
 
@@ -208,6 +214,13 @@ void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, flo
         float* dst = p.dst + row * length;
         if (step.a < 0) {
             std::memset(dst, 0, static_cast<std::size_t>(length) * sizeof(float));
+            continue;
+        }
+        if (p.rowsFirst) {
+            const float* source = p.src + image / p.views * p.h * p.w * p.c;
+            const float *a = source + step.a * p.w * p.c, *b = source + step.b * p.w * p.c;
+            if (step.weightB != 0) blend(a, step.weightA, b, step.weightB, memory, p.w * p.c);
+            makeLine(p, image, step.weightB != 0 ? memory : a, dst);
             continue;
         }
         const float* a = lines.of(image, step.a);

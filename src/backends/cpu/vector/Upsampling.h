@@ -36,6 +36,8 @@ struct ResamplePlan {
     const ResampleStep* columns = nullptr;
     /// One view of few channels: an output row out of a source row; else no readers.
     ResampleGather gather;
+    /// Whether rows are mixed before they are resampled along x: fewer rows come out than go in.
+    bool rowsFirst = false;
     /// Whether dst is too large to stay in the caches.
     bool streaming = false;
 };
