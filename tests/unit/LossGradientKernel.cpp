@@ -305,6 +305,7 @@ TEST(LossGradientKernel, RefusalsNameKernelArgumentExpectedAndFound) {
                 HasSubstr("NNLossGradient: lossType"));
     const auto d = descriptorOf(CNNLossType::MeanSquaredError, CNNReductionType::Sum);
     MPS::NNForwardLoss forward(device, d);
+    forward.setDestinationImageAllocator(MPS::Image::defaultAllocator());
     MPS::NNLossGradient backward(device, d);
     EXPECT_THAT(sentenceOf([&] { forward.setLabelSmoothing(-1); }),
                 HasSubstr("labelSmoothing: expected 0 to 1"));
