@@ -9,9 +9,11 @@ namespace {
 constexpr std::int64_t kFewChannels = 32, kPixelLanes = 16;
 
 struct Least {
+    static constexpr bool isDescending = true;
     [[gnu::always_inline]] static inline bool better(float x, float best) { return (x < best) | (x != x); }
 };
 struct Greatest {
+    static constexpr bool isDescending = false;
     [[gnu::always_inline]] static inline bool better(float x, float best) { return (x > best) | (x != x); }
 };
 
@@ -42,53 +44,43 @@ PEWTER_INLINE void meetPixels(const float* src, std::int64_t pixels, std::int64_
     for (std::int64_t i = 0; i < tile; i += c) meetRun<Order>(lanes + i, best, c);
 }
 
-/// The best of twice `half` lanes into the first, by halves.
-template <class Order, std::int64_t half>
-PEWTER_INLINE void fold(float* lanes) {
-    for (std::int64_t lane = 0; lane < half; ++lane)
-        lanes[lane] = choose<Order>(lanes[lane + half], lanes[lane]);
-    if constexpr (half > 1) fold<Order, half / 2>(lanes);
+// Whole numbers in the order of the floats, the best the greatest, NaN above all: their greatest is found
+// without branches, in any order of the steps, as that of floats with their NaN is not.
+constexpr std::int32_t kNaNKey = 0x7fffffff;
+
+template <class Order>
+PEWTER_INLINE std::int32_t keyOf(float x) {
+    const auto bits = static_cast<std::int32_t>(bitsOf(x + 0.0f));  // -0 is 0
+    const std::int32_t up = bits ^ ((bits >> 31) & 0x7fffffff);
+    const std::int32_t nan = -static_cast<std::int32_t>(x != x);
+    return (nan & kNaNKey) | (~nan & (Order::isDescending ? ~up : up));
 }
 
 template <class Order>
-PEWTER_INLINE float bestOf(const float* x, std::int64_t c) {
-    float best = x[0];
-    std::int64_t i = 0;
-    if (c >= 2 * kLanes) {
-        float lanes[kLanes];
-        for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = x[lane];
-        for (i = kLanes; i + kLanes <= c; i += kLanes)
-            for (std::int64_t lane = 0; lane < kLanes; ++lane)
-                lanes[lane] = choose<Order>(x[i + lane], lanes[lane]);
-        fold<Order, kLanes / 2>(lanes);
-        best = choose<Order>(lanes[0], best);
+PEWTER_INLINE float valueOf(std::int32_t key) {
+    const std::int32_t up = Order::isDescending && key != kNaNKey ? ~key : key;
+    return fromBits(static_cast<std::uint32_t>(up ^ ((up >> 31) & 0x7fffffff)));
+}
+
+template <class Order>
+PEWTER_INLINE std::int32_t bestKey(const float* x, std::int64_t c) {
+    std::int32_t best = -0x7fffffff - 1;
+    for (std::int64_t k = 0; k < c; ++k) {
+        const std::int32_t key = keyOf<Order>(x[k]);
+        best = key > best ? key : best;
     }
-    for (; i < c; ++i) best = choose<Order>(x[i], best);
     return best;
 }
 
-/// The first k with x[k] equal to `value`, or NaN if that is; there is one.
-PEWTER_INLINE std::int64_t firstOf(const float* x, std::int64_t c, float value) {
-    if (value != value) {
-        std::int64_t k = 0;
-        while (x[k] == x[k]) ++k;
-        return k;
+/// The first k of that key.
+template <class Order>
+PEWTER_INLINE std::int32_t firstOf(const float* x, std::int32_t c, std::int32_t best) {
+    std::int32_t first = c;
+    for (std::int32_t k = 0; k < c; ++k) {
+        const std::int32_t place = keyOf<Order>(x[k]) == best ? k : c;
+        first = place < first ? place : first;
     }
-    constexpr std::int32_t kNowhere = 0x7fffffff;
-    std::int32_t places[kLanes];
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) places[lane] = kNowhere;
-    std::int64_t i = 0;
-    for (; i + kLanes <= c; i += kLanes)
-        for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-            const auto at = static_cast<std::int32_t>(i + lane);
-            const std::int32_t place = x[i + lane] == value ? at : kNowhere;
-            places[lane] = place < places[lane] ? place : places[lane];
-        }
-    std::int32_t first = kNowhere;
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) first = places[lane] < first ? places[lane] : first;
-    if (first != kNowhere) return first;
-    while (x[i] != value) ++i;
-    return i;
+    return first;
 }
 
 /// fn(first pixel, pixels of a block) for blocks of kPixelLanes; the last may have fewer.
@@ -102,8 +94,9 @@ PEWTER_INLINE void forBlocks(std::int64_t pixels, Fn fn) {
 template <class Order>
 PEWTER_INLINE void arguments(const float* src, std::int64_t pixels, std::int64_t c, float* dst) {
     if (c >= kFewChannels) {
-        for (std::int64_t p = 0; p < pixels; ++p)
-            dst[p] = static_cast<float>(firstOf(src + p * c, c, bestOf<Order>(src + p * c, c)));
+        for (std::int64_t p = 0; p < pixels; ++p, src += c)
+            dst[p] =
+                static_cast<float>(firstOf<Order>(src, static_cast<std::int32_t>(c), bestKey<Order>(src, c)));
         return;
     }
     forBlocks(pixels, [=](std::int64_t first, std::int64_t lanes) {
@@ -125,7 +118,7 @@ PEWTER_INLINE void arguments(const float* src, std::int64_t pixels, std::int64_t
 template <class Order>
 PEWTER_INLINE void extremes(const float* src, std::int64_t pixels, std::int64_t c, float* dst) {
     if (c >= kFewChannels) {
-        for (std::int64_t p = 0; p < pixels; ++p) dst[p] = bestOf<Order>(src + p * c, c);
+        for (std::int64_t p = 0; p < pixels; ++p) dst[p] = valueOf<Order>(bestKey<Order>(src + p * c, c));
         return;
     }
     // The place first: compilers make vector code of that, and none of the value alone.
