@@ -77,11 +77,9 @@ PEWTER_INLINE void wideSoftMax(const LossRun& run, float keep, float share, floa
             }
             const float* const x = y + from;
             float* const ofPiece = e + from;
-            total += sumOf(count, [=](std::int64_t k) PEWTER_LAMBDA {
-                const float value = exponential(x[k] - top);
-                ofPiece[k] = value;
-                return value;
-            });
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < count; ++k) ofPiece[k] = exponential(x[k] - top);
+            total += sumOf(count, [=](std::int64_t k) PEWTER_LAMBDA { return ofPiece[k]; });
         }
         const auto sum = static_cast<float>(total);
         const float logarithmOfSum = logarithm(sum), reciprocal = 1.0f / sum;
