@@ -37,9 +37,15 @@ public:
         if (product && !op.other.isNull()) other_ = Source(op.other);
         if (!op.mask.isNull()) mask_ = Source(op.mask);
     }
-    /// Elements first .. first+count-1: where they lie, or in dst; room is memory for as many.
+    /// Whether nothing but primaryScale is applied: then a sum is scaled at its end.
+    bool isPlain() const { return other_.isNull() && mask_.isNull(); }
+    /// Elements first .. first+count-1 as they are: where they lie, or in dst.
+    const float* read(std::int64_t first, std::int64_t count, float* dst) const {
+        return diffDst_.read(first, count, dst);
+    }
+    /// The gradients of these elements: where they lie, or in dst; room is memory for as many.
     const float* compute(std::int64_t first, std::int64_t count, float* dst, float* room) const {
-        if (primaryScale_ == 1 && other_.isNull() && mask_.isNull()) return diffDst_.read(first, count, dst);
+        if (primaryScale_ == 1 && isPlain()) return read(first, count, dst);
         PEWTER_VECTOR(scaleRun)(diffDst_.read(first, count, room), primaryScale_, dst, count);
         const auto multiply = PEWTER_VECTOR(multiplyRun);
         if (!other_.isNull()) multiply(other_.read(first, count, room), secondaryScale_, dst, count);
@@ -145,6 +151,8 @@ void Cpu::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
         frame.bytes(static_cast<std::size_t>((groupEach ? axes.outer : parts) * results) * sizeof(double)));
     float* const rooms = frame.floats(2 * parts * some * axes.c);
     float* const converted = frame.floats(results);
+    const bool plain = gradient.isPlain();
+    const double scale = plain ? static_cast<double>(op.primaryScale) : 1;
     const auto addRange = [&](std::int64_t part, std::int64_t group, std::int64_t from, std::int64_t to,
                               double* into) {
         float* const e = rooms + 2 * part * some * axes.c;
@@ -153,12 +161,15 @@ void Cpu::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
             const std::int64_t x = from % axes.width;
             const std::int64_t length = std::min({some, axes.width - x, to - from});
             const std::int64_t first = (axes.row(group, from / axes.width) * axes.width + x) * axes.c;
-            accumulate(axes, gradient.compute(first, length * axes.c, e, e + some * axes.c), x, length, into);
+            const float* const values = plain
+                                            ? gradient.read(first, length * axes.c, e)
+                                            : gradient.compute(first, length * axes.c, e, e + some * axes.c);
+            accumulate(axes, values, x, length, into);
             from += length;
         }
     };
     const auto finish = [&](std::int64_t group, const double* from) {
-        for (std::int64_t i = 0; i < results; ++i) converted[i] = static_cast<float>(from[i]);
+        for (std::int64_t i = 0; i < results; ++i) converted[i] = static_cast<float>(scale * from[i]);
         diffSrc.write(group * results, results, converted);
     };
     if (groupEach) {

@@ -168,6 +168,8 @@ OpRow Arithmetic() {
     primary.primary = {true, false, true};
     cross.primary = {true, false, false}, cross.secondary = {false, true, true};
     cross.limits = true;
+    Settings limitedPixels = pixels;
+    limitedPixels.limits = true;
     for (const auto operation :
          {Operation::Add, Operation::Subtract, Operation::Multiply, Operation::Divide}) {
         row.cases.push_back(arithmetic("plain", operation, {2, 3, 2, 5}));
@@ -196,7 +198,7 @@ OpRow Arithmetic() {
     const Shape wide{32, 56, 56, 64};
     row.large = {arithmetic("26 MB a tensor", Operation::Add, wide),
                  arithmetic("a value a channel", Operation::Multiply, wide, channels),
-                 arithmetic("a value a pixel, limits", Operation::Subtract, wide, pixels)};
+                 arithmetic("a value a pixel, limits", Operation::Subtract, wide, limitedPixels)};
     row.errors = errors();
     return row;
 }
