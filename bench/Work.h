@@ -15,7 +15,11 @@ struct Work {
 };
 
 inline double bytesOf(const ops::Tensor& t) {
-    return t.isNull() ? 0.0 : static_cast<double>(t.count()) * static_cast<double>(ops::sizeOf(t.type));
+    // An axis that repeats one position is read once.
+    const auto extent = [](std::int64_t n, std::int64_t stride) { return stride == 0 ? 1.0 : static_cast<double>(n); };
+    return t.isNull() ? 0.0
+                      : extent(t.n, t.strideN) * extent(t.h, t.strideH) * extent(t.w, t.strideW) *
+                            extent(t.c, t.strideC) * static_cast<double>(ops::sizeOf(t.type));
 }
 inline double bytesOf(const ops::Array& a) {
     return a.isNull() ? 0.0 : static_cast<double>(a.size) * static_cast<double>(ops::sizeOf(a.type));
@@ -55,6 +59,18 @@ inline Work workOf(const ops::BinaryConvolutionForward& op) {
     return {2.0 * static_cast<double>(op.dst.count() * op.window.width * op.window.height * op.src.c),
             bytesOfAll(op.src, op.weights, op.dst)};
 }
+/// Two a pixel of every pair of channels.
+inline Work workOf(const ops::GramMatrixForward& op) {
+    return {2.0 * static_cast<double>(op.src.count() * op.src.c), bytesOfAll(op.src, op.dst)};
+}
+inline Work workOf(const ops::GramMatrixGradient& op) {
+    return {2.0 * static_cast<double>(op.src.count() * op.src.c), bytesOfAll(op.src, op.diffDst, op.diffSrc)};
+}
+/// Two a channel of every pixel and shift.
+inline Work workOf(const ops::LocalCorrelation& op) {
+    return {2.0 * static_cast<double>(op.dst.count() * op.primary.c),
+            bytesOfAll(op.primary, op.secondary, op.dst)};
+}
 // The rest moves more than it computes: only its bytes are counted.
 inline Work workOf(const ops::PoolingForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
 inline Work workOf(const ops::PoolingGradient& op) {
@@ -77,9 +93,9 @@ inline Work workOf(const ops::BatchNormalizationStatisticsGradient& op) {
 inline Work workOf(const ops::BatchNormalizationGradient& op) {
     return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)};
 }
-inline Work workOf(const ops::Arithmetic& op) { return {0, bytesOfAll(op.primary, op.secondary, op.dst)}; }
+inline Work workOf(const ops::Arithmetic& op) { return {0, bytesOfAll(op.primary, op.secondary, op.dst, op.mask)}; }
 inline Work workOf(const ops::ArithmeticGradient& op) {
-    return {0, bytesOfAll(op.diffDst, op.other, op.diffSrc)};
+    return {0, bytesOfAll(op.diffDst, op.other, op.mask, op.diffSrc)};
 }
 inline Work workOf(const ops::Loss& op) {
     return {0, bytesOfAll(op.src, op.labels, op.weights, op.gradient, op.loss)};
