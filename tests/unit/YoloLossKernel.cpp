@@ -109,6 +109,54 @@ TEST(YoloLossKernel, OneCellByHand) {
     }
 }
 
+TEST(YoloLossKernel, LossAndGradientAgreeWithPyTorch) {
+    for (const auto& device : weightedDevices())
+        for (const auto all = fixture("yolo_loss"); const auto& c : all.at("cases")) {
+            const auto types = c.at("types").get<std::vector<int>>();
+            const auto type = [&](std::size_t i) { return static_cast<CNNLossType>(types.at(i)); };
+            const auto anchors = c.at("anchors").get<std::vector<float>>();
+            auto d = CNNYOLOLossDescriptor::cnnLossDescriptor(
+                type(0), type(1), type(2), type(3), CNNReductionType::None, anchors, anchors.size() / 2);
+            for (auto* part : {&d.XYLossDescriptor, &d.WHLossDescriptor, &d.confidenceLossDescriptor,
+                               &d.classesLossDescriptor}) {
+                part->labelSmoothing = c.at("labelSmoothing");
+                part->numberOfClasses = c.at("numberOfClasses");
+                part->delta = c.at("delta");
+            }
+            d.rescore = c.at("rescore");
+            d.scaleXY = c.at("scaleXY");
+            d.scaleWH = c.at("scaleWH");
+            d.scaleNoObject = c.at("scaleNoObject");
+            d.scaleObject = c.at("scaleObject");
+            d.scaleClass = c.at("scaleClass");
+            d.minIOUForObjectPresence = c.at("minIOU");
+            d.maxIOUForObjectAbsence = c.at("maxIOU");
+            if (c.at("predictedBoxes")) d.presence = MPS::CNNYOLOLossPresence::PredictedBox;
+            if (c.at("normalized")) d.normalization = MPS::CNNYOLOLossNormalization::PerTerm;
+
+            const bool oracle = device->name() == "reference";
+            const auto format = oracle ? Format::Float64 : Format::Float32;
+            const auto e = extentsOf(c.at("source"));
+            const auto weights = c.at("weights").is_null()
+                                     ? MPS::ImageBatch()
+                                     : imagesOf(device, e, numbers(c.at("weights")), format);
+            MPS::CNNYOLOLoss kernel(device, d);
+            kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            const auto labels = CNNLossLabels::batch(
+                device, {e.w, e.h, e.c}, imagesOf(device, e, numbers(c.at("labels")), format), weights);
+            const auto commands = device->newCommandQueue()->commandBuffer();
+            const auto gradients =
+                kernel.encodeBatch(commands, imagesOf(device, e, numbers(c.at("source")), format), labels);
+            finish(commands);
+            MPS::ImageBatch losses;
+            for (const auto& one : labels) losses.push_back(one->lossImage());
+            const auto what = c.at("name").get<std::string>() + " on " + device->name();
+            const double allowance = oracle ? 1e-10 : 1e-5;
+            EXPECT_TRUE(allNear(read(losses), numbers(c.at("loss")), allowance)) << what;
+            EXPECT_TRUE(allNear(read(gradients), numbers(c.at("gradient")), allowance)) << what;
+        }
+}
+
 TEST(YoloLossKernel, SettingsOfTheFourPartsCount) {
     const Extents e{1, 1, 1, 14};
     for (const auto& device : weightedDevices()) {
