@@ -278,6 +278,12 @@ TEST(ArchiveErrors, WhatCannotBeArchivedIsRefusedWhileWriting) {
               "a ArchiveErrors.Unknown.");
     EXPECT_THAT(errorOf([] { KeyedArchiver::archivedData(std::make_shared<CopyKernel>()); }),
                 HasSubstr("found a CopyKernel"));
+    class Louder final : public CNNPoolingMax {
+    public:
+        using CNNPoolingMax::CNNPoolingMax;
+    };
+    EXPECT_THAT(errorOf([] { KeyedArchiver::archivedData(std::make_shared<Louder>(testDevice(), 2, 2)); }),
+                HasSubstr("found a class of its own derived from a CNNPoolingMax"));
     const auto loop = std::make_shared<Loop>();
     loop->twice = true;
     EXPECT_THAT(errorOf([&] { KeyedArchiver::archivedData(loop); }),

@@ -94,7 +94,11 @@ void KeyedArchiver::encode(Value value, const std::string& key) {
         if (!entry)
             throw Error(name(), key,
                         "an object of a class that archives can hold (see RegisterArchivedClass)",
-                        fmt::format("a {}", o->className()));
+                        fmt::format("{}a {}",
+                                    ArchivedClasses::instance().find(std::string(o->className()))
+                                        ? "a class of its own derived from "
+                                        : "",
+                                    o->className()));
         if (entry->name != o->className())
             throw Error(name(), key, fmt::format("className() to be \"{}\", as registered", entry->name),
                         fmt::format("\"{}\"", o->className()));
