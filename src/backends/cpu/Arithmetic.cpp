@@ -9,19 +9,32 @@
 
 namespace pewter::cpu {
 
+namespace {
+
+/// Elements from `first` on of a mask that lies back to back, else null.
+std::uint8_t* bytesOf(const ops::Tensor& mask, std::int64_t first) {
+    const bool there = !mask.isNull() && mask.type == ops::Type::UInt8 && mask.isDense();
+    return there ? static_cast<std::uint8_t*>(mask.data) + first : nullptr;
+}
+
+}  // namespace
+
 void Cpu::run(const ops::Arithmetic& op, ops::Stream&) {
     const Source primary(op.primary), secondary(op.secondary);
     const Sink dst(op.dst), mask(op.mask);
     const auto arithmetic = PEWTER_VECTOR(arithmeticRun);
     forRuns(op.dst.count(), [&](std::int64_t first, std::int64_t count) {
-        alignas(64) float a[kRun], b[kRun], out[kRun], kept[kRun];
+        alignas(64) float a[kRun], b[kRun], out[kRun];
+        std::uint8_t kept[kRun];
         const float* x = primary.read(first, count, a);
         const float* y = secondary.read(first, count, b);
         float* r = dst.room(first, count, out);
-        float* m = mask.isNull() ? nullptr : mask.room(first, count, kept);
-        arithmetic(op, x, y, r, m, count);
+        std::uint8_t* const bytes = bytesOf(op.mask, first);
+        arithmetic(op, x, y, r, bytes ? bytes : mask.isNull() ? nullptr : kept, count);
         dst.write(first, count, r);
-        if (m != nullptr) mask.write(first, count, m);
+        if (bytes || mask.isNull()) return;
+        std::copy_n(kept, count, out);
+        mask.write(first, count, out);
     });
 }
 
@@ -31,7 +44,10 @@ namespace {
 class ElementGradient {
 public:
     explicit ElementGradient(const ops::ArithmeticGradient& op)
-        : diffDst_(op.diffDst), primaryScale_(op.primaryScale), secondaryScale_(op.secondaryScale) {
+        : diffDst_(op.diffDst),
+          maskView_(op.mask),
+          primaryScale_(op.primaryScale),
+          secondaryScale_(op.secondaryScale) {
         const bool product =
             op.type == ops::ArithmeticType::Multiply || op.type == ops::ArithmeticType::Divide;
         if (product && !op.other.isNull()) other_ = Source(op.other);
@@ -46,15 +62,21 @@ public:
     /// The gradients of these elements: where they lie, or in dst; room is memory for as many.
     const float* compute(std::int64_t first, std::int64_t count, float* dst, float* room) const {
         if (primaryScale_ == 1 && isPlain()) return read(first, count, dst);
-        PEWTER_VECTOR(scaleRun)(diffDst_.read(first, count, room), primaryScale_, dst, count);
+        const std::uint8_t* const bytes = bytesOf(maskView_, first);
+        const float* const values = diffDst_.read(first, count, room);
+        if (bytes)
+            PEWTER_VECTOR(maskRun)(values, primaryScale_, bytes, dst, count);
+        else
+            PEWTER_VECTOR(scaleRun)(values, primaryScale_, dst, count);
         const auto multiply = PEWTER_VECTOR(multiplyRun);
         if (!other_.isNull()) multiply(other_.read(first, count, room), secondaryScale_, dst, count);
-        if (!mask_.isNull()) multiply(mask_.read(first, count, room), 1, dst, count);
+        if (!mask_.isNull() && !bytes) multiply(mask_.read(first, count, room), 1, dst, count);
         return dst;
     }
 
 private:
     Source diffDst_, other_, mask_;
+    ops::Tensor maskView_;
     float primaryScale_, secondaryScale_;
 };
 

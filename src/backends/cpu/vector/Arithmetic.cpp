@@ -6,16 +6,18 @@ namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
 template <class Fn>
-PEWTER_INLINE void combine(const ops::Arithmetic& op, const float* x, const float* y, float* dst, float* mask,
-                           std::int64_t count, Fn fn) {
+PEWTER_INLINE void combine(const ops::Arithmetic& op, const float* x, const float* y, float* dst,
+                           std::uint8_t* mask, std::int64_t count, Fn fn) {
     const float bias = op.bias, low = op.minimum, high = op.maximum;
     if (mask != nullptr) {
         PEWTER_VECTORIZE
         for (std::int64_t i = 0; i < count; ++i) {
             const float r = fn(x[i], y[i]) + bias;
-            const float above = low < r ? 1.0f : 0.0f;
-            mask[i] = r < high ? above : 0.0f;
+            const float above = r < low ? low : r;
+            mask[i] = static_cast<std::uint8_t>((low < r) & (r < high));
+            dst[i] = high < above ? high : above;
         }
+        return;
     }
     PEWTER_VECTORIZE
     for (std::int64_t i = 0; i < count; ++i) {
@@ -28,7 +30,7 @@ PEWTER_INLINE void combine(const ops::Arithmetic& op, const float* x, const floa
 
 }  // namespace
 
-void arithmeticRun(const ops::Arithmetic& op, const float* x, const float* y, float* dst, float* mask,
+void arithmeticRun(const ops::Arithmetic& op, const float* x, const float* y, float* dst, std::uint8_t* mask,
                    std::int64_t count) {
     const float p = op.primaryScale, s = op.secondaryScale;
     switch (op.type) {
@@ -77,6 +79,11 @@ void addPixels(const float* src, std::int64_t pixels, std::int64_t c, double* su
 void addTo(const float* src, double* sums, std::int64_t count) {
     PEWTER_VECTORIZE
     for (std::int64_t i = 0; i < count; ++i) sums[i] += static_cast<double>(src[i]);
+}
+
+void maskRun(const float* src, float scale, const std::uint8_t* mask, float* dst, std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) dst[i] = scale * src[i] * static_cast<float>(mask[i]);
 }
 
 double sumRun(const float* src, std::int64_t count) {
