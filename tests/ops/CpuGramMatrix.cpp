@@ -26,7 +26,7 @@ TEST(CpuGramMatrix, AgreesWithTheOracle) {
         OpTensor diffSrc(drawSignedType(random), n, h, w, c, drawLayout(random));
         src.fillUniform(random, -1, 1);
         diffDst.fillUniform(random, -1, 1);
-        const std::string name = "n" + std::to_string(n) + " " + std::to_string(h) + "x" + std::to_string(w) +
+        const std::string name = std::to_string(n) + " of " + std::to_string(h) + "x" + std::to_string(w) +
                                  "x" + std::to_string(c) + " " + ops::nameOf(src.type());
         OpTensor expected = inDouble(dst), bound = expected;
         runReference(ops::GramMatrixForward{src, expected, alpha});
@@ -67,7 +67,7 @@ TEST(CpuLocalCorrelation, AgreesWithTheOracle) {
         OpTensor dst(drawSignedType(random), n, h, w, shifts, drawLayout(random));
         a.fillUniform(random, -1, 1);
         b.fillUniform(random, -1, 1);
-        const std::string name = "n" + std::to_string(n) + " " + std::to_string(h) + "x" + std::to_string(w) +
+        const std::string name = std::to_string(n) + " of " + std::to_string(h) + "x" + std::to_string(w) +
                                  "x" + std::to_string(c) + " window " + std::to_string(op.windowX) + "," +
                                  std::to_string(op.windowY) + " stride " + std::to_string(op.strideX) + "," +
                                  std::to_string(op.strideY);

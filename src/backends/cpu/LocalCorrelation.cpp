@@ -30,58 +30,85 @@ public:
           c_(primary.c),
           width_(2 * op.windowX + 1),
           shifts_(width_ * (2 * op.windowY + 1)),
-          around_(2 * op.windowX * op.strideX),
+          wide_(op.dst.w + 2 * op.windowX * op.strideX),
+          slots_(std::min(2 * op.windowY * op.strideY + 1, secondary.h)),
           zeros_(frame.floats(c_)),
-          pixels_(static_cast<const float**>(
-              frame.bytes(static_cast<std::size_t>(kTile + around_) * sizeof(float*)))) {
+          pixels_(static_cast<const float**>(frame.bytes(static_cast<std::size_t>(wide_) * sizeof(float*)))) {
         std::fill_n(zeros_, c_, 0.0f);
         if (c_ >= kFewChannels) return;
         planesA_ = frame.floats(c_ * kTile);
-        planesB_ = frame.floats(c_ * (kTile + around_));
+        planesB_ = frame.floats(slots_ * c_ * wide_);
         products_ = frame.floats(width_ * kTile);
+        held_ =
+            static_cast<std::int64_t*>(frame.bytes(static_cast<std::size_t>(slots_) * sizeof(std::int64_t)));
+        std::fill_n(held_, slots_, -1);
     }
 
     void row(std::int64_t image, std::int64_t y, float* dst) {
-        for (std::int64_t x = 0; x < op_.dst.w; x += kTile)
-            tile(image, y, x, std::min(kTile, op_.dst.w - x), dst + x * shifts_);
-    }
-
-private:
-    void tile(std::int64_t image, std::int64_t y, std::int64_t x, std::int64_t count, float* dst) {
-        const auto* a = static_cast<const float*>(at(primary_, image, y, x));
-        const std::int64_t wide = count + around_;
-        if (planesA_)
-            for (std::int64_t z = 0; z < c_; ++z)
-                for (std::int64_t i = 0; i < count; ++i) planesA_[z * count + i] = a[i * c_ + z];
         for (std::int64_t n = 0; n <= 2 * op_.windowY; ++n) {
             const std::int64_t v =
                 landing(op_.offsetY + y + (n - op_.windowY) * op_.strideY, secondary_.h, op_.edge);
-            for (std::int64_t j = 0; j < wide; ++j) {
-                const std::int64_t u =
-                    landing(op_.offsetX + x + j - op_.windowX * op_.strideX, secondary_.w, op_.edge);
-                pixels_[j] = v < 0 || u < 0 ? zeros_ : static_cast<const float*>(at(secondary_, image, v, u));
-            }
-            if (!planesA_) {
-                PEWTER_VECTOR(dotProducts)
-                (a, pixels_, count, c_, width_, op_.strideX, dst + n * width_, shifts_);
-                continue;
-            }
+            float* to = dst + n * width_;
+            if (v < 0)
+                for (std::int64_t x = 0; x < op_.dst.w; ++x) std::fill_n(to + x * shifts_, width_, 0.0f);
+            else if (planesA_)
+                byPlanes(image, y, v, to);
+            else
+                byPixels(image, y, v, to);
+        }
+    }
+
+private:
+    /// Where the pixels of secondary row v lie, from the one under the first shift of result column 0 on.
+    void findPixels(std::int64_t image, std::int64_t v) {
+        for (std::int64_t j = 0; j < wide_; ++j) {
+            const std::int64_t u =
+                landing(op_.offsetX + j - op_.windowX * op_.strideX, secondary_.w, op_.edge);
+            pixels_[j] = u < 0 ? zeros_ : static_cast<const float*>(at(secondary_, image, v, u));
+        }
+    }
+
+    void byPixels(std::int64_t image, std::int64_t y, std::int64_t v, float* dst) {
+        findPixels(image, v);
+        PEWTER_VECTOR(dotProducts)
+        (static_cast<const float*>(at(primary_, image, y, 0)), pixels_, op_.dst.w, c_, width_, op_.strideX,
+         dst, shifts_);
+    }
+
+    void byPlanes(std::int64_t image, std::int64_t y, std::int64_t v, float* dst) {
+        const float* planes = planesOf(image, v);
+        for (std::int64_t x = 0; x < op_.dst.w; x += kTile) {
+            const std::int64_t count = std::min(kTile, op_.dst.w - x);
+            const auto* a = static_cast<const float*>(at(primary_, image, y, x));
             for (std::int64_t z = 0; z < c_; ++z)
-                for (std::int64_t j = 0; j < wide; ++j) planesB_[z * wide + j] = pixels_[j][z];
+                for (std::int64_t i = 0; i < count; ++i) planesA_[z * count + i] = a[i * c_ + z];
             PEWTER_VECTOR(planarProducts)
-            (planesA_, planesB_, count, wide, c_, width_, op_.strideX, products_);
+            (planesA_, planes + x, count, wide_, c_, width_, op_.strideX, products_);
             for (std::int64_t i = 0; i < count; ++i)
                 for (std::int64_t m = 0; m < width_; ++m)
-                    dst[i * shifts_ + n * width_ + m] = products_[m * count + i];
+                    dst[(x + i) * shifts_ + m] = products_[m * count + i];
         }
+    }
+
+    /// The channel planes of a row, kept for the result rows that follow.
+    const float* planesOf(std::int64_t image, std::int64_t v) {
+        const std::int64_t slot = v % slots_, id = image * secondary_.h + v;
+        float* planes = planesB_ + slot * c_ * wide_;
+        if (held_[slot] == id) return planes;
+        findPixels(image, v);
+        for (std::int64_t z = 0; z < c_; ++z)
+            for (std::int64_t j = 0; j < wide_; ++j) planes[z * wide_ + j] = pixels_[j][z];
+        held_[slot] = id;
+        return planes;
     }
 
     const ops::LocalCorrelation& op_;
     const Tensor &primary_, &secondary_;
-    std::int64_t c_, width_, shifts_, around_;
+    std::int64_t c_, width_, shifts_, wide_, slots_;
     float* zeros_;
     const float** pixels_;
     float *planesA_ = nullptr, *planesB_ = nullptr, *products_ = nullptr;
+    std::int64_t* held_ = nullptr;
 };
 
 }  // namespace

@@ -31,15 +31,17 @@ struct Wide {
     }
 };
 
-/// base = L, power = L^-beta, both in the wide layout without the zeros before.
-PEWTER_INLINE void bases(const CrossChannelParameters& p, const float* x, const Wide& wide, float* squares,
-                         float* base, float* power) {
+/// Asks for the next run of as many elements while this one is computed: a run is too short for the processor to see
+/// it coming. Beyond the end nothing happens.
+PEWTER_INLINE void askForNext(const float* run, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += 16) __builtin_prefetch(run + count + i, 0, 2);
+}
+
+/// sums[i]: those of the squares of x over the windows, in the wide layout without the zeros before.
+PEWTER_INLINE void windowSums(const CrossChannelParameters& p, const float* x, const Wide& wide,
+                              float* squares, float* sums) {
     wide.fill(squares, p.size, [=](std::int64_t i, std::int64_t) { return x[i] * x[i]; });
-    slide(squares, p.size, 1, wide.count(), base);
-    const std::int64_t count = wide.count();
-    PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i) base[i] = p.delta + p.scale * base[i];
-    inversePower(p.power, base, power, count);
+    slide(squares, p.size, 1, wide.count(), sums);
 }
 
 }  // namespace
@@ -48,10 +50,16 @@ void crossChannelPixels(const CrossChannelParameters& p, const float* x, float* 
                         std::int64_t c, float* room) {
     const Wide wide{pixels, c, c + p.size - 1, p.size / 2};
     const std::int64_t most = wide.count() + p.size - 1;
-    float *const squares = room, *const base = room + most, *const power = base + most;
-    bases(p, x, wide, squares, base, power);
+    float *const squares = room, *const factors = room + most;
+    windowSums(p, x, wide, squares, factors);
+    const float delta = p.delta, scale = p.scale;
+    const std::int64_t count = wide.count();
+    withPower(p.power, [=](auto power) {
+        PEWTER_VECTORIZE
+        for (std::int64_t i = 0; i < count; ++i) factors[i] = power(delta + scale * factors[i]);
+    });
     for (std::int64_t i = 0; i < pixels; ++i) {
-        const float *from = x + i * c, *by = power + i * wide.stride;
+        const float *from = x + i * c, *by = factors + i * wide.stride;
         float* to = y + i * c;
         PEWTER_VECTORIZE
         for (std::int64_t k = 0; k < c; ++k) to[k] = from[k] * by[k];
@@ -62,13 +70,24 @@ void crossChannelGradientPixels(const CrossChannelParameters& p, const float* x,
                                 std::int64_t pixels, std::int64_t c, float* room) {
     const Wide wide{pixels, c, c + p.size - 1, p.size / 2};
     const std::int64_t most = wide.count() + p.size - 1;
-    float *const shares = room, *const base = room + most, *const power = base + most,
-                 *const sums = power + most;
-    bases(p, x, wide, shares, base, power);
+    float *const shares = room, *const power = room + most, *const quotient = power + most,
+                 *const sums = quotient + most;
+    askForNext(x, pixels * c);
+    windowSums(p, x, wide, shares, sums);
+    askForNext(g, pixels * c);
+    const float delta = p.delta, scale = p.scale;
+    const std::int64_t count = wide.count();
+    withPower(p.power, [=](auto inversePower) {
+        PEWTER_VECTORIZE
+        for (std::int64_t i = 0; i < count; ++i) {
+            const float base = delta + scale * sums[i];
+            power[i] = inversePower(base);
+            quotient[i] = power[i] / base;
+        }
+    });
     // The windows that contain channel k are those of channels k - (size-1)/2 ... k + size/2.
     const Wide adjoint{pixels, c, wide.stride, (p.size - 1) / 2};
-    adjoint.fill(shares, p.size,
-                 [=](std::int64_t i, std::int64_t at) { return g[i] * x[i] * power[at] / base[at]; });
+    adjoint.fill(shares, p.size, [=](std::int64_t i, std::int64_t at) { return g[i] * x[i] * quotient[at]; });
     slide(shares, p.size, 1, adjoint.count(), sums);
     for (std::int64_t i = 0; i < pixels; ++i) {
         const float *xs = x + i * c, *gs = g + i * c, *by = power + i * wide.stride,

@@ -6,19 +6,21 @@
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
-struct Plain {
+/// What a row adds to a sum. Weights are all 1 but at clamped edges, where a row counts more than once.
+template <bool Squares, bool Weighted>
+struct Term {
     template <class V>
-    PEWTER_INLINE V operator()(V x, float weight) const {
-        return x * weight;
+    PEWTER_INLINE V operator()(V sum, V x, float weight) const {
+        const V weighted = Weighted ? x * weight : x;
+        return Squares ? sum + weighted * x : sum + weighted;
     }
 };
 
-struct Square {
-    template <class V>
-    PEWTER_INLINE V operator()(V x, float weight) const {
-        return x * x * weight;
-    }
-};
+bool areOnes(const float* weights, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i)
+        if (weights[i] != 1.0f) return false;
+    return true;
+}
 
 /// Four vectors of columns at a time: their sums stay in registers while all rows pass.
 template <class Term>
@@ -31,10 +33,10 @@ PEWTER_INLINE void sumRows(const float* const* rows, const float* weights, std::
         for (std::int64_t r = 0; r < taps; ++r) {
             const float* row = rows[r] + i;
             const float weight = weights[r];
-            a += term(loadLanes<Floats>(row), weight);
-            b += term(loadLanes<Floats>(row + kStep), weight);
-            c += term(loadLanes<Floats>(row + 2 * kStep), weight);
-            d += term(loadLanes<Floats>(row + 3 * kStep), weight);
+            a = term(a, loadLanes<Floats>(row), weight);
+            b = term(b, loadLanes<Floats>(row + kStep), weight);
+            c = term(c, loadLanes<Floats>(row + 2 * kStep), weight);
+            d = term(d, loadLanes<Floats>(row + 3 * kStep), weight);
         }
         storeLanes(sums + i, a);
         storeLanes(sums + i + kStep, b);
@@ -43,22 +45,23 @@ PEWTER_INLINE void sumRows(const float* const* rows, const float* weights, std::
     }
     for (; i + kStep <= count; i += kStep) {
         Floats a = {};
-        for (std::int64_t r = 0; r < taps; ++r) a += term(loadLanes<Floats>(rows[r] + i), weights[r]);
+        for (std::int64_t r = 0; r < taps; ++r) a = term(a, loadLanes<Floats>(rows[r] + i), weights[r]);
         storeLanes(sums + i, a);
     }
     for (; i < count; ++i) {
         float a = 0;
-        for (std::int64_t r = 0; r < taps; ++r) a += term(rows[r][i], weights[r]);
+        for (std::int64_t r = 0; r < taps; ++r) a = term(a, rows[r][i], weights[r]);
         sums[i] = a;
     }
 }
 
-template <class Number, class Few>
+template <class Number, class Few, bool Weighted>
 PEWTER_INLINE void momentsAt(const float* const* rows, const float* weights, std::int64_t taps,
                              std::int64_t i, double* sums, double* squares) {
     Number sum = {}, square = {};
     for (std::int64_t r = 0; r < taps; ++r) {
-        const Number x = widened(loadLanes<Few>(rows[r] + i)), weighted = x * static_cast<double>(weights[r]);
+        const Number x = widened(loadLanes<Few>(rows[r] + i));
+        const Number weighted = Weighted ? x * static_cast<double>(weights[r]) : x;
         sum += weighted;
         square += weighted * x;
     }
@@ -66,25 +69,34 @@ PEWTER_INLINE void momentsAt(const float* const* rows, const float* weights, std
     storeLanes(squares + i, square);
 }
 
+template <bool Weighted>
+void momentsOf(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
+               double* sums, double* squares) {
+    constexpr std::int64_t kStep = sizeof(Doubles) / sizeof(double);
+    std::int64_t i = 0;
+    for (; i + kStep <= count; i += kStep)
+        momentsAt<Doubles, HalfFloats, Weighted>(rows, weights, taps, i, sums, squares);
+    for (; i < count; ++i) momentsAt<double, float, Weighted>(rows, weights, taps, i, sums, squares);
+}
+
 }  // namespace
 
 void weightedSums(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
                   float* sums) {
-    sumRows(rows, weights, taps, count, sums, Plain());
+    if (areOnes(weights, taps)) return sumRows(rows, weights, taps, count, sums, Term<false, false>());
+    sumRows(rows, weights, taps, count, sums, Term<false, true>());
 }
 
 void weightedSquares(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
                      float* sums) {
-    sumRows(rows, weights, taps, count, sums, Square());
+    if (areOnes(weights, taps)) return sumRows(rows, weights, taps, count, sums, Term<true, false>());
+    sumRows(rows, weights, taps, count, sums, Term<true, true>());
 }
 
 void weightedMoments(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
                      double* sums, double* squares) {
-    constexpr std::int64_t kStep = sizeof(Doubles) / sizeof(double);
-    std::int64_t i = 0;
-    for (; i + kStep <= count; i += kStep)
-        momentsAt<Doubles, HalfFloats>(rows, weights, taps, i, sums, squares);
-    for (; i < count; ++i) momentsAt<double, float>(rows, weights, taps, i, sums, squares);
+    if (areOnes(weights, taps)) return momentsOf<false>(rows, weights, taps, count, sums, squares);
+    momentsOf<true>(rows, weights, taps, count, sums, squares);
 }
 
 void slidingSums(float* values, std::int64_t taps, std::int64_t step, std::int64_t count, float* sums) {
