@@ -117,7 +117,7 @@ TEST_F(Command, MistakesAreOneSentenceAndAStatus) {
         EXPECT_EQ(outcome.err, "pewter: " + message + "\n");
         EXPECT_EQ(outcome.out, "");
     };
-    fails("fly", "pewter: command: expected one of devices, train, inspect, coverage, gradcheck, found \"fly\".");
+    fails("fly", "pewter: command: expected one of devices, train, inspect, coverage, gradcheck, ops, found \"fly\".");
     fails("train lenet", "network: name: expected one of digits, mnist, found \"lenet\".");
     fails("inspect lenet", "network: name: expected one of digits, mnist, found \"lenet\".");
     std::string names;

@@ -250,6 +250,15 @@ TEST(KernelProperties, SourcesOfAMultiaryKernelHaveWindowsOfTheirOwn) {
     total.encode(commands, {makeImage(1, 1, 3, 5), makeImage(1, 1, 2, 20)}, result);
     run(commands);
     EXPECT_EQ(readFloats(*result), std::vector<float>{25});
+
+    total.setSourceFeatureChannelOffset(4, 1);
+    EXPECT_EQ(total.sourceFeatureChannelOffsetAtIndex(0), 0u);
+    EXPECT_EQ(total.sourceFeatureChannelOffsetAtIndex(1), 4u);
+    const auto next = testQueue()->commandBuffer();
+    const auto wide = makeImage(1, 1, 5, 20);
+    total.encode(next, {makeImage(1, 1, 3, 5), wide}, result);
+    run(next);
+    EXPECT_EQ(readFloats(*result)[0], 5 + readFloats(*wide)[4]);
 }
 
 TEST(KernelProperties, AMultiaryKernelMakesStatesInEveryForm) {

@@ -14,6 +14,13 @@ std::shared_ptr<MTL::CommandBuffer> commandsOf(const DevicePtr& device) {
     return device->newCommandQueue()->commandBuffer();
 }
 
+/// Has a range and a table for its 8-bit weights, and says which one counts.
+struct ByTable final : ListSource {
+    using ListSource::ListSource;
+    CNNWeightsQuantizationType weightsQuantizationType() const override { return quantization; }
+    CNNWeightsQuantizationType quantization = CNNWeightsQuantizationType::LookupTable;
+};
+
 }  // namespace
 
 TEST(WeightedProperties, ConvolutionsTellWhatTheirDescriptorSays) {
@@ -128,6 +135,27 @@ TEST(WeightedProperties, DataSourcesSayHowTheirWeightsLieAndAreKept) {
         const auto bytes = listSource(d, {});
         bytes->type = DataType::UInt8;
         EXPECT_EQ(bytes->CNNConvolutionDataSource::kernelWeightsDataType(), DataType::Float16);
+    }
+}
+
+TEST(WeightedProperties, ADataSourceSaysWhetherItsRangesOrItsTableCount) {
+    for (const auto& device : weightedDevices()) {
+        const auto source = std::make_shared<ByTable>(
+            CNNConvolutionDescriptor::cnnConvolutionDescriptor(1, 1, 1, 1), Numbers{0});
+        source->type = DataType::UInt8;
+        source->bytes = {255};
+        source->ranges = {-1, 3};
+        source->table.assign(256, 0);
+        source->table[255] = 20;
+        const auto y = imageOf(device, 1, 1, 1), z = imageOf(device, 1, 1, 1);
+        const auto x = imageOf(device, 1, 1, 1, {2});
+        const auto commands = commandsOf(device);
+        CNNConvolution(device, source).encode(commands, x, y);
+        source->quantization = CNNWeightsQuantizationType::Linear;
+        CNNConvolution(device, source).encode(commands, x, z);
+        finish(commands);
+        EXPECT_EQ(read(*y), Numbers{40}) << device->name();
+        EXPECT_EQ(read(*z), Numbers{6}) << device->name();
     }
 }
 
