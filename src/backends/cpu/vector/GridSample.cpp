@@ -35,7 +35,12 @@ PEWTER_INLINE void placeAxis(const float* grid, double offset, double step, doub
     }
 }
 
-/// A pixel from its four neighbours; Channels is 0 for any number.
+/// Number of channels for kernels that know none.
+constexpr int kAny = 0;
+/// Whole registers of channels, whose results lie at whole registers and go past the caches.
+constexpr int kStreamed = -1;
+
+/// A pixel from its four neighbours; Channels is their number, kAny or kStreamed.
 template <int Channels>
 PEWTER_INLINE void sample(const float* a, const float* b, const float* c, const float* d, float wa, float wb,
                           float wc, float wd, float* dst, std::int64_t channels) {
@@ -50,7 +55,11 @@ PEWTER_INLINE void sample(const float* a, const float* b, const float* c, const 
         loadFrom(b + i, vb);
         loadFrom(c + i, vc);
         loadFrom(d + i, vd);
-        storeTo(dst + i, Vector((wa * va + wb * vb) + (wc * vc + wd * vd)));
+        const Vector mean = (wa * va + wb * vb) + (wc * vc + wd * vd);
+        if (Channels == kStreamed)
+            streamTo(dst + i, mean);
+        else
+            storeTo(dst + i, mean);
     }
     for (; i < channels; ++i) dst[i] = (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
 }
@@ -150,7 +159,10 @@ void gridSampleRows(const GridSamplePlan& p, std::int64_t from, std::int64_t to)
         case 4:
             return rowsOf<4>(p, from, to);
         default:
-            return rowsOf<0>(p, from, to);
+            if (!p.streaming || p.c % kLanes != 0 || unaligned(p.dst, kLanes) != 0)
+                return rowsOf<kAny>(p, from, to);
+            rowsOf<kStreamed>(p, from, to);
+            return streamEnd();
     }
 }
 

@@ -14,6 +14,8 @@ struct GridSamplePlan {
     std::int64_t h = 0, w = 0, c = 0, outH = 0, outW = 0;
     double offsetX = 0, offsetY = 0;
     bool relative = false, clamp = false;
+    /// Whether dst is too large to stay in the caches.
+    bool streaming = false;
 };
 
 }  // namespace pewter::cpu
