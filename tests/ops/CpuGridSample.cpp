@@ -77,5 +77,22 @@ TEST(CpuGridSample, OddPositionsReadWhatTheOracleReads) {
         }
 }
 
+/// Results of 8 MiB and more go past the caches where pixels are whole registers.
+TEST(CpuGridSample, ResultsLargerThanTheCachesAreExactOnWholePositions) {
+    PEWTER_NEEDS_CPU();
+    Random random(143);
+    for (const std::int64_t channels : {16, 17}) {
+        OpTensor src(ops::Type::Float32, 1, 20, 30, channels), grid(ops::Type::Float32, 1, 330, 400, 2);
+        OpTensor dst(ops::Type::Float32, 1, 330, 400, channels), expected = dst;
+        ASSERT_GE(dst.count(), std::int64_t{2} << 20);
+        src.fillIntegers(random, -99, 99);
+        grid.fillIntegers(random, -2, 31);
+        runReference(ops::GridSample{src, grid, expected, 0, 0, false, ops::Edge::Zero});
+        runCpu(ops::GridSample{src, grid, dst, 0, 0, false, ops::Edge::Zero});
+        EXPECT_EQ(dst.values(), expected.values()) << channels;
+        EXPECT_TRUE(dst.guardsIntact()) << channels;
+    }
+}
+
 }  // namespace
 }  // namespace pewter::test

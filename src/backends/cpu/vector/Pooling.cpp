@@ -10,15 +10,16 @@
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
-/// The maximum of a window; `image` points at the first channel of the V in pixel (0,0).
-template <class V, int Side>
+/// The maximum of a window; `image` points at the first channel of the V in pixel (0,0). Inside: no tap reads
+/// a zero outside.
+template <class V, int Side, bool Inside>
 void maximum(const PoolingPlan& p, const float* image, const std::int64_t* rows, const std::int64_t* columns,
              V& best) {
     const std::int64_t height = sideOf<Side>(p.window.height), width = sideOf<Side>(p.window.width);
     for (std::int64_t r = 0; r < height; ++r)
         for (std::int64_t q = 0; q < width; ++q) {
             V value = {};
-            if ((rows[r] | columns[q]) >= 0) loadFrom(image + rows[r] + columns[q], value);
+            if (Inside || (rows[r] | columns[q]) >= 0) loadFrom(image + rows[r] + columns[q], value);
             if (r + q == 0)
                 best = value;
             else
@@ -26,12 +27,12 @@ void maximum(const PoolingPlan& p, const float* image, const std::int64_t* rows,
         }
 }
 
-template <class V, int Side>
+template <class V, int Side, bool Inside>
 void maximaOfPixel(const PoolingPlan& p, const float* image, const std::int64_t* rows,
                    const std::int64_t* columns, float* dst, std::int64_t from, std::int64_t to) {
     for (std::int64_t i = from; i + kLanesOf<V> <= to; i += kLanesOf<V>) {
         V best = {};
-        maximum<V, Side>(p, image + i, rows, columns, best);
+        maximum<V, Side, Inside>(p, image + i, rows, columns, best);
         storeTo(dst + i, best);
     }
 }
@@ -43,10 +44,16 @@ void maxForwardOf(const PoolingPlan& p, std::int64_t from, std::int64_t to) {
         const std::int64_t* rows = p.rows + row % p.outH * p.window.height;
         const float* image = p.src + row / p.outH * p.h * p.w * p.c;
         float* dst = p.dst + row * p.outW * p.c;
+        const bool rowsInside = allInside(rows, p.window.height);
         for (std::int64_t x = 0; x < p.outW; ++x, dst += p.c) {
             const std::int64_t* columns = p.columns + x * p.window.width;
-            maximaOfPixel<Vector, Side>(p, image, rows, columns, dst, 0, whole);
-            maximaOfPixel<float, Side>(p, image, rows, columns, dst, whole, p.c);
+            if (rowsInside && allInside(columns, p.window.width)) {
+                maximaOfPixel<Vector, Side, true>(p, image, rows, columns, dst, 0, whole);
+                maximaOfPixel<float, Side, true>(p, image, rows, columns, dst, whole, p.c);
+            } else {
+                maximaOfPixel<Vector, Side, false>(p, image, rows, columns, dst, 0, whole);
+                maximaOfPixel<float, Side, false>(p, image, rows, columns, dst, whole, p.c);
+            }
         }
     }
 }

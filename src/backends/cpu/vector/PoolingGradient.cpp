@@ -45,7 +45,8 @@ private:
 
 /// Gives the gradient of a window to the tap that wins it: the first largest, or the first NaN. The zeros
 /// outside win only where they are larger than all taps inside, and then nobody gets it.
-template <class V, class N, int Side>
+/// Inside: no tap reads such a zero.
+template <class V, class N, int Side, bool Inside>
 void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_t* rows,
                      const std::int64_t* columns, const float* gradient, float* diff, std::int64_t from,
                      std::int64_t to) {
@@ -57,7 +58,7 @@ void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_
         bool first = true, leaves = false;
         for (std::int64_t r = 0; r < height; ++r)
             for (std::int64_t q = 0; q < width; ++q, ++tap) {
-                if ((rows[r] | columns[q]) < 0) {
+                if (!Inside && (rows[r] | columns[q]) < 0) {
                     leaves = true;
                     continue;
                 }
@@ -79,7 +80,7 @@ void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_
         tap = 0;
         for (std::int64_t r = 0; r < height; ++r)
             for (std::int64_t q = 0; q < width; ++q, ++tap) {
-                if ((rows[r] | columns[q]) < 0) continue;
+                if (!Inside && (rows[r] | columns[q]) < 0) continue;
                 float* pixel = diff + rows[r] + columns[q] + i;
                 V share = winner == tap ? g : V{};
                 if (!p.disjoint) {
@@ -98,11 +99,21 @@ void maxGradientOf(const PoolingPlan& p, const float* image, const float* gradie
     Zeros zeros(p, diff, from, to);
     for (std::int64_t y = 0; y < p.outH; ++y) {
         const std::int64_t* rows = p.rows + y * p.window.height;
+        const bool rowsInside = allInside(rows, p.window.height);
         zeros.upTo(y);
         for (std::int64_t x = 0; x < p.outW; ++x, gradient += p.c) {
             const std::int64_t* columns = p.columns + x * p.window.width;
-            gradientOfPixel<Vector, Number, Side>(p, image, rows, columns, gradient, diff, from, whole);
-            gradientOfPixel<float, std::int32_t, Side>(p, image, rows, columns, gradient, diff, whole, to);
+            if (rowsInside && allInside(columns, p.window.width)) {
+                gradientOfPixel<Vector, Number, Side, true>(p, image, rows, columns, gradient, diff, from,
+                                                            whole);
+                gradientOfPixel<float, std::int32_t, Side, true>(p, image, rows, columns, gradient, diff,
+                                                                 whole, to);
+            } else {
+                gradientOfPixel<Vector, Number, Side, false>(p, image, rows, columns, gradient, diff, from,
+                                                             whole);
+                gradientOfPixel<float, std::int32_t, Side, false>(p, image, rows, columns, gradient, diff,
+                                                                  whole, to);
+            }
         }
     }
     zeros.rest();

@@ -20,6 +20,13 @@ std::int64_t sideOf(std::int64_t side) {
     return Side > 0 ? Side : side;
 }
 
+/// Whether every one of `count` reads of an axis lands on a pixel.
+inline bool allInside(const std::int64_t* reads, std::int64_t count) {
+    std::int64_t any = 0;
+    for (std::int64_t i = 0; i < count; ++i) any |= reads[i];
+    return any >= 0;
+}
+
 /// The side that both sides of the window have, if it is one that the kernels are compiled for; else 0.
 inline int squareSide(const PoolingPlan& p) {
     const std::int64_t side = p.window.width;
