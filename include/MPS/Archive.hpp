@@ -18,19 +18,19 @@
 ///     const auto bytes = MPS::KeyedArchiver::archivedData(kernel);
 ///     const auto again = MPS::KeyedUnarchiver::unarchivedObjectOfClass<MPS::CNNPoolingMax>(bytes, device);
 ///
-/// The bytes are this library's own: a header (magic, version, length, checksum) and CBOR. Reading checks everything and
-/// throws MPS::Error with one sentence for what is cut, damaged, unknown or of another type.
+/// The bytes are this library's own: a header (magic, version, length, checksum) and CBOR. Reading checks
+/// everything and throws MPS::Error with one sentence for what is cut, damaged, unknown or of another type.
 namespace MPS {
 
 /// NSCoder: values under keys, one set of them for each object.
 ///
-/// Every decode throws MPS::Error for a key that is missing and for a value of another type; numbers are checked against
-/// the range of what is asked for.
+/// Every decode throws MPS::Error for a key that is missing and for a value of another type; numbers are
+/// checked against the range of what is asked for.
 class PEWTER_API Coder {
 public:
-    using Value = std::variant<bool, std::int64_t, std::uint64_t, double, std::string, std::vector<std::uint8_t>,
-                               std::vector<float>, std::vector<double>, std::vector<std::int64_t>,
-                               std::shared_ptr<SecureCoding>>;
+    using Value = std::variant<bool, std::int64_t, std::uint64_t, double, std::string,
+                               std::vector<std::uint8_t>, std::vector<float>, std::vector<double>,
+                               std::vector<std::int64_t>, std::shared_ptr<SecureCoding>>;
 
     virtual ~Coder();
 
@@ -74,22 +74,25 @@ public:
     std::shared_ptr<T> decodeObjectOfClass(const std::string& key) {
         auto object = decodeObject(key);
         auto result = std::dynamic_pointer_cast<T>(object);
-        if (object && !result) refuseClass(key, *object);
+        if (object && !result) refuseClass(key, *object, typeid(T));
         return result;
     }
     /// An enumerator from 0 to `last`.
     template <class E>
     E decodeEnum(const std::string& key, E last) {
         const auto value = decodeUnsigned(key);
-        if (value > static_cast<std::uint64_t>(last)) refuseEnum(key, value, static_cast<std::uint64_t>(last));
+        if (value > static_cast<std::uint64_t>(last))
+            refuseEnum(key, value, static_cast<std::uint64_t>(last));
         return static_cast<E>(value);
     }
 
-    /// The device for decoded objects: mpsMTLDevice() of a coder that is a DeviceProvider, else the system's default.
+    /// The device for decoded objects: mpsMTLDevice() of a coder that is a DeviceProvider, else the system's
+    /// default.
     std::shared_ptr<MTL::Device> device() const;
 
     /// Throws MPS::Error about a value that was read: "<name()>: <key>: expected <expected>, found <found>."
-    [[noreturn]] void refuse(const std::string& key, const std::string& expected, const std::string& found) const;
+    [[noreturn]] void refuse(const std::string& key, const std::string& expected,
+                             const std::string& found) const;
 
 protected:
     virtual void encode(Value value, const std::string& key) = 0;
@@ -97,7 +100,8 @@ protected:
     virtual Value decode(const std::string& key) = 0;
 
 private:
-    [[noreturn]] void refuseClass(const std::string& key, const SecureCoding& object) const;
+    [[noreturn]] void refuseClass(const std::string& key, const SecureCoding& object,
+                                  const std::type_info& expected) const;
     [[noreturn]] void refuseEnum(const std::string& key, std::uint64_t value, std::uint64_t last) const;
 };
 
@@ -109,11 +113,12 @@ public:
     KeyedArchiver();
     ~KeyedArchiver() override;
 
-    /// Throws MPS::Error for null, for a class that is not registered, and for an object that contains itself.
-    /// Objective-C: +archivedDataWithRootObject:requiringSecureCoding:error:
+    /// Throws MPS::Error for null, for a class that is not registered, and for an object that contains
+    /// itself. Objective-C: +archivedDataWithRootObject:requiringSecureCoding:error:
     static ArchiveData archivedData(const std::shared_ptr<const SecureCoding>& rootObject);
 
-    /// What was encoded so far, for archives of several objects under keys of their own.   Objective-C: -encodedData
+    /// What was encoded so far, for archives of several objects under keys of their own.   Objective-C:
+    /// -encodedData
     ArchiveData encodedData() const;
 
     std::string name() const override;
@@ -134,16 +139,16 @@ public:
     /// The key of archivedData()'s root object.
     static constexpr const char* kRootObjectKey = "root";
 
-    /// Reads and checks everything but the objects, which are made when they are decoded. A null device means the
-    /// system's default.   Objective-C: -initForReadingFromData:device:error:
+    /// Reads and checks everything but the objects, which are made when they are decoded. A null device means
+    /// the system's default.   Objective-C: -initForReadingFromData:device:error:
     KeyedUnarchiver(std::span<const std::uint8_t> data, std::shared_ptr<MTL::Device> device);
     ~KeyedUnarchiver() override;
 
     /// The root object, whose class must be one of the names; nothing is made otherwise.
     /// Objective-C: +unarchivedObjectOfClasses:fromData:device:error:
-    static std::shared_ptr<SecureCoding> unarchivedObjectOfClasses(const std::vector<std::string>& classNames,
-                                                                   std::span<const std::uint8_t> data,
-                                                                   const std::shared_ptr<MTL::Device>& device);
+    static std::shared_ptr<SecureCoding> unarchivedObjectOfClasses(
+        const std::vector<std::string>& classNames, std::span<const std::uint8_t> data,
+        const std::shared_ptr<MTL::Device>& device);
     /// The root object as a T, which may be a base class.
     /// Objective-C: +unarchivedObjectOfClass:fromData:device:error:
     template <class T>
@@ -163,7 +168,8 @@ public:
         return nullptr;
     }
     /// Objective-C: +unarchiveObjectWithFile:device:
-    static std::shared_ptr<SecureCoding> unarchiveObject(const std::string&, const std::shared_ptr<MTL::Device>&) {
+    static std::shared_ptr<SecureCoding> unarchiveObject(const std::string&,
+                                                         const std::shared_ptr<MTL::Device>&) {
         return nullptr;
     }
     /// Objective-C: +unarchiveTopLevelObjectWithData:device:error:
@@ -194,10 +200,11 @@ private:
 /// Makes an object from what its encodeWithCoder() wrote.
 using ArchivedClassFactory = std::function<std::shared_ptr<SecureCoding>(Coder&)>;
 
-/// Lets archives hold objects of exactly this type under this name; className() of the objects must return it. Saying
-/// the same again does no harm; throws MPS::Error when either is taken. Kernels of the library are there from the start.
-/// Objective-C: +setClass:forClassName:
-PEWTER_API void RegisterArchivedClass(const std::string& name, const std::type_info& type, ArchivedClassFactory make);
+/// Lets archives hold objects of exactly this type under this name; className() of the objects must return
+/// it. Saying the same again does no harm; throws MPS::Error when either is taken. Kernels of the library are
+/// there from the start. Objective-C: +setClass:forClassName:
+PEWTER_API void RegisterArchivedClass(const std::string& name, const std::type_info& type,
+                                      ArchivedClassFactory make);
 
 /// For a class with a constructor from a Coder (-initWithCoder:).
 template <class T>

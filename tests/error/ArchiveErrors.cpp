@@ -182,12 +182,12 @@ TEST(ArchiveErrors, ClassesThatAreUnknownOrNotAllowedAreNamed) {
         }),
         "archive: root: expected an object of class CNNAdd or CNNSoftMax, found a CNNPoolingMax.");
     EXPECT_EQ(errorOf([] { KeyedUnarchiver::unarchivedObjectOfClass<CNNSoftMax>(pooling(), testDevice()); }),
-              "archive: root: expected an object of another class, found a CNNPoolingMax.");
+              "archive: root: expected an object of class CNNSoftMax, found a CNNPoolingMax.");
     // A member of a kernel that is no policy.
     const auto data =
         changed([](Json& c) { valuesOf(c)["padding"] = valuesOf(c)["destinationImageAllocator"]; });
     EXPECT_EQ(readingOf(data),
-              "archived CNNPoolingMax: padding: expected an object of another class, found a "
+              "archived CNNPoolingMax: padding: expected an object of class NNPadding, found a "
               "TemporaryImageDefaultAllocator.");
 }
 

@@ -1,8 +1,10 @@
+#include <cxxabi.h>
 #include <fmt/format.h>
 
 #include <MPS/Archive.hpp>
 #include <MTL/Device.hpp>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 namespace MPS {
@@ -31,8 +33,15 @@ void Coder::refuse(const std::string& key, const std::string& expected, const st
     throw Error(name(), key, expected, found);
 }
 
-void Coder::refuseClass(const std::string& key, const SecureCoding& object) const {
-    refuse(key, "an object of another class", fmt::format("a {}", object.className()));
+void Coder::refuseClass(const std::string& key, const SecureCoding& object,
+                        const std::type_info& expected) const {
+    std::string name = expected.name();
+    if (const std::unique_ptr<char, void (*)(void*)> plain(
+            abi::__cxa_demangle(expected.name(), nullptr, nullptr, nullptr), std::free);
+        plain)
+        name = plain.get();
+    if (name.starts_with("MPS::")) name.erase(0, 5);
+    refuse(key, fmt::format("an object of class {}", name), fmt::format("a {}", object.className()));
 }
 
 void Coder::refuseEnum(const std::string& key, std::uint64_t value, std::uint64_t last) const {
