@@ -37,7 +37,7 @@ constexpr const char* nameOf(Type type) {
 }
 
 /// A strided four-dimensional view: n images of h rows, w columns, c channels. Strides count elements; any may be 0
-/// (broadcast) or larger than dense (a sub-view). data points at element (0,0,0,0).
+/// (broadcast), larger than dense (a sub-view) or negative (turned round). data points at element (0,0,0,0).
 struct Tensor {
     void* data = nullptr;
     Type type = Type::Float32;
