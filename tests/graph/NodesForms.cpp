@@ -377,3 +377,17 @@ TEST(NodesForms, LabelsOfSeveralLossesComeInTheOrderOfTheirHandles) {
     sum->readBytes(&value, DataLayout::HeightxWidthxFeatureChannels, 0);
     EXPECT_EQ(value, 2 * (10 * 3 + 4));
 }
+
+TEST(NodesForms, SumsOfAConvolutionStayInFloat32WhateverPrecisionItsNodeAsksFor) {
+    const auto weights = std::make_shared<Weights>(1, 2, 1);
+    weights->values = {1, 1};
+    for (const auto precision :
+         {NNConvolutionAccumulatorPrecisionOption::Float, NNConvolutionAccumulatorPrecisionOption::Half}) {
+        const auto node = CNNConvolutionNode::node(input("x"), weights);
+        EXPECT_EQ(node->accumulatorPrecision(), NNConvolutionAccumulatorPrecisionOption::Float);
+        node->setAccumulatorPrecision(precision);
+        EXPECT_EQ(node->accumulatorPrecision(), precision);
+        // 2049 has no float16.
+        EXPECT_EQ(valuesOf(node->resultImage(), {{"x", {1, 1, 2, {2048, 1}}}}), Values{2049});
+    }
+}
