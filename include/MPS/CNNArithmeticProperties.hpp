@@ -22,6 +22,8 @@ public:
     void setMinimumValue(float value) { minimumValue_ = value; }
     float maximumValue() const { return maximumValue_; }
     void setMaximumValue(float value) { maximumValue_ = value; }
+    /// All five as `other` has them.
+    void setArithmeticProperties(const CNNArithmeticProperties& other) { *this = other; }
 
 protected:
     CNNArithmeticProperties() = default;

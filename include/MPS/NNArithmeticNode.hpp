@@ -1,8 +1,8 @@
 #pragma once
 
-#include <limits>
 #include <memory>
 
+#include <MPS/CNNArithmeticProperties.hpp>
 #include <MPS/NNFilterNode.hpp>
 
 namespace MPS {
@@ -13,16 +13,8 @@ class CNNArithmeticGradient;
 /// MPSNNBinaryArithmeticNode: base of the filters that combine two images element by element; left is
 /// primary, right is secondary. A stride of 0 broadcasts the source along that axis. One state serves the
 /// gradient filters of both sources. Source: MPSNNGraphNodes.h.
-class PEWTER_API NNBinaryArithmeticNode : public NNFilterNode {
+class PEWTER_API NNBinaryArithmeticNode : public NNFilterNode, public CNNArithmeticProperties {
 public:
-    /// Scales default 1, bias 0.
-    float primaryScale() const { return primaryScale_; }
-    void setPrimaryScale(float scale) { primaryScale_ = scale; }
-    float secondaryScale() const { return secondaryScale_; }
-    void setSecondaryScale(float scale) { secondaryScale_ = scale; }
-    float bias() const { return bias_; }
-    void setBias(float bias) { bias_ = bias; }
-
     /// 0 or 1; default 1. The setters throw MPS::Error for other values.
     std::size_t primaryStrideInPixelsX() const { return primaryStride_[0]; }
     void setPrimaryStrideInPixelsX(std::size_t stride) {
@@ -49,12 +41,6 @@ public:
         setStride(secondaryStride_[2], "secondaryStrideInFeatureChannels", stride);
     }
 
-    /// The result is clamped to these; default: all finite values.
-    float minimumValue() const { return minimumValue_; }
-    void setMinimumValue(float value) { minimumValue_ = value; }
-    float maximumValue() const { return maximumValue_; }
-    void setMaximumValue(float value) { maximumValue_ = value; }
-
 protected:
     NNBinaryArithmeticNode(const char* className, const std::shared_ptr<NNImageNode>& leftSource,
                            const std::shared_ptr<NNImageNode>& rightSource);
@@ -65,10 +51,7 @@ protected:
     std::unique_ptr<pewter::mps::Step> compileWith(const std::shared_ptr<CNNArithmetic>& kernel) const;
 
 private:
-    float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     std::size_t primaryStride_[3] = {1, 1, 1}, secondaryStride_[3] = {1, 1, 1};
-    float minimumValue_ = -std::numeric_limits<float>::max(),
-          maximumValue_ = std::numeric_limits<float>::max();
 };
 
 /// MPSNNAdditionNode: CNNAdd, (primaryScale x + secondaryScale y) + bias.
@@ -140,15 +123,8 @@ protected:
 
 /// MPSNNArithmeticGradientNode: base of the arithmetic gradients, one filter for each forward source. Filters
 /// made from a forward filter get the scales that make their result the derivative; those made by hand get 1.
-class PEWTER_API NNArithmeticGradientNode : public NNGradientFilterNode {
+class PEWTER_API NNArithmeticGradientNode : public NNGradientFilterNode, public CNNArithmeticProperties {
 public:
-    float primaryScale() const { return primaryScale_; }
-    void setPrimaryScale(float scale) { primaryScale_ = scale; }
-    float secondaryScale() const { return secondaryScale_; }
-    void setSecondaryScale(float scale) { secondaryScale_ = scale; }
-    /// Without effect on a gradient.
-    float bias() const { return bias_; }
-    void setBias(float bias) { bias_ = bias; }
     /// Forward strides of the source image, 0 or 1.
     std::size_t secondaryStrideInPixelsX() const { return secondaryStride_[0]; }
     void setSecondaryStrideInPixelsX(std::size_t stride) { secondaryStride_[0] = stride; }
@@ -156,10 +132,6 @@ public:
     void setSecondaryStrideInPixelsY(std::size_t stride) { secondaryStride_[1] = stride; }
     std::size_t secondaryStrideInFeatureChannels() const { return secondaryStride_[2]; }
     void setSecondaryStrideInFeatureChannels(std::size_t stride) { secondaryStride_[2] = stride; }
-    float minimumValue() const { return minimumValue_; }
-    void setMinimumValue(float value) { minimumValue_ = value; }
-    float maximumValue() const { return maximumValue_; }
-    void setMaximumValue(float value) { maximumValue_ = value; }
     bool isSecondarySourceFilter() const { return isSecondarySourceFilter_; }
 
 protected:
@@ -174,10 +146,7 @@ protected:
         const std::shared_ptr<CNNArithmeticGradient>& kernel) const;
 
 private:
-    float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     std::size_t secondaryStride_[3] = {1, 1, 1};
-    float minimumValue_ = -std::numeric_limits<float>::max(),
-          maximumValue_ = std::numeric_limits<float>::max();
     bool isSecondarySourceFilter_;
 };
 

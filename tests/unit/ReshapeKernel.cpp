@@ -119,3 +119,29 @@ TEST(ReshapeKernel, CopiesReshapeOnTheirOwn) {
     finish(commands);
     EXPECT_EQ(read(*y), (Numbers{1, 3}));
 }
+
+TEST(ReshapeKernel, AWiderGradientIsReadWhereTheResultWasWrittenAndTheNextOneFromItsStart) {
+    for (const auto& device : weightedDevices()) {
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        MPS::NNReshape reshape(device);
+        MPS::NNReshapeGradient gradient(device);
+        gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        const auto source = imageOf(device, 2, 2, 1, {1, 2, 3, 4});
+        const auto wide = imageOf(device, 1, 1, 12, Numbers(12, 9)), narrow = imageOf(device, 1, 1, 4);
+        // A state of its own for either.
+        reshape.setDestinationFeatureChannelOffset(8);
+        const auto first = reshape.resultState(source, {}, wide);
+        reshape.encode(commands, source, first, wide);
+        reshape.setDestinationFeatureChannelOffset(0);
+        const auto second = reshape.resultState(source, {}, narrow);
+        reshape.encode(commands, source, second, narrow);
+        const auto a = gradient.encode(commands, wide, source, first);
+        EXPECT_EQ(gradient.primarySourceFeatureChannelOffset(), 8u);
+        const auto b = gradient.encode(commands, narrow, source, second);
+        EXPECT_EQ(gradient.primarySourceFeatureChannelOffset(), 0u);
+        finish(commands);
+        EXPECT_EQ(read(*wide), (Numbers{9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 4})) << device->name();
+        EXPECT_EQ(read(*a), (Numbers{1, 2, 3, 4})) << device->name();
+        EXPECT_EQ(read(*b), (Numbers{1, 2, 3, 4})) << device->name();
+    }
+}

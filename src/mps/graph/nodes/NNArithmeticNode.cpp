@@ -46,17 +46,13 @@ void NNBinaryArithmeticNode::setStride(std::size_t& stride, const char* property
 
 std::unique_ptr<Step> NNBinaryArithmeticNode::compileWith(
     const std::shared_ptr<CNNArithmetic>& kernel) const {
-    kernel->setPrimaryScale(primaryScale_);
-    kernel->setSecondaryScale(secondaryScale_);
-    kernel->setBias(bias_);
+    kernel->setArithmeticProperties(*this);
     kernel->setPrimaryStrideInPixelsX(primaryStride_[0]);
     kernel->setPrimaryStrideInPixelsY(primaryStride_[1]);
     kernel->setPrimaryStrideInFeatureChannels(primaryStride_[2]);
     kernel->setSecondaryStrideInPixelsX(secondaryStride_[0]);
     kernel->setSecondaryStrideInPixelsY(secondaryStride_[1]);
     kernel->setSecondaryStrideInFeatureChannels(secondaryStride_[2]);
-    kernel->setMinimumValue(minimumValue_);
-    kernel->setMaximumValue(maximumValue_);
     return std::make_unique<ArithmeticStep>(prepared(kernel, *this));
 }
 
@@ -69,11 +65,9 @@ NNArithmeticGradientNode::NNArithmeticGradientNode(
 
 void NNArithmeticGradientNode::adopt(const NNBinaryArithmeticNode& forward, std::size_t strideOf,
                                      float primaryScale, float secondaryScale) {
-    primaryScale_ = primaryScale;
-    secondaryScale_ = secondaryScale;
-    bias_ = forward.bias();
-    minimumValue_ = forward.minimumValue();
-    maximumValue_ = forward.maximumValue();
+    setArithmeticProperties(forward);
+    setPrimaryScale(primaryScale);
+    setSecondaryScale(secondaryScale);
     const bool primary = strideOf == 0;
     secondaryStride_[0] = primary ? forward.primaryStrideInPixelsX() : forward.secondaryStrideInPixelsX();
     secondaryStride_[1] = primary ? forward.primaryStrideInPixelsY() : forward.secondaryStrideInPixelsY();
@@ -83,14 +77,10 @@ void NNArithmeticGradientNode::adopt(const NNBinaryArithmeticNode& forward, std:
 
 std::unique_ptr<Step> NNArithmeticGradientNode::compileWith(
     const std::shared_ptr<CNNArithmeticGradient>& kernel) const {
-    kernel->setPrimaryScale(primaryScale_);
-    kernel->setSecondaryScale(secondaryScale_);
-    kernel->setBias(bias_);
+    kernel->setArithmeticProperties(*this);
     kernel->setSecondaryStrideInPixelsX(secondaryStride_[0]);
     kernel->setSecondaryStrideInPixelsY(secondaryStride_[1]);
     kernel->setSecondaryStrideInFeatureChannels(secondaryStride_[2]);
-    kernel->setMinimumValue(minimumValue_);
-    kernel->setMaximumValue(maximumValue_);
     return std::make_unique<GradientStep>(prepared(kernel, *this));
 }
 
