@@ -1,5 +1,6 @@
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
+#include "backends/cpu/WindowAdjoint.h"
 #include "backends/cpu/WindowRows.h"
 #include "backends/cpu/vector/WindowNormalization.h"
 #include "backends/cpu/vector/WindowSums.h"
@@ -74,11 +75,6 @@ private:
     double *columns_, *sums_;
     float* centres_;
 };
-
-/// Parts for rows of windows: moments and a power cost about as much as eight plain elements.
-std::int64_t rowPartsOf(std::int64_t rows, std::int64_t rowLength) {
-    return partsOf(rows, std::max<std::int64_t>(1, kElementGrain / 8 / std::max<std::int64_t>(1, rowLength)));
-}
 
 }  // namespace
 
@@ -196,26 +192,7 @@ private:
 }  // namespace
 
 void Cpu::run(const ops::LocalContrastNormalizationGradient& op, ops::Stream& stream) {
-    if (op.diffSrc.count() == 0) return;
-    Scratch::Frame frame(scratchOf(stream));
-    const Tensor src = staged(op.src, frame), diffDst = staged(op.diffDst, frame);
-    const StagedOutput diffSrc(op.diffSrc, frame);
-    const WindowRows geometry(op.window, op.src, op.diffDst);
-    const std::int64_t rows = op.diffSrc.n * op.diffSrc.h, capacity = geometry.mostOver();
-    const std::int64_t parts = rowPartsOf(rows, op.diffSrc.w * op.diffSrc.c);
-    std::vector<ContrastAdjoint> adjoints;
-    for (std::int64_t part = 0; part < parts; ++part) adjoints.emplace_back(op, geometry, capacity, frame);
-    forParts(parts, rows, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
-        for (std::int64_t row = from; row < to;) {
-            const std::int64_t n = row / op.diffSrc.h, end = std::min(to, (n + 1) * op.diffSrc.h);
-            adjoints[static_cast<std::size_t>(part)].run(static_cast<const float*>(at(src, n, 0, 0)),
-                                                         static_cast<const float*>(at(diffDst, n, 0, 0)),
-                                                         static_cast<float*>(at(diffSrc.view(), n, 0, 0)),
-                                                         row - n * op.diffSrc.h, end - n * op.diffSrc.h);
-            row = end;
-        }
-    });
-    diffSrc.finish();
+    runAdjoints<ContrastAdjoint>(op, stream);
 }
 
 }  // namespace pewter::cpu
