@@ -69,9 +69,9 @@ TEST(ReferenceLocalCorrelation, ShiftsAlongXRunFastest) {
     runReference(clamped);
     EXPECT_EQ(dst.values(), (std::vector<double>{10, 10, 20, 20, 40, 60, 60, 90, 90}));
     // Unequal windows: one pixel of the secondary is found at shift (2, -1), channel (-1 + 1) * 5 + (2 + 2).
-    OpTensor spot(kType, 1, 5, 5, 1), wide(kType, 1, 1, 1, 15);
+    OpTensor three(kType, 1, 1, 1, 1, {3}), spot(kType, 1, 5, 5, 1), wide(kType, 1, 1, 1, 15);
     spot.set(0, 1, 4, 0, 7);
-    auto one = correlation(OpTensor(kType, 1, 1, 1, 1, {3}), spot, wide, 2, 1);
+    auto one = correlation(three, spot, wide, 2, 1);
     one.offsetX = 2, one.offsetY = 2;
     runReference(one);
     std::vector<double> expected(15, 0);
