@@ -2,9 +2,10 @@
 
 #include <MTL/Error.hpp>
 #include <Pewter/check/Checks.hpp>
-#include <Pewter/train/Random.hpp>
 #include <cmath>
 #include <limits>
+
+#include "check/Incoming.h"
 
 namespace pewter::check {
 
@@ -23,16 +24,6 @@ double lastPlace(Format format, double value) {
         case Format::Unorm16: return 1.0 / 65535;
         default: return size * std::numeric_limits<float>::epsilon();
     }
-}
-
-Incoming drawnIncoming(std::uint64_t seed, bool integers) {
-    return [seed, integers](std::size_t output, const Shape& shape) {
-        train::Random random(seed, 1000 + output);
-        std::vector<double> values(shape.count());
-        for (double& value : values)
-            value = integers ? static_cast<double>(random.below(9)) - 4 : static_cast<float>(2 * random.uniform() - 1);
-        return values;
-    };
 }
 
 /// Compares one array; `allowance(expected)` may be 0.

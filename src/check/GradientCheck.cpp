@@ -3,57 +3,35 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 #include <Pewter/check/Checks.hpp>
-#include <Pewter/train/Random.hpp>
 #include <cmath>
-#include <map>
 
+#include "check/Incoming.h"
 #include "mtl/Device.h"
 
 namespace pewter::check {
 
 namespace {
 
-/// Incoming gradients between -1 and 1, drawn once for each output.
-class FixedIncoming {
-public:
-    explicit FixedIncoming(std::uint64_t seed) : seed_(seed) {}
-
-    std::vector<double> operator()(std::size_t output, const Shape& shape) {
-        auto& values = drawn_[output];
-        if (values.empty()) {
-            train::Random random(seed_, 1000 + output);
-            for (std::size_t i = 0; i < shape.count(); ++i) values.push_back(2 * random.uniform() - 1);
-        }
-        if (values.size() != shape.count())
-            throw MTL::Error("gradient check", "output", fmt::format("{} values every time", values.size()),
-                             fmt::format("{}", shape.count()));
-        return values;
+/// The scalar whose derivatives the gradients are.
+double product(const std::vector<Array>& outputs, const Incoming& incoming) {
+    double sum = 0;
+    for (std::size_t o = 0; o < outputs.size(); ++o) {
+        const auto weights = incoming(o, outputs[o].shape);
+        for (std::size_t i = 0; i < weights.size(); ++i) sum += weights[i] * outputs[o].values[i];
     }
-
-    double product(const std::vector<Array>& outputs) {
-        double sum = 0;
-        for (std::size_t o = 0; o < outputs.size(); ++o) {
-            const auto weights = (*this)(o, outputs[o].shape);
-            for (std::size_t i = 0; i < weights.size(); ++i) sum += weights[i] * outputs[o].values[i];
-        }
-        return sum;
-    }
-
-private:
-    std::uint64_t seed_;
-    std::map<std::size_t, std::vector<double>> drawn_;
-};
+    return sum;
+}
 
 /// (f(x + h) - f(x - h)) / 2h for the element `at` of operand `which`.
 double quotient(const OpCase& op, const Setting& setting, std::vector<Array>& operands, std::size_t which,
-                std::size_t at, FixedIncoming& incoming) {
+                std::size_t at, const Incoming& incoming) {
     const double step = op.operands[which].kind == Kind::Image ? kImageStep : kParameterStep;
     double& value = operands[which].values[at];
     const double start = value;
     value = start + step;
-    const double above = incoming.product(op.run(setting, operands, nullptr).outputs), up = value;
+    const double above = product(op.run(setting, operands, nullptr).outputs, incoming), up = value;
     value = start - step;
-    const double below = incoming.product(op.run(setting, operands, nullptr).outputs), down = value;
+    const double below = product(op.run(setting, operands, nullptr).outputs, incoming), down = value;
     value = start;
     if (op.operands[which].kind == Kind::Image) return (above - below) / (up - down);
     return (above - below) / (static_cast<double>(static_cast<float>(up)) - static_cast<float>(down));
@@ -61,9 +39,8 @@ double quotient(const OpCase& op, const Setting& setting, std::vector<Array>& op
 
 void compare(const OpCase& op, const Setting& setting, std::uint64_t seed, GradientReport& report) {
     auto operands = draw(op, seed);
-    FixedIncoming incoming(seed);
-    const Incoming function = [&incoming](std::size_t o, const Shape& shape) { return incoming(o, shape); };
-    const auto gradients = op.run(setting, operands, &function).gradients;
+    const Incoming incoming = drawnIncoming(seed, false);
+    const auto gradients = op.run(setting, operands, &incoming).gradients;
     for (std::size_t which = 0; which < operands.size(); ++which) {
         if (!op.operands[which].differentiable) continue;
         const std::string& name = op.operands[which].name;
