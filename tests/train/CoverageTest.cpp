@@ -2,13 +2,13 @@
 #ifdef PEWTER_COMMAND
 
 #include <gmock/gmock.h>
-#include <sys/wait.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "DatasetSupport.h"
+#include "RunCommand.h"
 
 namespace pewter::train::tests {
 namespace {
@@ -20,10 +20,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-struct Outcome {
-    int status = -1;
-    std::string out, err;
-};
+using Outcome = test::CommandOutcome;
 
 class Coverage : public testing::Test {
 protected:
@@ -69,16 +66,12 @@ protected:
         write("source/tests/coverage/" + name + ".tsv", lines);
     }
     std::string text(const std::string& name) const {
-        std::ifstream file(path(name), std::ios::binary);
-        return {std::istreambuf_iterator<char>(file), {}};
+        return test::contentOf(path(name));
     }
     Outcome run(const std::string& arguments = "") const {
-        const std::string line = std::string("\"") + PEWTER_COMMAND + "\" coverage --source \"" +
-                                 path("source").string() + "\" --tests \"" + path("build").string() + "\" " +
-                                 arguments + " >\"" + path("out").string() + "\" 2>\"" +
-                                 path("err").string() + "\" </dev/null";
-        const int status = std::system(line.c_str());
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text("out"), text("err")};
+        return test::runCommand("coverage --source \"" + path("source").string() + "\" --tests \"" +
+                                    path("build").string() + "\" " + arguments,
+                                folder_.path());
     }
     /// The run fails with this sentence and writes no page.
     void expectRefused(const std::string& sentence) const {
