@@ -24,6 +24,8 @@ class NNImageNode;
 
 /// What one encode of a graph does, step by step, and the memory it takes (extension).
 struct PEWTER_API NNGraphReport {
+    static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
     /// One kernel, in the order of execution.
     struct Step {
         std::string label;      ///< name of the kernel: class and label
@@ -31,7 +33,10 @@ struct PEWTER_API NNGraphReport {
         std::vector<std::size_t> sourceImages, sourceStates;  ///< indices into images and states
         std::size_t resultImage = npos, resultState = npos;
         bool updatesWeights = false;
+        /// The step whose kernel this one runs again, for a gradient kernel that needs what was dropped; npos: none.
+        std::size_t recomputes = npos;
         std::size_t liveBytes = 0;  ///< temporary bytes alive right after the step
+        std::size_t peakBytes = 0;  ///< the largest sum of live bytes while the step was encoded, scratch included
     };
     /// One image or state slot; bytes are those of the whole batch.
     struct Image {
@@ -40,6 +45,8 @@ struct PEWTER_API NNGraphReport {
         std::size_t firstWriter = npos, lastReader = npos;  ///< steps; npos: an input, nobody
         std::size_t readCount = 0;
         bool temporary = false, source = false, result = false, exported = false;
+        /// First byte in the encode's temporary memory; npos: it has memory of its own, or shares another's.
+        std::size_t offset = npos;
     };
     struct State {
         std::string label, className;
@@ -49,8 +56,9 @@ struct PEWTER_API NNGraphReport {
         std::size_t firstWriter = npos, lastReader = npos;
         bool temporary = false, source = false, exported = false;
         std::string description;
+        /// As of an image; a state of several buffers names the lowest.
+        std::size_t offset = npos;
     };
-    static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
     std::vector<Step> steps;
     std::vector<Image> images;
