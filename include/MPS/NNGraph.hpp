@@ -60,9 +60,18 @@ struct PEWTER_API NNGraphReport {
         std::size_t offset = npos;
     };
 
+    /// One piece of the encode's temporary memory; a state may have several, an image that works in place has none.
+    struct Range {
+        std::size_t offset = 0, bytes = 0;
+        std::size_t firstStep = 0, lastStep = 0;  ///< taken while the one is encoded, returned while the other is
+        std::size_t image = npos, state = npos;   ///< whose it is; npos both: scratch of the step's kernel
+    };
+
     std::vector<Step> steps;
     std::vector<Image> images;
     std::vector<State> states;
+    /// In the order in which they are taken; no two that live at one time have a byte in common.
+    std::vector<Range> ranges;
     /// Temporary memory that the encode reserves.
     std::size_t peakBytes = 0;
     /// The largest sum of live bytes at any step: no placement can need less.
