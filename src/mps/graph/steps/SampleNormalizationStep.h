@@ -1,0 +1,124 @@
+#pragma once
+
+#include <MPS/CNNGroupNormalization.hpp>
+#include <MPS/CNNInstanceNormalization.hpp>
+#include <MTL/Error.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mps/graph/steps/GradientStep.h"
+#include "mps/graph/steps/NormalizationGroup.h"
+#include "mps/graph/steps/Prepare.h"
+#include "mps/graph/steps/UnaryStep.h"
+#include "mps/graph/steps/Update.h"
+
+namespace pewter::mps {
+
+// Instance and group normalisation: each sample has statistics, and so a state, of its own. Kind names the
+// classes of one of them.
+
+struct InstanceNormalizationKind {
+    using Kernel = MPS::CNNInstanceNormalization;
+    using Gradient = MPS::CNNInstanceNormalizationGradient;
+    using State = MPS::CNNInstanceNormalizationGradientState;
+    static constexpr const char* kMaker = "an instance normalisation";
+    static constexpr const char* kStates = "instanceNormalizationStateBatch";
+};
+
+struct GroupNormalizationKind {
+    using Kernel = MPS::CNNGroupNormalization;
+    using Gradient = MPS::CNNGroupNormalizationGradient;
+    using State = MPS::CNNGroupNormalizationGradientState;
+    static constexpr const char* kMaker = "a group normalisation";
+    static constexpr const char* kStates = "groupNormalizationStateBatch";
+};
+
+template <class Kind>
+class SampleNormalizationStep : public UnaryStep {
+public:
+    using Kernel = typename Kind::Kernel;
+    using Group = NormalizationGroup<Kernel>;
+
+    SampleNormalizationStep(std::shared_ptr<Kernel> kernel, Compilation& compilation)
+        : UnaryStep(kernel), kernel_(std::move(kernel)) {
+        auto& shared = compilation.shared(kernel_->dataSource().get());
+        if (!shared) shared = std::make_shared<Group>();
+        group_ = std::static_pointer_cast<Group>(shared);
+        group_->addForward(kernel_);
+    }
+
+    const std::shared_ptr<Kernel>& normalization() const { return kernel_; }
+    const std::shared_ptr<Group>& group() const { return group_; }
+    void reloadFromDataSource() override { kernel_->reloadGammaAndBetaFromDataSource(); }
+
+private:
+    std::shared_ptr<Kernel> kernel_;
+    std::shared_ptr<Group> group_;
+};
+
+/// The gradient kernel, then the update of gamma and beta from the states of all samples.
+template <class Kind>
+class SampleNormalizationGradientStep : public GradientStep {
+public:
+    SampleNormalizationGradientStep(const std::shared_ptr<typename Kind::Gradient>& kernel,
+                                    const SampleNormalizationStep<Kind>& forward, MPS::NNTrainingStyle style)
+        : GradientStep(kernel), forward_(forward.normalization()), group_(forward.group()), style_(style) {
+        group_->addGradient();
+    }
+
+    void encode(const StepArguments& arguments) override {
+        GradientStep::encode(arguments);
+        group_->encoded(this);
+        if (!updates()) group_->reloadIfComplete(arguments.commandBuffer);
+    }
+
+    bool updates() const override { return style_ != MPS::NNTrainingStyle::UpdateDeviceNone; }
+    std::size_t updateReads(std::size_t) const override {
+        return style_ == MPS::NNTrainingStyle::UpdateDeviceGPU ? 1 : 0;
+    }
+    bool needsPersistentState(std::size_t) const override {
+        return style_ == MPS::NNTrainingStyle::UpdateDeviceCPU;
+    }
+
+    void update(const StepArguments& arguments) override {
+        std::vector<std::shared_ptr<typename Kind::State>> states;
+        for (const auto& state : arguments.states[0])
+            states.push_back(std::dynamic_pointer_cast<typename Kind::State>(state));
+        const auto& dataSource = forward_->dataSource();
+        if (style_ == MPS::NNTrainingStyle::UpdateDeviceGPU) {
+            std::vector<ReadDuty> duties;
+            for (const auto& state : states) duties.emplace_back(Kind::kStates, state);
+            const auto gammaAndBeta = dataSource->updateGammaAndBeta(arguments.commandBuffer, states);
+            for (const auto& duty : duties) duty.check(kernel().name(), "updateGammaAndBeta");
+            group_->returned(gammaAndBeta);
+            group_->reloadIfComplete(arguments.commandBuffer);
+            return;
+        }
+        MPS::StateBatchSynchronize(arguments.states[0], arguments.commandBuffer);
+        whenCompleted(*arguments.commandBuffer, kernel().name(),
+                      [source = dataSource, group = group_, states] {
+                          if (source->updateGammaAndBeta(states)) group->reloadGammaAndBetaFromDataSource();
+                      });
+    }
+
+private:
+    std::shared_ptr<typename Kind::Kernel> forward_;
+    std::shared_ptr<NormalizationGroup<typename Kind::Kernel>> group_;
+    MPS::NNTrainingStyle style_;
+};
+
+/// The step of a gradient node, which finds its forward step by the state.
+template <class Kind, class Node>
+std::unique_ptr<Step> sampleNormalizationGradient(const Node& node, Compilation& compilation) {
+    const auto* forward =
+        dynamic_cast<const SampleNormalizationStep<Kind>*>(compilation.producer(*node.sourceStates()[0]));
+    if (!forward)
+        throw MTL::Error(node.name(), "gradientState",
+                         std::string("a state that ") + Kind::kMaker + " of this graph makes", "another one");
+    auto kernel = prepared(std::make_shared<typename Kind::Gradient>(compilation.device()), node);
+    if (node.label().empty()) kernel->setLabel(forward->normalization()->label());
+    return std::make_unique<SampleNormalizationGradientStep<Kind>>(kernel, *forward, node.trainingStyle());
+}
+
+}  // namespace pewter::mps
