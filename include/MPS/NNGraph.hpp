@@ -7,6 +7,7 @@
 
 #include <MPS/Image.hpp>
 #include <MPS/Kernel.hpp>
+#include <MPS/NNGraphOptions.hpp>
 #include <MPS/State.hpp>
 
 namespace MTL {
@@ -93,8 +94,9 @@ public:
     /// Image 0 is what encodes return, the others are appended to intermediateImages. Flags: one an image, or none for
     /// all needed.   Objective-C: -initWithDevice:resultImages:resultsAreNeeded:
     NNGraph(const std::shared_ptr<MTL::Device>& device, const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
-            const std::vector<bool>& resultsAreNeeded = {});
+            const std::vector<bool>& resultsAreNeeded = {}, const NNGraphOptions& options = {});
     ~NNGraph() override;
+    using Options = NNGraphOptions;
 
     /// Objective-C: +graphWithDevice:resultImage:resultImageIsNeeded:, +graphWithDevice:resultImages:resultsAreNeeded:,
     /// +graphWithDevice:resultImage:
@@ -103,7 +105,8 @@ public:
                                           bool resultImageIsNeeded = true);
     static std::shared_ptr<NNGraph> graph(const std::shared_ptr<MTL::Device>& device,
                                           const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
-                                          const std::vector<bool>& resultsAreNeeded = {});
+                                          const std::vector<bool>& resultsAreNeeded = {},
+                                          const NNGraphOptions& options = {});
 
     /// Handles of the inputs in the order that encodes expect; null where a node has none. The order is that of a walk
     /// from the results backwards, depth first, image sources before state sources.
@@ -174,7 +177,8 @@ public:
     const char* className() const override { return "NNGraph"; }
 
 private:
-    void build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed);
+    void build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed,
+               const NNGraphOptions& options);
 
     std::unique_ptr<pewter::mps::GraphProgram> program_;
     std::shared_ptr<ImageAllocator> allocator_;

@@ -201,16 +201,33 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
 }
 
 void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
-    if (step.state == kNone) return;
-    const StateSlot& slot = program_.states[step.state];
-    const bool temporary = !slot.persistent && (!slot.exported || settings_.outputStateIsTemporary);
-    const auto owner = temporary ? MPS::StateOwner::of(commandBuffer_) : MPS::StateOwner::of(root().device());
-    arguments.resultStates = step.step->makeStates(owner, arguments);
-    forDistinct(arguments.resultStates, [&](const auto& state) {
-        if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
-    });
-    setReads(arguments.resultStates, std::max<std::size_t>(slot.reads + (slot.exported ? 1 : 0), 1));
-    states_[step.state] = arguments.resultStates;
+    if (step.made.empty()) return;
+    const auto ownerOf = [&](const StateSlot& slot) {
+        const bool temporary = !slot.persistent && (!slot.exported || settings_.outputStateIsTemporary);
+        return temporary ? MPS::StateOwner::of(commandBuffer_) : MPS::StateOwner::of(root().device());
+    };
+    const auto keep = [&](std::size_t index, const StateBatch& batch) {
+        const StateSlot& slot = program_.states[index];
+        forDistinct(batch, [&](const auto& state) {
+            if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
+        });
+        setReads(batch, std::max<std::size_t>(slot.reads + (slot.exported ? 1 : 0), 1));
+        states_[index] = batch;
+    };
+    if (step.firstMade() != kNone) {
+        arguments.resultStates = step.step->makeStates(ownerOf(program_.states[step.firstMade()]), arguments);
+        keep(step.firstMade(), arguments.resultStates);
+    }
+    if (step.made.size() == 1) return;
+    std::vector<bool> wanted;
+    const StateSlot* any = nullptr;
+    for (std::size_t i = 1; i < step.made.size(); ++i) {
+        wanted.push_back(step.made[i] != kNone);
+        if (wanted.back()) any = &program_.states[step.made[i]];
+    }
+    arguments.furtherStates = step.step->makeFurtherStates(ownerOf(*any), arguments, wanted);
+    for (std::size_t i = 0; i < arguments.furtherStates.size(); ++i)
+        if (wanted[i]) keep(step.made[i + 1], arguments.furtherStates[i]);
 }
 
 void Execution::runStep(std::size_t index) {
@@ -239,7 +256,7 @@ void Execution::runStep(std::size_t index) {
 
 void Execution::releaseAfter(std::size_t index) {
     const auto& step = program_.steps[index];
-    const auto keep = [](const auto& slot) { return slot.exported || slot.producer == kNone; };
+    const auto keep = [](const auto& slot) { return slot.exported || slot.source; };
     for (const std::size_t i : step.images)
         if (program_.images[i].lastReader == index && !keep(program_.images[i]) &&
             program_.images[i].results == 0)
@@ -267,9 +284,10 @@ void Execution::noteStep(std::size_t index, const ProgramStep& step) {
                                   (program_.images[step.result].exported ? 1 : 0)
                             : 0;
     }
-    if (step.state != kNone && !states_[step.state].empty()) {
-        auto& out = report->states[step.state];
-        const auto& states = states_[step.state];
+    for (const std::size_t made : step.made) {
+        if (made == kNone || states_[made].empty()) continue;
+        auto& out = report->states[made];
+        const auto& states = states_[made];
         out.className = states.front()->className();
         out.description = states.front()->description();
         out.temporary = states.front()->isTemporary();
@@ -277,8 +295,7 @@ void Execution::noteStep(std::size_t index, const ProgramStep& step) {
         out.count = 0;
         forDistinct(states, [&](const auto&) { ++out.count; });
         out.readCount =
-            out.temporary ? program_.states[step.state].reads + (program_.states[step.state].exported ? 1 : 0)
-                          : 0;
+            out.temporary ? program_.states[made].reads + (program_.states[made].exported ? 1 : 0) : 0;
     }
 }
 

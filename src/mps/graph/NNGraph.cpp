@@ -19,20 +19,21 @@ using namespace pewter::mps;
 NNGraph::NNGraph(const std::shared_ptr<MTL::Device>& device, const std::shared_ptr<NNImageNode>& resultImage,
                  bool resultImageIsNeeded)
     : Kernel(device), allocator_(Image::defaultAllocator()) {
-    build({resultImage}, {resultImageIsNeeded});
+    build({resultImage}, {resultImageIsNeeded}, {});
 }
 
 NNGraph::NNGraph(const std::shared_ptr<MTL::Device>& device,
                  const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
-                 const std::vector<bool>& resultsAreNeeded)
+                 const std::vector<bool>& resultsAreNeeded, const NNGraphOptions& options)
     : Kernel(device), allocator_(Image::defaultAllocator()) {
     build(resultImages,
-          resultsAreNeeded.empty() ? std::vector<bool>(resultImages.size(), true) : resultsAreNeeded);
+          resultsAreNeeded.empty() ? std::vector<bool>(resultImages.size(), true) : resultsAreNeeded, options);
 }
 
 NNGraph::~NNGraph() = default;
 
-void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed) {
+void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed,
+                    const NNGraphOptions& options) {
     if (resultImages.empty()) throw Error(name(), "resultImages", "at least one image node", "none");
     if (needed.size() != resultImages.size())
         throw Error(name(), "resultsAreNeeded", fmt::format("{} flags, one an image", resultImages.size()),
@@ -44,7 +45,7 @@ void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImage
             throw Error(name(), fmt::format("resultImages[{}]", i), "the result image of a filter",
                         "an image that no filter makes");
     }
-    program_ = std::make_unique<GraphProgram>(device(), resultImages, needed);
+    program_ = std::make_unique<GraphProgram>(device(), resultImages, needed, options);
 }
 
 std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& device,
@@ -55,8 +56,9 @@ std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& devi
 
 std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& device,
                                         const std::vector<std::shared_ptr<NNImageNode>>& resultImages,
-                                        const std::vector<bool>& resultsAreNeeded) {
-    return std::make_shared<NNGraph>(device, resultImages, resultsAreNeeded);
+                                        const std::vector<bool>& resultsAreNeeded,
+                                        const NNGraphOptions& options) {
+    return std::make_shared<NNGraph>(device, resultImages, resultsAreNeeded, options);
 }
 
 const std::vector<std::shared_ptr<Handle>>& NNGraph::sourceImageHandles() const {

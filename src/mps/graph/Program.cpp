@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <MPS/NNFilterNode.hpp>
+#include <MPS/NNGraph.hpp>
 #include <MPS/NNImageNode.hpp>
 #include <MPS/NNStateNode.hpp>
 #include <MTL/Error.hpp>
@@ -11,6 +12,7 @@
 #include <unordered_set>
 
 #include "mps/graph/NodeAccess.h"
+#include "mps/graph/passes/Passes.h"
 
 namespace pewter::mps {
 
@@ -112,7 +114,7 @@ private:
 
 GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
                            const std::vector<std::shared_ptr<MPS::NNImageNode>>& resultNodes,
-                           const std::vector<bool>& needed)
+                           const std::vector<bool>& needed, const MPS::NNGraphOptions& options)
     : resultNeeded(needed) {
     Walk walk;
     for (const auto& node : resultNodes) walk.image(*node);
@@ -122,7 +124,7 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
         if (needed[i]) need.require(*resultNodes[i]);
     for (const Filter* filter : walk.order) {
         if (NodeAccess::result(*filter).exportFromGraph()) need.require(NodeAccess::result(*filter));
-        if (hasEffects(*filter)) need.require(*filter);
+        if (hasEffects(*filter) || !options.deadCode) need.require(*filter);
         for (const auto& state : NodeAccess::states(*filter))
             if (state->exportFromGraph()) need.require(*filter);
     }
@@ -132,56 +134,52 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
     // input.
     std::unordered_map<const MPS::NNImageNode*, std::size_t> imageSlots;
     std::unordered_map<const MPS::NNStateNode*, std::size_t> stateSlots;
-    const auto addImage = [&](const MPS::NNImageNode& node, std::size_t producer) {
+    const auto addImage = [&](const MPS::NNImageNode& node, bool source) {
         imageSlots[&node] = images.size();
-        images.push_back({node.handle(), node.format(), node.imageAllocator(), node.exportFromGraph(),
-                          node.synchronizeResource(), producer});
+        images.push_back({.handle = node.handle(),
+                          .format = node.format(),
+                          .allocator = node.imageAllocator(),
+                          .exported = node.exportFromGraph(),
+                          .synchronize = node.synchronizeResource(),
+                          .source = source});
         return images.size() - 1;
     };
+    const auto addState = [&](const MPS::NNStateNode& node, bool source) {
+        stateSlots[&node] = states.size();
+        states.push_back({.handle = node.handle(),
+                          .exported = node.exportFromGraph(),
+                          .synchronize = node.synchronizeResource(),
+                          .source = source});
+        return states.size() - 1;
+    };
     for (const auto* node : walk.sourceImages) {
-        sourceImages.push_back(addImage(*node, kNone));
+        sourceImages.push_back(addImage(*node, true));
         sourceImageHandles.push_back(node->handle());
     }
     for (const auto* node : walk.sourceStates) {
-        stateSlots[node] = states.size();
-        sourceStates.push_back(states.size());
+        sourceStates.push_back(addState(*node, true));
         sourceStateHandles.push_back(node->handle());
-        states.push_back({node->handle(), node->exportFromGraph(), node->synchronizeResource()});
     }
 
     ProgramCompilation compilation(device, walk.order);
     for (const Filter* filter : walk.order) {
-        const std::size_t index = steps.size();
         ProgramStep step;
         step.step = NodeAccess::compile(*filter, compilation);
         compilation.add(*filter, *step.step);
         const auto& result = NodeAccess::result(*filter);
-        // Asked first: a step without a result image may read its sources less often.
-        const bool isMade = need.images.contains(&result) || !step.step->dropResult();
-        for (const auto& source : NodeAccess::sources(*filter)) {
-            const std::size_t slot = imageSlots.at(source.get());
-            images[slot].reads += step.step->imageReads(step.images.size());
-            images[slot].lastReader = index;
-            step.images.push_back(slot);
-        }
-        for (const auto& source : NodeAccess::sourceStates(*filter)) {
-            const std::size_t slot = stateSlots.at(source.get()), position = step.states.size();
-            states[slot].reads += step.step->stateReads(position) + step.step->updateReads(position);
-            states[slot].lastReader = index;
-            states[slot].persistent |= step.step->needsPersistentState(position);
-            step.states.push_back(slot);
-        }
-        step.result = addImage(result, index);
+        // Asked before anything is counted: a step without a result image may read its sources less often.
+        const bool isMade = !options.deadCode || need.images.contains(&result) || !step.step->dropResult();
+        for (const auto& source : NodeAccess::sources(*filter)) step.images.push_back(imageSlots.at(source.get()));
+        for (const auto& source : NodeAccess::sourceStates(*filter))
+            step.states.push_back(stateSlots.at(source.get()));
+        step.result = addImage(result, false);
         images[step.result].isMade = isMade;
         // Made only for somebody: a filter of the program, or the caller.
         for (const auto& node : NodeAccess::states(*filter)) {
-            if (!compilation.isConsumed(*node) && !node->exportFromGraph()) continue;
-            stateSlots[node.get()] = step.state = states.size();
-            states.push_back({node->handle(), node->exportFromGraph(), node->synchronizeResource()});
-            states.back().producer = index;
-            states.back().readsOfProducer = step.step->ownStateReads();
-            states.back().reads = states.back().readsOfProducer;
+            const bool wanted = compilation.isConsumed(*node) || node->exportFromGraph();
+            step.made.push_back(wanted ? addState(*node, false) : kNone);
         }
+        while (!step.made.empty() && step.made.back() == kNone) step.made.pop_back();
         steps.push_back(std::move(step));
     }
 
@@ -196,10 +194,59 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
         exportedImageHandles.push_back(node->handle());
     }
     for (std::size_t slot = 0; slot < states.size(); ++slot)
-        if (states[slot].exported && states[slot].producer != kNone) {
+        if (states[slot].exported && !states[slot].source) {
             exportedStates.push_back(slot);
             exportedStateHandles.push_back(states[slot].handle);
         }
+    runPasses(*this, options);
+    finish();
+}
+
+std::vector<std::size_t> GraphProgram::readersOfImage(std::size_t slot) const {
+    std::vector<std::size_t> readers;
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        readers.insert(readers.end(), std::count(steps[i].images.begin(), steps[i].images.end(), slot), i);
+    return readers;
+}
+
+std::vector<std::size_t> GraphProgram::readersOfState(std::size_t slot) const {
+    std::vector<std::size_t> readers;
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        readers.insert(readers.end(), std::count(steps[i].states.begin(), steps[i].states.end(), slot), i);
+    return readers;
+}
+
+void GraphProgram::finish() {
+    for (auto& image : images) {
+        image.producer = image.lastReader = kNone;
+        image.reads = 0;
+    }
+    for (auto& state : states) {
+        state.producer = state.lastReader = kNone;
+        state.reads = state.readsOfProducer = 0;
+        state.persistent = false;
+    }
+    for (std::size_t index = 0; index < steps.size(); ++index) {
+        const auto& step = steps[index];
+        for (std::size_t position = 0; position < step.images.size(); ++position) {
+            auto& image = images[step.images[position]];
+            image.reads += step.step->imageReads(position);
+            image.lastReader = index;
+        }
+        for (std::size_t position = 0; position < step.states.size(); ++position) {
+            auto& state = states[step.states[position]];
+            state.reads += step.step->stateReads(position) + step.step->updateReads(position);
+            state.lastReader = index;
+            state.persistent |= step.step->needsPersistentState(position);
+        }
+        images[step.result].producer = index;
+        for (const std::size_t made : step.made) {
+            if (made == kNone) continue;
+            states[made].producer = index;
+            states[made].readsOfProducer = step.step->ownStateReads();
+            states[made].reads += states[made].readsOfProducer;
+        }
+    }
 }
 
 }  // namespace pewter::mps

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <MPS/Image.hpp>
+#include <MPS/NNGraphOptions.hpp>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,10 @@ struct ImageSlot {
     std::size_t reads = 0;           ///< by the kernels of the program
     std::size_t results = 0;         ///< how often it is a needed result image
     bool isMade = true;              ///< false when its step runs without a result image
+    bool source = false;             ///< an input of the graph
+
+    /// Whether it leaves the graph.
+    bool leaves() const { return exported || results > 0; }
 };
 
 /// A state that flows through the program.
@@ -36,23 +41,35 @@ struct StateSlot {
     std::size_t producer = kNone, lastReader = kNone;
     std::size_t reads = 0;
     std::size_t readsOfProducer = 0;  ///< reads by the step that makes it
+    bool source = false;              ///< an input of the graph
 };
 
 /// One step and the slots it touches.
 struct ProgramStep {
-    std::unique_ptr<Step> step;
+    std::shared_ptr<Step> step;
     std::vector<std::size_t> images, states;
     std::size_t result = kNone;
-    std::size_t state = kNone;  ///< slot of the state it makes, if anybody reads it
+    /// Slots of the states it makes, one for each of the filter's states; kNone for those that nobody reads. The list ends
+    /// with the last one that somebody reads.
+    std::vector<std::size_t> made;
+
+    std::size_t firstMade() const { return made.empty() ? kNone : made[0]; }
 };
 
 /// A graph compiled to a flat list of steps over slots.
 class GraphProgram {
 public:
-    /// Walks back from the results, drops what nothing needs, orders, and makes the kernels.
+    /// Walks back from the results, drops what nothing needs, orders, makes the kernels, and rewrites the list as the
+    /// options say.
     GraphProgram(const std::shared_ptr<MTL::Device>& device,
                  const std::vector<std::shared_ptr<MPS::NNImageNode>>& results,
-                 const std::vector<bool>& needed);
+                 const std::vector<bool>& needed, const MPS::NNGraphOptions& options = {});
+
+    /// The steps that read image / state slot `slot`, a step once for every argument.
+    std::vector<std::size_t> readersOfImage(std::size_t slot) const;
+    std::vector<std::size_t> readersOfState(std::size_t slot) const;
+    /// Counts reads, first writers and last readers anew from the steps; after every change of the list.
+    void finish();
 
     std::vector<ProgramStep> steps;
     std::vector<ImageSlot> images;

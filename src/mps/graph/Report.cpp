@@ -36,7 +36,7 @@ NNGraphReport outlineReport(GraphProgram& program) {
         out.label = imageName(program, slot);
         out.firstWriter = image.producer;
         out.lastReader = image.lastReader;
-        out.source = image.producer == kNone;
+        out.source = image.source;
         out.result = image.results > 0;
         out.exported = image.exported;
         report.images.push_back(std::move(out));
@@ -47,7 +47,7 @@ NNGraphReport outlineReport(GraphProgram& program) {
         out.label = stateName(program, slot);
         out.firstWriter = state.producer;
         out.lastReader = state.lastReader;
-        out.source = state.producer == kNone;
+        out.source = state.source;
         out.exported = state.exported;
         if (state.producer != kNone) out.forwardKernel = program.steps[state.producer].step->kernel().name();
         report.states.push_back(std::move(out));
@@ -59,7 +59,7 @@ NNGraphReport outlineReport(GraphProgram& program) {
         out.sourceImages = step.images;
         out.sourceStates = step.states;
         out.resultImage = program.images[step.result].isMade ? step.result : NNGraphReport::npos;
-        out.resultState = step.state;
+        out.resultState = step.firstMade();
         out.updatesWeights = step.step->updates();
         for (const std::size_t slot : step.states) report.states[slot].consumers.push_back(out.label);
         report.steps.push_back(std::move(out));
@@ -100,7 +100,7 @@ std::string describeProgram(const GraphProgram& program, const std::string& name
             text += fmt::format(", reads {}", imageName(program, slot));
         for (const std::size_t slot : step.states)
             text += fmt::format(", consumes {}", stateName(program, slot));
-        if (step.state != kNone) text += ", makes a state";
+        if (!step.made.empty()) text += ", makes a state";
         if (step.step->updates()) text += ", updates weights";
         text += '\n';
     }

@@ -22,6 +22,8 @@ struct StepArguments {
     std::vector<MPS::StateBatch> states;
     /// What makeStates() returned; empty when nobody wants the state.
     MPS::StateBatch resultStates;
+    /// What makeFurtherStates() returned, for filters with several states.
+    std::vector<MPS::StateBatch> furtherStates;
     /// Empty when the result is not needed and the step said that it can do without.
     MPS::ImageBatch destinations;
     /// False for the single-image form, whose images may hold several pictures.
@@ -45,6 +47,12 @@ public:
     /// One state an image, or one repeated. Temporary when owner.commandBuffer is set. Empty: the step makes
     /// none.
     virtual MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments);
+
+    /// The states after the first, of filters that have several; wanted: one flag for each, in their order. Those that
+    /// nobody wants stay empty.
+    virtual std::vector<MPS::StateBatch> makeFurtherStates(const MPS::StateOwner& owner,
+                                                           const StepArguments& arguments,
+                                                           const std::vector<bool>& wanted);
 
     /// Records the work; lowers the read count of every source by what imageReads() and stateReads() say.
     virtual void encode(const StepArguments& arguments) = 0;

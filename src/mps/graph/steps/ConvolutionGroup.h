@@ -1,20 +1,25 @@
 #pragma once
 
-#include <MPS/CNNConvolution.hpp>
 #include <memory>
 #include <vector>
 
+#include "mps/graph/Step.h"
+#include "mps/graph/steps/ConvolutionWeights.h"
 #include "mps/graph/steps/GradientRound.h"
 
 namespace pewter::mps {
 
-/// The convolutions of one graph whose weights come from one data source: whatever an update returns reaches
-/// all of them, but not before the last of their gradient kernels has been encoded with the old weights.
+/// The convolutions, transposed or not, of one graph whose weights come from one data source: whatever an
+/// update returns reaches all of them, but not before the last of their gradient kernels has been encoded
+/// with the old weights.
 class ConvolutionGroup {
 public:
-    void addForward(std::shared_ptr<MPS::CNNConvolution> kernel) { forwards_.push_back(std::move(kernel)); }
+    /// That of the data source; made for the first who asks.
+    static std::shared_ptr<ConvolutionGroup> of(Compilation& compilation, const void* dataSource);
+
+    void addForward(std::shared_ptr<ConvolutionWeights> kernel) { forwards_.push_back(std::move(kernel)); }
     /// ownWeights: null for a gradient kernel that computes with its forward kernel's parameters.
-    void addGradient(std::shared_ptr<MPS::CNNConvolutionGradient> ownWeights) {
+    void addGradient(std::shared_ptr<ConvolutionWeights> ownWeights) {
         round_.add();
         if (ownWeights) gradients_.push_back(std::move(ownWeights));
     }
@@ -34,8 +39,7 @@ public:
     void reloadFromDataSource();
 
 private:
-    std::vector<std::shared_ptr<MPS::CNNConvolution>> forwards_;
-    std::vector<std::shared_ptr<MPS::CNNConvolutionGradient>> gradients_;
+    std::vector<std::shared_ptr<ConvolutionWeights>> forwards_, gradients_;
     GradientRound round_;
     std::vector<std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>> pending_;
 };

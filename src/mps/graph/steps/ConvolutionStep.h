@@ -3,7 +3,7 @@
 #include <MPS/CNNConvolution.hpp>
 #include <memory>
 
-#include "mps/graph/steps/ConvolutionGroup.h"
+#include "mps/graph/steps/ConvolutionUpdate.h"
 #include "mps/graph/steps/UnaryStep.h"
 
 namespace pewter::mps {
@@ -14,53 +14,83 @@ public:
     ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Compilation& compilation);
 
     const std::shared_ptr<MPS::CNNConvolution>& convolution() const { return convolution_; }
+    const std::shared_ptr<ForwardWeights>& weights() const { return weights_; }
     const std::shared_ptr<ConvolutionGroup>& group() const { return group_; }
     void reloadFromDataSource() override { convolution_->reloadWeightsAndBiasesFromDataSource(); }
 
 private:
     std::shared_ptr<MPS::CNNConvolution> convolution_;
+    std::shared_ptr<ForwardWeights> weights_;
     std::shared_ptr<ConvolutionGroup> group_;
 };
 
-/// Gradients of a convolution, and the update of its weights by the data source of the gradient node.
-class ConvolutionGradientStep : public Step {
+/// Gradients of a convolution, transposed or not, and the update of its weights by the data source of the
+/// gradient node.
+template <class Kernel>
+class WeightedGradientStep : public Step {
 public:
-    /// isStateExported: somebody outside wants the gradients, even of frozen weights.
-    ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
-                            const ConvolutionStep& forward, MPS::NNTrainingStyle style, bool isStateExported);
+    /// Forward: a step with a kernel, weights() and group(). isStateExported: somebody outside wants the
+    /// gradients, even of frozen weights.
+    template <class Forward, class ForwardKernel>
+    WeightedGradientStep(std::shared_ptr<Kernel> kernel, const Forward& forward,
+                         const ForwardKernel& forwardKernel, MPS::NNTrainingStyle style, bool isStateExported)
+        : kernel_(std::move(kernel)),
+          update_(kernel_->name(), forward.weights(), forward.group(), kernel_->dataSource(), style),
+          shared_(kernel_->dataSource() == forwardKernel.dataSource()) {
+        if (shared_) ConvolutionAccess::shareParameters(*kernel_, forwardKernel);
+        forward.group()->addGradient(shared_ ? nullptr : std::make_shared<WeightsOf<Kernel>>(kernel_));
+        if (!update_.isDone() && !isStateExported)
+            kernel_->setGradientOption(MPS::CNNConvolutionGradientOptionGradientWithData);
+    }
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
-                                  const MPS::StateBatch& states) override;
-    void encode(const StepArguments& arguments) override;
+                                  const MPS::StateBatch& states) override {
+        return kernel_->destinationImageDescriptor(images, states);
+    }
+    void encode(const StepArguments& arguments) override {
+        const auto &gradients = arguments.images[0], &sources = arguments.images[1];
+        const auto &states = arguments.states[0], &destinations = arguments.destinations;
+        const auto& commandBuffer = arguments.commandBuffer;
+        if (weightsOnly_ && destinations.empty())
+            kernel_->encodeWeightGradients(commandBuffer, gradients, sources, states);
+        else if (arguments.batch)
+            kernel_->encodeBatch(commandBuffer, gradients, sources, states, destinations);
+        else
+            kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], destinations[0]);
+        update_.encoded(this, commandBuffer);
+    }
 
-    bool updates() const override { return style_ != MPS::NNTrainingStyle::UpdateDeviceNone; }
-    std::size_t updateReads(std::size_t) const override {
-        return style_ == MPS::NNTrainingStyle::UpdateDeviceGPU ? 1 : 0;
+    bool updates() const override { return update_.isDone(); }
+    std::size_t updateReads(std::size_t) const override { return update_.isOnDevice() ? 1 : 0; }
+    bool needsPersistentState(std::size_t) const override { return update_.isOnHost(); }
+    void update(const StepArguments& arguments) override { update_.run(arguments); }
+    void planUpdate(const StepArguments& arguments) override {
+        update_.plan(arguments, [&] { Step::planUpdate(arguments); });
     }
-    bool needsPersistentState(std::size_t) const override {
-        return style_ == MPS::NNTrainingStyle::UpdateDeviceCPU;
+    bool dropResult() override {
+        weightsOnly_ = true;
+        return true;
     }
-    void update(const StepArguments& arguments) override;
-    void planUpdate(const StepArguments& arguments) override;
-    bool dropResult() override;
-    void reloadFromDataSource() override;
+    void reloadFromDataSource() override {
+        if (!shared_) kernel_->reloadWeightsAndBiasesFromDataSource();
+    }
+
+protected:
+    std::shared_ptr<Kernel> kernel_;
 
 private:
-    using State = std::shared_ptr<MPS::CNNConvolutionGradientState>;
-    /// The weights for the data source's update: a copy when other kernels still compute with them.
-    std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exportOnDevice(
-        const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
-    void updateOnDevice(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const State& state);
-    void updateOnHost(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const State& state);
-
-    std::shared_ptr<MPS::CNNConvolutionGradient> kernel_;
-    std::shared_ptr<MPS::CNNConvolution> forward_;
-    std::shared_ptr<ConvolutionGroup> group_;
-    MPS::NNTrainingStyle style_;
+    ConvolutionUpdate update_;
     /// Both kernels compute with one copy of the weights.
     bool shared_;
     bool weightsOnly_ = false;
+};
+
+/// Of a convolution or fully connected kernel.
+class ConvolutionGradientStep final : public WeightedGradientStep<MPS::CNNConvolutionGradient> {
+public:
+    ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
+                            const ConvolutionStep& forward, MPS::NNTrainingStyle style, bool isStateExported);
 };
 
 }  // namespace pewter::mps

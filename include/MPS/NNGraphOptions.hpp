@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <MTL/Export.hpp>
+
+namespace MPS {
+
+/// How a graph is compiled (extension). The rewrites change how much is computed and stored, not what: each can be
+/// switched off to compare.
+struct PEWTER_API NNGraphOptions {
+    /// A neuron becomes part of the convolution before it, when nothing else reads the convolution's result.
+    bool fuseNeurons = true;
+    /// A batch normalisation with stored statistics becomes part of the convolution before it.
+    bool foldBatchNormalization = true;
+    /// The gradient of a neuron becomes part of the convolution gradient that reads nothing else.
+    bool fuseNeuronGradients = true;
+    /// A sum of gradients is added up where the first one lies, by the kernel that makes the second.
+    bool accumulateGradients = true;
+    /// Neurons, dropout and arithmetic write where a source lies that nobody reads again.
+    bool inPlace = true;
+    /// What no needed result, export or update depends on is left out.
+    bool deadCode = true;
+
+    /// All rewrites off.
+    static NNGraphOptions none() { return {false, false, false, false, false, false, {}}; }
+
+    /// Told, while a graph is made, of what is legal but seldom meant: a trainable node that no result reaches, two inputs
+    /// with one handle, a data source of several nodes. One sentence each. Empty: the diagnostics of the library (a line
+    /// on stderr unless MTL::setDiagnosticHandler says otherwise).
+    std::function<void(const std::string& warning)> warningHandler;
+};
+
+}  // namespace MPS
