@@ -207,6 +207,12 @@ public:
     void reloadWeightsAndBiases(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                 const std::shared_ptr<CNNConvolutionWeightsAndBiasesState>& state);
 
+    /// Gradients of weights and biases only, without any result image, with all geometry from the states;
+    /// each distinct gradient, image and state loses one read (extension).
+    void encodeWeightGradients(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                               const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                               const StateBatch& gradientStates);
+
     void configure(const pewter::mps::ForwardRecord& forward) override;
     bool isStateModified() const override { return true; }
     const char* className() const override { return "CNNConvolutionTransposeGradient"; }

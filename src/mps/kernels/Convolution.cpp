@@ -268,27 +268,48 @@ std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exp
     return state;
 }
 
-std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exportForUpdate(
-    MPS::CNNConvolution& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
-    auto& parameters = *convolution.parameters_;
-    if (parameters.isFolded()) return convolution.exportWeightsAndBiases(commandBuffer, true);
-    checkCommandBuffer(convolution, commandBuffer);
+template <class Forward>
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::borrowed(
+    Forward& forward, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
+    auto& parameters = *forward.parameters_;
+    if (parameters.isFolded()) return forward.exportWeightsAndBiases(commandBuffer, true);
+    checkCommandBuffer(forward, commandBuffer);
     const auto state = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(
-        MPS::StateOwner::of(commandBuffer), convolution.descriptor_->weightCount(),
-        convolution.outputFeatureChannels());
-    StateAccess::setMaker(*state, convolution.name());
+        MPS::StateOwner::of(commandBuffer), forward.descriptor_->weightCount(),
+        forward.outputFeatureChannels());
+    StateAccess::setMaker(*state, forward.name());
     StateAccess::borrow(*state, 0, parameters.rawWeights().buffer);
     StateAccess::borrow(*state, 1, parameters.rawBiases().buffer);
     return state;
 }
 
-void ConvolutionAccess::shareParameters(MPS::CNNConvolutionGradient& gradient,
-                                        const MPS::CNNConvolution& forward) {
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exportForUpdate(
+    MPS::CNNConvolution& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
+    return borrowed(convolution, commandBuffer);
+}
+
+std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exportForUpdate(
+    MPS::CNNConvolutionTranspose& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
+    return borrowed(convolution, commandBuffer);
+}
+
+template <class Gradient, class Forward>
+void ConvolutionAccess::share(Gradient& gradient, const Forward& forward) {
     if (geometryOf(*gradient.descriptor_) != geometryOf(*forward.descriptor_))
         throw MTL::Error(gradient.name(), "weights",
                          "the geometry of the forward kernel, " + geometryOf(*forward.descriptor_),
                          geometryOf(*gradient.descriptor_));
     gradient.parameters_ = forward.parameters_;
+}
+
+void ConvolutionAccess::shareParameters(MPS::CNNConvolutionGradient& gradient,
+                                        const MPS::CNNConvolution& forward) {
+    share(gradient, forward);
+}
+
+void ConvolutionAccess::shareParameters(MPS::CNNConvolutionTransposeGradient& gradient,
+                                        const MPS::CNNConvolutionTranspose& forward) {
+    share(gradient, forward);
 }
 
 }  // namespace pewter::mps

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <MPS/CNNConvolution.hpp>
+#include <MPS/CNNConvolutionTranspose.hpp>
 #include <memory>
 
 #include "mps/core/TensorRef.h"
@@ -13,6 +14,8 @@ struct ConvolutionAccess {
     /// reload: one copy of the weights instead of two, and one reload. For graphs, which always update both
     /// kernels together.
     static void shareParameters(MPS::CNNConvolutionGradient& gradient, const MPS::CNNConvolution& forward);
+    static void shareParameters(MPS::CNNConvolutionTransposeGradient& gradient,
+                                const MPS::CNNConvolutionTranspose& forward);
 
     /// A temporary state (read count 1) that shows the kernel's own parameters instead of a copy. An
     /// optimizer that writes its result into it updates the kernel in place, and reloading from it then
@@ -20,6 +23,17 @@ struct ConvolutionAccess {
     /// copy when a batch normalisation is folded.
     static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exportForUpdate(
         MPS::CNNConvolution& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
+    static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> exportForUpdate(
+        MPS::CNNConvolutionTranspose& convolution, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
+
+    /// An encode that is given a convolution's states after destinationImageDescriptor() has placed the
+    /// window: offsets stay as they are, and the states lose their read. For graphs, whose padding policies
+    /// have the last word.
+    static void encodeLinked(MPS::CNNConvolutionTranspose& transpose,
+                             const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                             const MPS::ImageBatch& sources, const MPS::StateBatch& convolutionGradientStates,
+                             const MPS::StateBatch& destinationStates, const MPS::ImageBatch& destinations,
+                             bool batch);
 
     /// The device-side reload of a forward or a gradient kernel.
     static void reload(const MPS::Kernel& kernel, ConvolutionParameters& parameters,
@@ -51,6 +65,14 @@ struct ConvolutionAccess {
     static ArrayRef biases(MPS::CNNConvolutionWeightsAndBiasesState& state);
     static ArrayRef gradientForWeights(MPS::CNNConvolutionGradientState& state);
     static ArrayRef gradientForBiases(MPS::CNNConvolutionGradientState& state);
+
+private:
+    /// The two above for any pair of classes of the family.
+    template <class Gradient, class Forward>
+    static void share(Gradient& gradient, const Forward& forward);
+    template <class Forward>
+    static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> borrowed(
+        Forward& forward, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
 };
 
 }  // namespace pewter::mps

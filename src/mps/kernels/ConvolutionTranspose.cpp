@@ -337,3 +337,17 @@ std::shared_ptr<CNNConvolutionWeightsAndBiasesState> CNNConvolutionTranspose::ex
 }
 
 }  // namespace MPS
+
+namespace pewter::mps {
+
+void ConvolutionAccess::encodeLinked(MPS::CNNConvolutionTranspose& transpose,
+                                     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                     const MPS::ImageBatch& sources,
+                                     const MPS::StateBatch& convolutionGradientStates,
+                                     const MPS::StateBatch& destinationStates,
+                                     const MPS::ImageBatch& destinations, bool batch) {
+    transpose.encodeImages(commandBuffer, sources, convolutionGradientStates, destinationStates, destinations,
+                           batch);
+}
+
+}  // namespace pewter::mps

@@ -132,8 +132,9 @@ ops::Window gradientWindow(const CNNConvolutionTransposeGradient& kernel) {
 void CNNConvolutionTransposeGradient::record(BinaryEncoding& encoding) {
     encoding.secondary =
         encoding.secondary.channels(0, static_cast<std::int64_t>(sourceImageFeatureChannels()));
-    if (option_ & CNNConvolutionGradientOptionGradientWithData) recordData(encoding);
-    if (!(option_ & CNNConvolutionGradientOptionGradientWithWeightsAndBias)) return;
+    const bool weightsOnly = encoding.destinations.empty();
+    if (!weightsOnly && (option_ & CNNConvolutionGradientOptionGradientWithData)) recordData(encoding);
+    if (!weightsOnly && !(option_ & CNNConvolutionGradientOptionGradientWithWeightsAndBias)) return;
     forEachStateRun(encoding, [&](State& given) {
         auto& state = static_cast<CNNConvolutionTransposeGradientState&>(given);
         recordWeights(encoding, state);
@@ -192,6 +193,24 @@ void CNNConvolutionTransposeGradient::recordData(BinaryEncoding& encoding) {
         op.groups = groups;
         return op;
     });
+}
+
+void CNNConvolutionTransposeGradient::encodeWeightGradients(
+    const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceGradients,
+    const ImageBatch& sourceImages, const StateBatch& gradientStates) {
+    if (gradientStates.size() != sourceGradients.size())
+        throw Error(name(), "gradientState",
+                    fmt::format("{} states, one for each image", sourceGradients.size()),
+                    fmt::format("{}", gradientStates.size()));
+    for (const auto& state : gradientStates)
+        if (!state || !accepts(*state))
+            throw Error(name(), "gradientState", fmt::format("a {}", acceptedState()),
+                        state ? fmt::format("a {}", state->className()) : "null");
+    const bool single = sourceGradients.size() == 1;
+    if (!sourceGradients.empty() && sourceGradients[0] && sourceImages.size() == sourceGradients.size() &&
+        sourceImages[0])
+        destinationImageDescriptor({sourceGradients[0], sourceImages[0]}, {gradientStates[0]});
+    encodeImages(commandBuffer, sourceGradients, sourceImages, gradientStates, {}, {}, !single);
 }
 
 // --- parameters ---

@@ -50,7 +50,8 @@ public:
     }
     void encode(const StepArguments& arguments) override {
         const auto &gradients = arguments.images[0], &sources = arguments.images[1];
-        const auto &states = arguments.states[0], &destinations = arguments.destinations;
+        const auto& states = arguments.states[0];
+        const auto& destinations = arguments.destinations;
         const auto& commandBuffer = arguments.commandBuffer;
         if (weightsOnly_ && destinations.empty())
             kernel_->encodeWeightGradients(commandBuffer, gradients, sources, states);
