@@ -52,12 +52,14 @@ public:
     virtual float epsilon() const { return std::numeric_limits<float>::min(); }
 
     /// Update of scale and bias on the device; lowers the state's read count by one and returns the new
-    /// values, or null for no change. Default: lowers the count and returns null. Objective-C:
+    /// values, or null for no change. Default: lowers the count, reports once for each data source that the method
+    /// is missing, and returns null. Objective-C:
     /// -updateGammaAndBetaWithCommandBuffer:batchNormalizationState:
     virtual std::shared_ptr<CNNNormalizationGammaAndBetaState> updateGammaAndBeta(
         const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
         const std::shared_ptr<CNNBatchNormalizationState>& batchNormalizationState);
-    /// The same for the stored statistics.
+    /// The same for the stored statistics; a data source may well keep those in the other method. Default:
+    /// lowers the count and returns null.
     /// Objective-C: -updateMeanAndVarianceWithCommandBuffer:batchNormalizationState:
     virtual std::shared_ptr<CNNNormalizationMeanAndVarianceState> updateMeanAndVariance(
         const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -74,6 +76,9 @@ public:
     /// Objective-C: -copyWithZone:device:
     virtual std::shared_ptr<CNNBatchNormalizationDataSource> copy(
         const std::shared_ptr<MTL::Device>& device) const;
+
+private:
+    bool reportedMissingUpdate_ = false;
 };
 
 /// MPSCNNBatchNormalizationState: collects the statistics and gradients of a batch. One object serves the

@@ -44,7 +44,8 @@ public:
     /// Update of scale and bias on the device: sums the gradients of the states over the batch
     /// (CNNNormalizationGradientState::batchGradient()), lowers the read count of every distinct temporary
     /// state by one and returns the new values, or null for no change. Must not touch the kernel. Default:
-    /// lowers the counts and returns null. Objective-C:
+    /// lowers the counts, reports once for each data source that the method is missing, and returns null.
+    /// Objective-C:
     /// -updateGammaAndBetaWithCommandBuffer:instanceNormalizationStateBatch:
     virtual std::shared_ptr<CNNNormalizationGammaAndBetaState> updateGammaAndBeta(
         const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -58,6 +59,9 @@ public:
     /// Objective-C: -copyWithZone:device:
     virtual std::shared_ptr<CNNInstanceNormalizationDataSource> copy(
         const std::shared_ptr<MTL::Device>& device) const;
+
+private:
+    bool reportedMissingUpdate_ = false;
 };
 
 /// MPSCNNInstanceNormalizationGradientState: statistics of one image from the forward encode, gradients for

@@ -30,6 +30,7 @@ void consumeOne(const std::shared_ptr<CNNBatchNormalizationState>& state) {
 
 std::shared_ptr<CNNNormalizationGammaAndBetaState> CNNBatchNormalizationDataSource::updateGammaAndBeta(
     const std::shared_ptr<MTL::CommandBuffer>&, const std::shared_ptr<CNNBatchNormalizationState>& state) {
+    reportMissingUpdate(reportedMissingUpdate_, "CNNBatchNormalizationDataSource", label());
     consumeOne(state);
     return nullptr;
 }

@@ -20,6 +20,7 @@ CNNGroupNormalizationDataSource::~CNNGroupNormalizationDataSource() = default;
 
 std::shared_ptr<CNNNormalizationGammaAndBetaState> CNNGroupNormalizationDataSource::updateGammaAndBeta(
     const std::shared_ptr<MTL::CommandBuffer>&, const CNNGroupNormalizationGradientStateBatch& states) {
+    reportMissingUpdate(reportedMissingUpdate_, "CNNGroupNormalizationDataSource", label());
     consumeEach(states, "CNNGroupNormalizationDataSource");
     return nullptr;
 }

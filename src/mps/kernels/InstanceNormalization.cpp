@@ -20,6 +20,7 @@ CNNInstanceNormalizationDataSource::~CNNInstanceNormalizationDataSource() = defa
 
 std::shared_ptr<CNNNormalizationGammaAndBetaState> CNNInstanceNormalizationDataSource::updateGammaAndBeta(
     const std::shared_ptr<MTL::CommandBuffer>&, const CNNInstanceNormalizationGradientStateBatch& states) {
+    reportMissingUpdate(reportedMissingUpdate_, "CNNInstanceNormalizationDataSource", label());
     consumeEach(states, "CNNInstanceNormalizationDataSource");
     return nullptr;
 }

@@ -5,6 +5,7 @@
 #include <MTL/CommandBuffer.hpp>
 #include <MTL/Resource.hpp>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace pewter::mps {
@@ -15,6 +16,10 @@ std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>&
 /// The same from another buffer.
 std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, MTL::Buffer& values,
                                              std::size_t count);
+
+/// Of data sources without an update of gamma and beta on the device: says so once (`reported` belongs to the
+/// source).
+void reportMissingUpdate(bool& reported, const char* protocol, const std::string& label);
 
 /// Copies the first `channels` floats of both buffers of a parameter state into a kernel's, in command order;
 /// a temporary state loses one read.

@@ -5,12 +5,14 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 #include <algorithm>
+#include <atomic>
 
 #include "mps/core/Checks.h"
 #include "mps/core/Encoder.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
 #include "mps/kernels/NormalizationReload.h"
+#include "mtl/Diagnostics.h"
 
 namespace pewter::mps {
 
@@ -27,6 +29,14 @@ std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>&
 std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, MTL::Buffer& values,
                                              std::size_t count) {
     return device->newBuffer(values.contents(), count * sizeof(float), MTL::ResourceStorageModeManaged);
+}
+
+void reportMissingUpdate(bool& reported, const char* protocol, const std::string& label) {
+    // Graphs on several threads may share the source.
+    if (std::atomic_ref<bool>(reported).exchange(true)) return;
+    mtl::diagnose(
+        fmt::format("{} '{}': no update on the device is implemented, gamma and beta stay as they are.",
+                    protocol, label));
 }
 
 void encodeReload(const MPS::Kernel& kernel, std::size_t channels,
