@@ -23,7 +23,8 @@ public:
     const char* className() const override { return "NNReduceUnary"; }
 
 protected:
-    enum class Along { Row, Column, FeatureChannels };
+    /// What is collapsed; Pixels: rows and columns.
+    enum class Along { Row, Column, FeatureChannels, Pixels };
     /// operation: a value of pewter::ops::ReductionOperation.
     NNReduceUnary(std::shared_ptr<MTL::Device> device, Along along, int operation);
 
@@ -39,6 +40,9 @@ protected:
     void record(pewter::mps::UnaryEncoding& encoding) override;
 
 private:
+    static bool losesColumns(Along along);
+    static bool losesRows(Along along);
+
     MTL::Region clipRectSource_ = RectNoClip;
     Along along_;
     int operation_;

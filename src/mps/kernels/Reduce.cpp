@@ -53,6 +53,9 @@ void fit(Clip& clip, std::int64_t width, std::int64_t height) {
 
 }  // namespace
 
+bool NNReduceUnary::losesColumns(Along along) { return along == Along::Row || along == Along::Pixels; }
+bool NNReduceUnary::losesRows(Along along) { return along == Along::Column || along == Along::Pixels; }
+
 NNReduceUnary::NNReduceUnary(std::shared_ptr<MTL::Device> device, Along along, int operation)
     : CNNKernel(std::move(device)), along_(along), operation_(operation) {}
 
@@ -65,15 +68,15 @@ ImageDescriptor NNReduceUnary::adjustDescriptor(const std::vector<std::shared_pt
     const auto region = sourceRegion(*this, "clipRectSource", clipRectSource_, sourceImages[0]->width(),
                                      sourceImages[0]->height());
     auto descriptor = suggested;
-    descriptor.width = along_ == Along::Row ? 1 : static_cast<std::size_t>(region.width);
-    descriptor.height = along_ == Along::Column ? 1 : static_cast<std::size_t>(region.height);
+    descriptor.width = losesColumns(along_) ? 1 : static_cast<std::size_t>(region.width);
+    descriptor.height = losesRows(along_) ? 1 : static_cast<std::size_t>(region.height);
     return descriptor;
 }
 
 void NNReduceUnary::fitToDestination(UnaryEncoding& encoding) const {
     const auto region =
         sourceRegion(*this, "clipRectSource", clipRectSource_, encoding.sourceWidth, encoding.sourceHeight);
-    fit(encoding.clip, along_ == Along::Row ? 1 : region.width, along_ == Along::Column ? 1 : region.height);
+    fit(encoding.clip, losesColumns(along_) ? 1 : region.width, losesRows(along_) ? 1 : region.height);
 }
 
 void NNReduceUnary::validate(const UnaryEncoding& encoding) const {
@@ -83,8 +86,8 @@ void NNReduceUnary::validate(const UnaryEncoding& encoding) const {
 void NNReduceUnary::record(UnaryEncoding& encoding) {
     auto region = resolveClip(clipRectSource_, encoding.sourceWidth, encoding.sourceHeight);
     // Only what is written.
-    if (along_ != Along::Row) region.width = encoding.clip.width;
-    if (along_ != Along::Column) region.height = encoding.clip.height;
+    if (!losesColumns(along_)) region.width = encoding.clip.width;
+    if (!losesRows(along_)) region.height = encoding.clip.height;
     encoding.encoder->run(
         [source = regionOf(encoding.source, encoding.sources, region, clipRectSource_, offset()),
          destination = encoding.destination, operation = static_cast<ops::ReductionOperation>(operation_),
