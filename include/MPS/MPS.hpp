@@ -19,7 +19,9 @@
 #include <MPS/CNNFullyConnected.hpp>
 #include <MPS/CNNGradientKernel.hpp>
 #include <MPS/CNNGroupNormalization.hpp>
+#include <MPS/CNNGroupNormalizationNode.hpp>
 #include <MPS/CNNInstanceNormalization.hpp>
+#include <MPS/CNNInstanceNormalizationNode.hpp>
 #include <MPS/CNNKernel.hpp>
 #include <MPS/CNNLoss.hpp>
 #include <MPS/CNNLossNode.hpp>
@@ -33,6 +35,7 @@
 #include <MPS/CNNSoftMax.hpp>
 #include <MPS/CNNSoftMaxNode.hpp>
 #include <MPS/CNNUpsampling.hpp>
+#include <MPS/CNNUpsamplingNode.hpp>
 #include <MPS/CNNYOLOLoss.hpp>
 #include <MPS/CommandBuffer.hpp>
 #include <MPS/Handle.hpp>
@@ -57,6 +60,7 @@
 #include <MPS/NNPad.hpp>
 #include <MPS/NNPadding.hpp>
 #include <MPS/NNReduce.hpp>
+#include <MPS/NNReductionNode.hpp>
 #include <MPS/NNReshape.hpp>
 #include <MPS/NNResize.hpp>
 #include <MPS/NNSlice.hpp>
