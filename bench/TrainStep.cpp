@@ -18,7 +18,7 @@
 #include <MTL/Error.hpp>
 #include <Pewter/train/BatchSampler.hpp>
 #include <Pewter/train/LabelledBatch.hpp>
-#include <Pewter/train/Network.hpp>
+#include <Pewter/train/TrainingNetwork.hpp>
 #include <Pewter/train/Random.hpp>
 #include <algorithm>
 #include <array>
@@ -50,9 +50,9 @@ Dataset noise(const NetworkDescription& network, std::size_t count) {
     Random random(1);
     std::vector<std::uint8_t> bytes(count * network.width * network.height * network.channels), labels(count);
     for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random.below(256));
-    for (auto& label : labels) label = static_cast<std::uint8_t>(random.below(network.classes));
+    for (auto& label : labels) label = static_cast<std::uint8_t>(random.below(network.target.channels));
     return {"noise",         network.width,    network.height,   network.channels,
-            network.classes, std::move(bytes), std::move(labels)};
+            network.target.channels, std::move(bytes), std::move(labels)};
 }
 
 class Steps {
@@ -62,8 +62,8 @@ public:
           data_(noise(network, 8 * batch)),
           sampler_(data_.count(), batch, SamplingMode::ShuffledEpochs, 1),
           queue_(device->newCommandQueue()),
-          batches_{LabelledBatch(device, data_, batch, network.classes),
-                   LabelledBatch(device, data_, batch, network.classes)} {}
+          batches_{LabelledBatch(device, data_, batch, network.target.channels),
+                   LabelledBatch(device, data_, batch, network.target.channels)} {}
 
     Times encode, run, step;
     std::size_t peakBytes = 0;
@@ -98,8 +98,8 @@ public:
     }
 
 private:
-    static ClassifierSettings settings(const NetworkDescription& network, std::size_t batch) {
-        ClassifierSettings out;
+    static TrainingSettings settings(const NetworkDescription& network, std::size_t batch) {
+        TrainingSettings out;
         out.batchSize = batch;
         out.optimizer.descriptor.learningRate = network.learningRate;
         return out;
@@ -121,7 +121,7 @@ private:
         if (const auto error = commandBuffer->error()) throw MTL::Error(error->localizedDescription);
     }
 
-    Classifier classifier_;
+    TrainingNetwork classifier_;
     Dataset data_;
     BatchSampler sampler_;
     std::shared_ptr<MTL::CommandQueue> queue_;

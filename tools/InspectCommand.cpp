@@ -5,12 +5,13 @@
 #include <MPS/NNGraph.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
-#include <Pewter/train/Network.hpp>
+#include <Pewter/train/TrainingNetwork.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "Commands.h"
+#include "Options.h"
 
 namespace {
 
@@ -23,20 +24,22 @@ struct InspectOptions {
 };
 
 /// Inputs of a training step that take no memory: images are allocated with their first use.
-NNGraphReport reportOf(Classifier& classifier) {
-    const auto& description = classifier.description();
-    const auto& device = classifier.device();
+NNGraphReport reportOf(TrainingNetwork& network) {
+    const auto& description = network.description();
+    const auto& target = description.target;
+    const auto& device = network.device();
     const auto pictures = [&](MPS::ImageFeatureChannelFormat format, std::size_t width, std::size_t height,
                               std::size_t channels) {
         auto d = MPS::ImageDescriptor::imageDescriptor(format, width, height, channels);
-        d.numberOfImages = classifier.settings().batchSize;
+        d.numberOfImages = network.settings().batchSize;
         return std::make_shared<MPS::Image>(device, d)->batchRepresentation();
     };
     const auto images = pictures(MPS::ImageFeatureChannelFormat::Unorm8, description.width, description.height,
                                  description.channels);
-    const auto oneHot = pictures(MPS::ImageFeatureChannelFormat::Float32, 1, 1, description.classes);
-    const auto labels = MPS::CNNLossLabels::batch(device, {1, 1, 1}, oneHot);
-    return classifier.trainingGraph().report({images}, {MPS::StateBatch(labels.begin(), labels.end())});
+    const auto wanted =
+        pictures(MPS::ImageFeatureChannelFormat::Float32, target.width, target.height, target.channels);
+    const auto labels = MPS::CNNLossLabels::batch(device, {1, 1, 1}, wanted);
+    return network.trainingGraph().report({images}, {MPS::StateBatch(labels.begin(), labels.end())});
 }
 
 std::string stepName(const NNGraphReport& report, std::size_t step) {
@@ -121,12 +124,12 @@ nlohmann::json toJson(const NNGraphReport& report, const std::string& network, s
 
 void inspect(const InspectOptions& options) {
     const auto& description = network(options.network);
-    const auto device = options.device.empty() ? MTL::createSystemDefaultDevice() : MTL::copyDevice(options.device);
-    ClassifierSettings settings;
+    const auto device = deviceNamed(options.device);
+    TrainingSettings settings;
     settings.batchSize = options.batch.value_or(description.batchSize);
     settings.optimizer.descriptor.learningRate = description.learningRate;
-    Classifier classifier(description, device, settings);
-    const auto report = reportOf(classifier);
+    TrainingNetwork network(description, device, settings);
+    const auto report = reportOf(network);
     if (options.json != "-") print(report, description.name, settings.batchSize);
     if (!options.json.empty())
         writeText(options.json, toJson(report, description.name, settings.batchSize).dump(1) + "\n");
@@ -137,7 +140,7 @@ void inspect(const InspectOptions& options) {
 void addInspectCommand(CLI::App& app) {
     const auto options = std::make_shared<InspectOptions>();
     auto* command = app.add_subcommand("inspect", "Prints a network's compiled training graph, step by step.");
-    command->add_option("network", options->network, "digits or mnist")->required()->type_name("NETWORK");
+    command->add_option("network", options->network, networkNames())->required()->type_name("NETWORK");
     command->add_option("--batch", options->batch, "Pictures a batch (default: the network's)")
         ->check(CLI::PositiveNumber);
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");

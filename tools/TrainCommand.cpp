@@ -5,14 +5,15 @@
 #include <MTL/Error.hpp>
 #include <Pewter/train/Digits.hpp>
 #include <Pewter/train/IdxDataset.hpp>
-#include <Pewter/train/Network.hpp>
 #include <Pewter/train/Progress.hpp>
+#include <Pewter/train/Synthetic.hpp>
 #include <Pewter/train/Trainer.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "Commands.h"
+#include "Options.h"
 
 namespace {
 
@@ -25,50 +26,65 @@ struct TrainOptions {
     std::optional<float> learningRate;
 };
 
-MPS::ImageFeatureChannelFormat formatOf(const std::string& precision) {
-    if (precision == "fp16") return MPS::ImageFeatureChannelFormat::Float16;
-    if (precision == "bf16") return MPS::ImageFeatureChannelFormat::BFloat16;
-    return MPS::ImageFeatureChannelFormat::Float32;
+constexpr const char* kSynthetic = "synthetic";
+
+/// Networks without data of their own take pictures from the seed: sixteen batches, and four to test on.
+TrainTest loadData(const NetworkDescription& network, const TrainOptions& options, std::size_t batchSize) {
+    const bool real = network.name == "digits" || network.name == "mnist";
+    if (options.data == kSynthetic || (options.data.empty() && !real))
+        return syntheticSplit(network, 16 * batchSize, 4 * batchSize, options.seed);
+    if (network.name == "mnist") return readMnistDirectory(options.data.empty() ? kFashionMnistDirectory : options.data);
+    if (options.data.empty()) return digitsSplit();
+    throw MPS::Error("train " + network.name, "--data",
+                     network.name == "digits" ? "nothing: its pictures are built in"
+                                              : "nothing or synthetic: it has no pictures but synthetic ones",
+                     fmt::format("\"{}\"", options.data));
 }
 
-TrainTest loadData(const NetworkDescription& network, const std::string& directory) {
-    if (network.name == "digits") {
-        if (!directory.empty())
-            throw MPS::Error("train digits", "--data", "nothing: its pictures are built in",
-                             fmt::format("\"{}\"", directory));
-        return digitsSplit();
+/// What held-out pictures say.
+struct Result {
+    const char* name;  ///< as in JSON
+    double value;
+    std::string text;
+};
+
+Result test(TrainingNetwork& network, const Dataset& data) {
+    if (!data.hasTargets()) {
+        const double accuracy = evaluate(network, data);
+        return {"test_accuracy", accuracy, fmt::format("test accuracy {:.2f} %", 100 * accuracy)};
     }
-    return readMnistDirectory(directory.empty() ? kFashionMnistDirectory : directory);
+    const double loss = meanSquaredError(network, data);
+    return {"test_loss", loss, fmt::format("test loss {:.4f}", loss)};
 }
 
 void train(const TrainOptions& options) {
     const auto& description = network(options.network);
     // Told now, not after hours of training.
     checkWritable(options.json);
-    const auto device = options.device.empty() ? MTL::createSystemDefaultDevice() : MTL::copyDevice(options.device);
-    ClassifierSettings settings;
+    const auto device = deviceNamed(options.device);
+    TrainingSettings settings;
     settings.batchSize = options.batch.value_or(description.batchSize);
     settings.seed = options.seed;
     settings.format = formatOf(options.precision);
     settings.optimizer.descriptor.learningRate = options.learningRate.value_or(description.learningRate);
-    Classifier classifier(description, device, settings);
-    const auto data = loadData(description, options.data);
-    Trainer trainer(classifier, data.train);
+    TrainingNetwork network(description, device, settings);
+    const auto data = loadData(description, options, settings.batchSize);
+    Trainer trainer(network, data.train);
 
     const std::size_t steps =
         options.steps.value_or(options.epochs.value_or(description.epochs) * trainer.stepsPerEpoch());
-    fmt::print("{}: {} parameters, {} training and {} test pictures, batch {}, {} steps on {}, {}\n",
-               description.name, classifier.parameterCount(), data.train.count(), data.test.count(),
+    fmt::print("{}: {} parameters, {} training and {} test pictures ({}), batch {}, {} steps on {}, {}\n",
+               description.name, network.parameterCount(), data.train.count(), data.test.count(), data.train.name(),
                settings.batchSize, steps, device->name(), options.precision);
     std::fflush(stdout);
     Progress progress(steps, description.name);
     const auto& log = trainer.train(steps, &progress,
                                     options.schedule == "linear" ? Schedule::Linear : Schedule::Constant);
     progress.finish();
-    const double accuracy = evaluate(classifier, data.test);
+    const auto result = test(network, data.test);
     fmt::print("{}: {:.1f} s, {:.0f} images/s, last loss {:.4f}\n", description.name, log.seconds,
                log.imagesPerSecond, log.losses.empty() ? 0.0 : log.losses.back());
-    fmt::print("{}: test accuracy {:.2f} %, peak of temporary memory {:.2f} MiB\n", description.name, 100 * accuracy,
+    fmt::print("{}: {}, peak of temporary memory {:.2f} MiB\n", description.name, result.text,
                static_cast<double>(log.peakTemporaryBytes) / (1024 * 1024));
 
     if (options.json.empty()) return;
@@ -76,15 +92,16 @@ void train(const TrainOptions& options) {
         {"network", description.name},
         {"device", device->name()},
         {"precision", options.precision},
+        {"data", data.train.name()},
         {"batch", settings.batchSize},
         {"learning_rate", settings.optimizer.descriptor.learningRate},
         {"schedule", options.schedule},
-        {"parameters", classifier.parameterCount()},
+        {"parameters", network.parameterCount()},
         {"steps", log.steps},
         {"seconds", log.seconds},
         {"images_per_second", log.imagesPerSecond},
         {"train_loss", log.losses},
-        {"test_accuracy", accuracy},
+        {result.name, result.value},
         {"peak_temporary_bytes", log.peakTemporaryBytes},
         {"seed", options.seed},
     };
@@ -95,9 +112,12 @@ void train(const TrainOptions& options) {
 
 void addTrainCommand(CLI::App& app) {
     const auto options = std::make_shared<TrainOptions>();
-    auto* command = app.add_subcommand("train", "Trains a network and prints its accuracy on held-out pictures.");
-    command->add_option("network", options->network, "digits or mnist")->required()->type_name("NETWORK");
-    command->add_option("--data", options->data, "Folder of IDX files (mnist; default: Fashion-MNIST of Debian)")
+    auto* command = app.add_subcommand("train", "Trains a network and prints what held-out pictures say of it.");
+    command->add_option("network", options->network, networkNames())->required()->type_name("NETWORK");
+    command
+        ->add_option("--data", options->data,
+                     "Folder of IDX files (mnist; default: Fashion-MNIST of Debian), or synthetic: pictures from the seed, "
+                     "which networks without data of their own always take")
         ->type_name("DIR");
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
     command->add_option("--precision", options->precision, "Of the images inside the graph")

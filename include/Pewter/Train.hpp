@@ -9,5 +9,8 @@
 #include <Pewter/train/IdxDataset.hpp>
 #include <Pewter/train/LabelledBatch.hpp>
 #include <Pewter/train/Network.hpp>
+#include <Pewter/train/NetworkBuilder.hpp>
 #include <Pewter/train/Progress.hpp>
+#include <Pewter/train/Synthetic.hpp>
 #include <Pewter/train/Trainer.hpp>
+#include <Pewter/train/TrainingNetwork.hpp>

@@ -46,20 +46,24 @@ ConvolutionDataSource::ConvolutionDataSource(const std::shared_ptr<MTL::Device>&
     descriptor_->setGroups(shape.groups);
     const std::size_t count = descriptor_->weightCount();
     weights_ = device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
-    biases_ = device->newBuffer(shape.outputs * sizeof(float), MTL::ResourceStorageModeManaged);
     const double taps = static_cast<double>(shape.kernelWidth * shape.kernelHeight);
     weights.fill({static_cast<float*>(weights_->contents()), count},
                  taps * static_cast<double>(shape.inputs / shape.groups), taps * static_cast<double>(shape.outputs),
                  seed, stream);
-    std::fill_n(static_cast<float*>(biases_->contents()), shape.outputs, bias);
+    if (shape.bias) {
+        biases_ = device->newBuffer(shape.outputs * sizeof(float), MTL::ResourceStorageModeManaged);
+        std::fill_n(static_cast<float*>(biases_->contents()), shape.outputs, bias);
+    }
     state_ = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(weights_, biases_);
-    optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, count, shape.outputs);
+    optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, count, shape.bias ? shape.outputs : 0);
 }
 
 ConvolutionDataSource::~ConvolutionDataSource() = default;
 
 const void* ConvolutionDataSource::weights() const { return weights_->contents(); }
-const float* ConvolutionDataSource::biasTerms() const { return static_cast<const float*>(biases_->contents()); }
+const float* ConvolutionDataSource::biasTerms() const {
+    return biases_ ? static_cast<const float*>(biases_->contents()) : nullptr;
+}
 
 std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionDataSource::update(
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -78,7 +82,9 @@ bool ConvolutionDataSource::update(const std::shared_ptr<MPS::CNNConvolutionGrad
 }
 
 void ConvolutionDataSource::setLearningRate(float rate) { optimizer_->setLearningRate(rate); }
-std::size_t ConvolutionDataSource::parameterCount() const { return descriptor_->weightCount() + shape_.outputs; }
+std::size_t ConvolutionDataSource::parameterCount() const { 
+    return descriptor_->weightCount() + (shape_.bias ? shape_.outputs : 0);
+}
 std::uint64_t ConvolutionDataSource::updateCount() const { return optimizer_->updates(); }
 
 }  // namespace pewter::train

@@ -22,6 +22,38 @@ bool productFits(std::size_t& product, std::initializer_list<std::size_t> factor
     return true;
 }
 
+void checkExtents(const std::string& name, const char* argument, std::size_t width, std::size_t height,
+                  std::size_t channels) {
+    if (width == 0 || height == 0 || channels == 0)
+        throw MPS::Error(name, argument, "width, height and channels of at least 1",
+                         fmt::format("{} x {} x {}", width, height, channels));
+}
+
+void checkCount(const std::string& name, const char* argument, std::size_t count) {
+    if (count == 0 || count > std::numeric_limits<std::uint32_t>::max())
+        throw MPS::Error(name, argument, "1 to 4294967295 images", fmt::format("{}", count));
+}
+
+void checkBytes(const std::string& name, const char* argument, std::size_t bytes, std::size_t count,
+                std::size_t width, std::size_t height, std::size_t channels) {
+    std::size_t total = 0;
+    if (!productFits(total, {count, height, width, channels}) || total != bytes)
+        throw MPS::Error(name, argument, fmt::format("{} images x {} x {} x {} bytes", count, height, width, channels),
+                         fmt::format("{} bytes", bytes));
+}
+
+/// Copies the images of `extent` bytes at `indices`.
+void gatherImages(const std::vector<std::uint8_t>& from, std::size_t extent, std::span<const std::uint32_t> indices,
+                  std::span<std::uint8_t> to) {
+    for (std::size_t i = 0; i < indices.size(); ++i)
+        std::copy_n(from.data() + indices[i] * extent, extent, to.data() + i * extent);
+}
+
+/// Divides, so that a huge number of indices cannot overflow the product.
+bool holds(std::span<const std::uint8_t> room, std::size_t images, std::size_t extent) {
+    return room.size() % extent == 0 && room.size() / extent == images;
+}
+
 }  // namespace
 
 Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
@@ -31,31 +63,38 @@ Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::s
       height_(height),
       channels_(channels),
       classCount_(classCount),
+      count_(labels.size()),
       bytes_(std::move(bytes)),
       labels_(std::move(labels)) {
-    if (width_ == 0 || height_ == 0 || channels_ == 0) {
-        throw MPS::Error(name_, "image size", "width, height and channels of at least 1",
-                         fmt::format("{} x {} x {}", width_, height_, channels_));
-    }
+    checkExtents(name_, "image size", width_, height_, channels_);
     if (classCount_ == 0 || classCount_ > kMostClasses) {
         throw MPS::Error(name_, "classCount", "1 to 256", fmt::format("{}", classCount_));
     }
-    if (labels_.empty() || labels_.size() > std::numeric_limits<std::uint32_t>::max()) {
-        throw MPS::Error(name_, "labels", "1 to 4294967295 images", fmt::format("{}", labels_.size()));
-    }
-    std::size_t total = 0;
-    if (!productFits(total, {labels_.size(), height_, width_, channels_}) || total != bytes_.size()) {
-        throw MPS::Error(
-            name_, "bytes",
-            fmt::format("{} images x {} x {} x {} bytes", labels_.size(), height_, width_, channels_),
-            fmt::format("{} bytes", bytes_.size()));
-    }
+    checkCount(name_, "labels", count_);
+    checkBytes(name_, "bytes", bytes_.size(), count_, width_, height_, channels_);
     const auto wrong = std::find_if(labels_.begin(), labels_.end(),
                                     [&](std::uint8_t label) { return label >= classCount_; });
     if (wrong != labels_.end()) {
         throw MPS::Error(name_, fmt::format("label of image {}", wrong - labels_.begin()),
                          fmt::format("0 to {}", classCount_ - 1), fmt::format("{}", *wrong));
     }
+}
+
+Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
+                 std::vector<std::uint8_t> bytes, TargetImages targets)
+    : name_(std::move(name)),
+      width_(width),
+      height_(height),
+      channels_(channels),
+      classCount_(0),
+      bytes_(std::move(bytes)),
+      targets_(std::move(targets)) {
+    checkExtents(name_, "image size", width_, height_, channels_);
+    checkExtents(name_, "target size", targets_.width, targets_.height, targets_.channels);
+    count_ = bytes_.size() / imageBytes();
+    checkCount(name_, "bytes", count_);
+    checkBytes(name_, "bytes", bytes_.size(), count_, width_, height_, channels_);
+    checkBytes(name_, "targets", targets_.bytes.size(), count_, targets_.width, targets_.height, targets_.channels);
 }
 
 std::span<const std::uint8_t> Dataset::image(std::size_t index) const {
@@ -69,6 +108,7 @@ std::uint8_t Dataset::label(std::size_t index) const {
     if (index >= count()) {
         throw MPS::Error(name_, "label index", fmt::format("0 to {}", count() - 1), fmt::format("{}", index));
     }
+    if (hasTargets()) throw MPS::Error(name_, "label", "a dataset with labels", "one with target images");
     return labels_[index];
 }
 
@@ -83,32 +123,44 @@ void Dataset::checkIndices(std::span<const std::uint32_t> indices) const {
 
 void Dataset::gather(std::span<const std::uint32_t> indices, std::span<std::uint8_t> images,
                      std::span<std::uint8_t> labels) const {
-    // Division, so that a huge number of indices cannot overflow the product.
-    if (!images.empty() &&
-        (images.size() % imageBytes() != 0 || images.size() / imageBytes() != indices.size())) {
+    if (!images.empty() && !holds(images, indices.size(), imageBytes())) {
         throw MPS::Error(name_, "images",
                          fmt::format("room for {} images of {} bytes", indices.size(), imageBytes()),
                          fmt::format("{} bytes", images.size()));
     }
+    if (!labels.empty() && hasTargets())
+        throw MPS::Error(name_, "labels", "none for a dataset with target images", fmt::format("{} bytes", labels.size()));
     if (!labels.empty() && labels.size() != indices.size()) {
         throw MPS::Error(name_, "labels", fmt::format("room for {} labels", indices.size()),
                          fmt::format("{} bytes", labels.size()));
     }
     checkIndices(indices);
-    for (std::size_t i = 0; i < indices.size(); ++i) {
-        if (!images.empty()) {
-            std::copy_n(bytes_.data() + indices[i] * imageBytes(), imageBytes(),
-                        images.data() + i * imageBytes());
-        }
-        if (!labels.empty()) labels[i] = labels_[indices[i]];
-    }
+    if (!images.empty()) gatherImages(bytes_, imageBytes(), indices, images);
+    if (!labels.empty())
+        for (std::size_t i = 0; i < indices.size(); ++i) labels[i] = labels_[indices[i]];
+}
+
+void Dataset::gatherTargets(std::span<const std::uint32_t> indices, std::span<std::uint8_t> targets) const {
+    if (!hasTargets()) throw MPS::Error(name_, "targets", "a dataset with target images", "one with labels");
+    if (!holds(targets, indices.size(), targets_.imageBytes()))
+        throw MPS::Error(name_, "targets",
+                         fmt::format("room for {} images of {} bytes", indices.size(), targets_.imageBytes()),
+                         fmt::format("{} bytes", targets.size()));
+    checkIndices(indices);
+    gatherImages(targets_.bytes, targets_.imageBytes(), indices, targets);
 }
 
 Dataset Dataset::subset(std::span<const std::uint32_t> indices, std::string name) const {
     if (indices.empty()) throw MPS::Error(name_, "indices", "at least one image", "none");
     checkIndices(indices);
-    std::vector<std::uint8_t> bytes(indices.size() * imageBytes()), labels(indices.size());
+    std::vector<std::uint8_t> bytes(indices.size() * imageBytes()), labels(hasTargets() ? 0 : indices.size());
     gather(indices, bytes, labels);
+    if (hasTargets()) {
+        TargetImages targets{targets_.width, targets_.height, targets_.channels, {}};
+        targets.bytes.resize(indices.size() * targets.imageBytes());
+        gatherTargets(indices, targets.bytes);
+        return Dataset(std::move(name), width_, height_, channels_, std::move(bytes), std::move(targets));
+    }
     return Dataset(std::move(name), width_, height_, channels_, classCount_, std::move(bytes),
                    std::move(labels));
 }

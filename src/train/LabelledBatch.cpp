@@ -11,24 +11,26 @@ namespace pewter::train {
 
 LabelledBatch::LabelledBatch(const std::shared_ptr<MTL::Device>& device, const Dataset& data, std::size_t count,
                              std::size_t classes)
-    : classes_(classes ? classes : data.classCount()),
-      pictureBytes_(count * data.imageBytes()),
-      labelBytes_(count),
-      oneHot_(count * classes_) {
+    : pictureBytes_(count * data.imageBytes()) {
     if (!device) throw MPS::Error("LabelledBatch", "device", "a device", "null");
-    if (classes_ < data.classCount())
+    if (classes != 0 && classes < data.classCount())
         throw MPS::Error("LabelledBatch", "classes", fmt::format("at least {}, those of {}", data.classCount(),
                                                                  data.name()),
-                         fmt::format("{}", classes_));
+                         fmt::format("{}", classes));
+    TargetImages extents{1, 1, classes ? classes : data.classCount(), {}};
+    if (data.hasTargets()) extents = {data.targets().width, data.targets().height, data.targets().channels, {}};
+    labelBytes_.resize(count * (data.hasTargets() ? extents.imageBytes() : 1));
+    labelValues_.resize(count * extents.imageBytes());
     allPictures_ = manyPictures(device, MPS::ImageFeatureChannelFormat::Unorm8, data.width(), data.height(),
                                 data.channels(), count);
-    allLabels_ = manyPictures(device, MPS::ImageFeatureChannelFormat::Float32, 1, 1, classes_, count);
+    allLabels_ = manyPictures(device, MPS::ImageFeatureChannelFormat::Float32, extents.width, extents.height,
+                              extents.channels, count);
     pictures_ = allPictures_->batchRepresentation();
     labels_ = MPS::CNNLossLabels::batch(device, {1, 1, 1}, allLabels_->batchRepresentation());
     states_.assign(labels_.begin(), labels_.end());
     // Written once, so that their memory is there before the first step.
     writeAll(*allPictures_, pictureBytes_.data(), 1);
-    writeAll(*allLabels_, oneHot_.data(), sizeof(float));
+    writeAll(*allLabels_, labelValues_.data(), sizeof(float));
     const float none = 0;
     for (const auto& labels : labels_)
         labels->lossImage()->writeBytes(&none, MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
@@ -38,11 +40,19 @@ void LabelledBatch::fill(const Dataset& data, std::span<const std::uint32_t> ind
     if (indices.size() != count())
         throw MPS::Error("LabelledBatch", "indices", fmt::format("{}, one a picture", count()),
                          fmt::format("{}", indices.size()));
-    data.gather(indices, pictureBytes_, labelBytes_);
+    if (data.hasTargets()) {
+        data.gather(indices, pictureBytes_, {});
+        data.gatherTargets(indices, labelBytes_);
+        std::transform(labelBytes_.begin(), labelBytes_.end(), labelValues_.begin(),
+                       [](std::uint8_t byte) { return static_cast<float>(byte) / 255; });
+    } else {
+        data.gather(indices, pictureBytes_, labelBytes_);
+        const std::size_t classes = labelValues_.size() / count();
+        std::fill(labelValues_.begin(), labelValues_.end(), 0.0f);
+        for (std::size_t i = 0; i < count(); ++i) labelValues_[i * classes + labelBytes_[i]] = 1;
+    }
     writeAll(*allPictures_, pictureBytes_.data(), 1);
-    std::fill(oneHot_.begin(), oneHot_.end(), 0.0f);
-    for (std::size_t i = 0; i < labelBytes_.size(); ++i) oneHot_[i * classes_ + labelBytes_[i]] = 1;
-    writeAll(*allLabels_, oneHot_.data(), sizeof(float));
+    writeAll(*allLabels_, labelValues_.data(), sizeof(float));
 }
 
 double LabelledBatch::loss() const {

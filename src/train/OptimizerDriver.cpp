@@ -6,10 +6,12 @@ namespace {
 
 MPS::OptimizerVectors zeros(const std::shared_ptr<MTL::Device>& device, std::size_t first, std::size_t second) {
     MPS::OptimizerVectors vectors;
-    for (const std::size_t length : {first, second})
+    for (const std::size_t length : {first, second}) {
+        if (length == 0) continue;
         vectors.push_back(std::make_shared<MPS::Vector>(
             device->newBuffer(length * sizeof(float), MTL::ResourceStorageModeManaged),
             MPS::VectorDescriptor::vectorDescriptor(length, MPS::DataType::Float32)));
+    }
     return vectors;
 }
 

@@ -13,8 +13,8 @@
 
 namespace pewter::train {
 
-/// One optimizer with the moments of the two parameter vectors of a layer (weights and biases, or gamma and beta). The step
-/// count belongs to the layer: one encode updates both.
+/// One optimizer with the moments of the two parameter vectors of a layer (weights and biases, or gamma and beta; the second
+/// has length 0 where there are no biases). The step count belongs to the layer: one encode updates both.
 class OptimizerDriver {
 public:
     OptimizerDriver(const std::shared_ptr<MTL::Device>& device, const OptimizerSettings& settings, std::size_t first,

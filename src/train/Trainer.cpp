@@ -15,6 +15,7 @@
 #include <semaphore>
 #include <vector>
 
+#include "train/BlocksInFlight.h"
 #include "train/Pictures.h"
 
 namespace pewter::train {
@@ -22,57 +23,37 @@ namespace pewter::train {
 namespace {
 
 void checkData(const NetworkDescription& network, const Dataset& data) {
-    if (data.width() != network.width || data.height() != network.height || data.channels() != network.channels ||
-        data.classCount() > network.classes)
+    const auto& target = network.target;
+    const auto& targets = data.targets();
+    const auto fail = [&](const std::string& wanted, const std::string& found) {
         throw MPS::Error("network " + network.name, "data",
-                         fmt::format("pictures of {} x {} x {} in at most {} classes", network.width, network.height,
-                                     network.channels, network.classes),
-                         fmt::format("{} x {} x {} in {} classes ({})", data.width(), data.height(), data.channels(),
-                                     data.classCount(), data.name()));
-    if (data.count() == 0) throw MPS::Error("network " + network.name, "data", "at least one picture", "none");
+                         fmt::format("pictures of {} x {} x {} {}", network.width, network.height, network.channels,
+                                     wanted),
+                         fmt::format("{} x {} x {} {} ({})", data.width(), data.height(), data.channels(), found,
+                                     data.name()));
+    };
+    const auto found = data.hasTargets()
+                           ? fmt::format("with targets of {} x {} x {}", targets.width, targets.height, targets.channels)
+                           : fmt::format("in {} classes", data.classCount());
+    const bool pictures =
+        data.width() == network.width && data.height() == network.height && data.channels() == network.channels;
+    if (target.isClasses()) {
+        if (!pictures || data.hasTargets() || data.classCount() > target.channels)
+            fail(fmt::format("in at most {} classes", target.channels), found);
+    } else if (!pictures || targets.width != target.width || targets.height != target.height ||
+               targets.channels != target.channels) {
+        fail(fmt::format("with targets of {} x {} x {}", target.width, target.height, target.channels), found);
+    }
 }
 
 double secondsNow() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-constexpr int kBatchesInFlight = 2;
-
-/// The temporary memory of the batches in flight, all of it taken with the first: otherwise the block of the second would
-/// be taken when two first overlap, which may be late in a run.
-class BlocksInFlight final : public MPS::HeapProvider {
-public:
-    explicit BlocksInFlight(std::shared_ptr<MTL::Device> device) : device_(std::move(device)) {}
-
-    std::shared_ptr<MTL::Heap> newHeap(const MTL::HeapDescriptor& descriptor) override {
-        std::lock_guard lock(mutex_);
-        if (descriptor.size > size_) {
-            size_ = descriptor.size;
-            idle_.clear();
-            for (int i = 0; i < kBatchesInFlight; ++i) idle_.push_back(device_->newHeap(descriptor));
-        }
-        if (idle_.empty()) return nullptr;
-        auto heap = std::move(idle_.back());
-        idle_.pop_back();
-        return heap;
-    }
-
-    void retireHeap(const std::shared_ptr<MTL::Heap>& heap, double) override {
-        std::lock_guard lock(mutex_);
-        if (heap->size() >= size_) idle_.push_back(heap);
-    }
-
-private:
-    std::shared_ptr<MTL::Device> device_;
-    std::mutex mutex_;
-    std::size_t size_ = 0;
-    std::vector<std::shared_ptr<MTL::Heap>> idle_;
-};
-
 }  // namespace
 
 struct Trainer::State {
-    Classifier& classifier;
+    TrainingNetwork& network;
     const Dataset& data;
     BatchSampler sampler;
     std::shared_ptr<MTL::CommandQueue> queue;
@@ -85,14 +66,14 @@ struct Trainer::State {
     std::mutex mutex;  // the completion handlers write below
     std::optional<std::string> failure;
 
-    State(Classifier& c, const Dataset& d, SamplingMode mode)
-        : classifier(c),
+    State(TrainingNetwork& c, const Dataset& d, SamplingMode mode)
+        : network(c),
           data(d),
           sampler(d.count(), c.settings().batchSize, mode, c.settings().seed),
           queue(c.device()->newCommandQueue()),
           blocks(std::make_shared<BlocksInFlight>(c.device())) {
         for (int i = 0; i < kBatchesInFlight; ++i)
-            slots.emplace_back(c.device(), d, c.settings().batchSize, c.description().classes);
+            slots.emplace_back(c.device(), d, c.settings().batchSize, c.description().target.channels);
     }
 
     void step(std::uint64_t index, Progress* progress) {
@@ -100,7 +81,7 @@ struct Trainer::State {
         slot.fill(data, sampler.next());
         const auto commandBuffer = MPS::CommandBuffer::commandBufferFromCommandQueue(queue);
         commandBuffer->setHeapProvider(blocks);
-        classifier.trainingGraph().encodeBatch(commandBuffer, {slot.pictures()}, {slot.labels()});
+        network.trainingGraph().encodeBatch(commandBuffer, {slot.pictures()}, {slot.labels()});
         slot.synchronizeLoss(commandBuffer);
         commandBuffer->addCompletedHandler([this, &slot, index, progress](const auto& done) {
             if (const auto error = done->error()) {
@@ -129,9 +110,9 @@ struct Trainer::State {
     }
 };
 
-Trainer::Trainer(Classifier& classifier, const Dataset& data, SamplingMode mode) {
-    checkData(classifier.description(), data);
-    state_ = std::make_unique<State>(classifier, data, mode);
+Trainer::Trainer(TrainingNetwork& network, const Dataset& data, SamplingMode mode) {
+    checkData(network.description(), data);
+    state_ = std::make_unique<State>(network, data, mode);
 }
 
 Trainer::~Trainer() {
@@ -145,13 +126,13 @@ const TrainingLog& Trainer::train(std::uint64_t steps, Progress* progress, Sched
     auto& s = *state_;
     const std::uint64_t first = s.log.steps;
     s.log.losses.resize(first + steps);
-    const float rate = s.classifier.settings().optimizer.descriptor.learningRate;
+    const float rate = s.network.settings().optimizer.descriptor.learningRate;
     const double start = secondsNow();
     std::uint64_t done = 0;
     try {
         for (; done < steps && !s.hasFailed(); ++done) {
             const double left = 1 - static_cast<double>(done) / static_cast<double>(steps);
-            s.classifier.setLearningRate(schedule == Schedule::Linear ? static_cast<float>(rate * left) : rate);
+            s.network.setLearningRate(schedule == Schedule::Linear ? static_cast<float>(rate * left) : rate);
             s.free.acquire();
             try {
                 s.step(first + done, progress);
@@ -168,13 +149,17 @@ const TrainingLog& Trainer::train(std::uint64_t steps, Progress* progress, Sched
     s.log.steps = first + done;
     s.log.seconds += secondsNow() - start;
     s.log.imagesPerSecond =
-        static_cast<double>(s.log.steps * s.classifier.settings().batchSize) / std::max(s.log.seconds, 1e-9);
+        static_cast<double>(s.log.steps * s.network.settings().batchSize) / std::max(s.log.seconds, 1e-9);
     s.log.losses.resize(s.log.steps);
-    if (s.failure) throw MPS::Error("training of " + s.classifier.description().name + " stopped: " + *s.failure);
+    if (s.failure) throw MPS::Error("training of " + s.network.description().name + " stopped: " + *s.failure);
     return s.log;
 }
 
-double evaluate(MPS::NNGraph& graph, const Dataset& data, std::size_t batchSize) {
+namespace {
+
+/// Calls judge(index, values of the result) for every picture.
+template <class Judge>
+void forEachResult(MPS::NNGraph& graph, const Dataset& data, std::size_t batchSize, Judge judge) {
     if (data.count() == 0 || batchSize == 0)
         throw MPS::Error(graph.name(), "evaluate", "at least one picture and a batch of at least one",
                          fmt::format("{} pictures, batch {}", data.count(), batchSize));
@@ -182,8 +167,7 @@ double evaluate(MPS::NNGraph& graph, const Dataset& data, std::size_t batchSize)
     const auto device = graph.device();
     const auto queue = device->newCommandQueue();
     std::shared_ptr<MPS::Image> pictures;
-    std::vector<float> scores;
-    std::size_t right = 0;
+    std::vector<float> values;
     for (std::size_t first = 0; first < data.count(); first += batchSize) {
         const std::size_t count = std::min(batchSize, data.count() - first);
         if (!pictures || pictures->numberOfImages() != count)
@@ -201,19 +185,52 @@ double evaluate(MPS::NNGraph& graph, const Dataset& data, std::size_t batchSize)
             const auto& result = *results[i];
             if (result.featureChannelFormat() != MPS::ImageFeatureChannelFormat::Float32)
                 throw MPS::Error(graph.name(), "evaluate", "a float32 result image", result.description());
-            scores.resize(result.width() * result.height() * result.featureChannels());
-            results[i]->readBytes(scores.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
-            const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
-            right += static_cast<std::size_t>(best) == data.label(first + i);
+            values.resize(result.width() * result.height() * result.featureChannels());
+            results[i]->readBytes(values.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
+            judge(first + i, values);
         }
     }
+}
+
+std::size_t evaluationBatch(const TrainingNetwork& network, std::size_t batchSize) {
+    if (batchSize) return batchSize;
+    const std::size_t own = network.settings().batchSize;
+    return network.description().target.isClasses() ? std::max<std::size_t>(own, 100) : own;
+}
+
+}  // namespace
+
+double evaluate(MPS::NNGraph& graph, const Dataset& data, std::size_t batchSize) {
+    if (data.hasTargets()) throw MPS::Error(graph.name(), "evaluate", "data with labels", data.name() + " with targets");
+    std::size_t right = 0;
+    forEachResult(graph, data, batchSize, [&](std::size_t index, const std::vector<float>& scores) {
+        const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
+        right += static_cast<std::size_t>(best) == data.label(index);
+    });
     return static_cast<double>(right) / static_cast<double>(data.count());
 }
 
-double evaluate(Classifier& classifier, const Dataset& data, std::size_t batchSize) {
-    checkData(classifier.description(), data);
-    return evaluate(classifier.inferenceGraph(), data,
-                    batchSize ? batchSize : std::max<std::size_t>(classifier.settings().batchSize, 100));
+double evaluate(TrainingNetwork& network, const Dataset& data, std::size_t batchSize) {
+    checkData(network.description(), data);
+    return evaluate(network.inferenceGraph(), data, evaluationBatch(network, batchSize));
+}
+
+double meanSquaredError(TrainingNetwork& network, const Dataset& data, std::size_t batchSize) {
+    if (!data.hasTargets())
+        throw MPS::Error("network " + network.description().name, "data", "one with target images",
+                         data.name() + " with labels");
+    checkData(network.description(), data);
+    double sum = 0;
+    const std::size_t elements = data.targets().imageBytes();
+    forEachResult(network.inferenceGraph(), data, evaluationBatch(network, batchSize),
+                  [&](std::size_t index, const std::vector<float>& values) {
+                      const auto* target = data.targets().bytes.data() + index * elements;
+                      for (std::size_t i = 0; i < elements; ++i) {
+                          const double difference = static_cast<double>(values[i]) - target[i] / 255.0;
+                          sum += difference * difference;
+                      }
+                  });
+    return sum / static_cast<double>(data.count() * elements);
 }
 
 }  // namespace pewter::train

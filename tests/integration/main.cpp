@@ -25,7 +25,7 @@ int main() {
 
     using namespace pewter::train;
     const auto digits = digitsSplit();
-    Classifier classifier(network("digits"), device, {.batchSize = 8});
+    TrainingNetwork classifier(network("digits"), device, {.batchSize = 8});
     Trainer trainer(classifier, digits.train);
     const auto& log = trainer.train(2);
     if (log.losses.size() != 2 || !std::isfinite(log.losses[1])) return 2;

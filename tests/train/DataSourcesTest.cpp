@@ -211,7 +211,7 @@ const NetworkDescription& normalizingNetwork() {
         .width = 3,
         .height = 2,
         .channels = 2,
-        .classes = 2,
+        .target = Target::classes(2),
         .batchSize = 4,
         .build = [](NetworkBuilder& b, const NetworkBuilder::Image& input) {
             return b.fullyConnected(b.batchNormalization(input, "norm", 2), "fc", 3, 2, 2, 2, {});
@@ -231,7 +231,7 @@ TEST(BatchNormalizationSource, MovingStatisticsFollowTheBatchByTheirMomentum) {
     }
     for (const auto& device : MTL::copyAllDevices()) {
         SCOPED_TRACE(device->name());
-        Classifier classifier(network, device, settingsFor(network));
+        TrainingNetwork classifier(network, device, settingsFor(network));
         Trainer trainer(classifier, data);
         const auto norm = sourceNamed<BatchNormalizationDataSource>(classifier, "norm");
         ASSERT_TRUE(norm);
@@ -255,8 +255,8 @@ TEST(LearningRate, ReachesEveryDataSource) {
     const auto data = noiseFor(network, 8);
     for (const auto& device : MTL::copyAllDevices()) {
         SCOPED_TRACE(device->name());
-        Classifier classifier(network, device, settingsFor(network));
-        LabelledBatch batch(device, data, network.batchSize, network.classes);
+        TrainingNetwork classifier(network, device, settingsFor(network));
+        LabelledBatch batch(device, data, network.batchSize, network.target.channels);
         batch.fill(data, std::vector<std::uint32_t>{0, 3, 5, 6});
         const auto step = [&] {
             const auto commandBuffer = device->newCommandQueue()->commandBuffer();

@@ -25,19 +25,19 @@ TEST(Networks, AreFoundByName) {
 
 TEST(Networks, AnUnknownNameIsAnErrorThatListsTheNames) {
     EXPECT_EQ(errorOf([] { network("resnet"); }),
-              "network: name: expected one of digits, mnist, found \"resnet\".");
-    EXPECT_EQ(errorOf([] { network(""); }), "network: name: expected one of digits, mnist, found \"\".");
+              "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"resnet\".");
+    EXPECT_EQ(errorOf([] { network(""); }), "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"\".");
 }
 
 TEST(Networks, MnistHasTheParametersOfApplesSample) {
-    Classifier mnist(network("mnist"), device(), settingsFor(network("mnist")));
+    TrainingNetwork mnist(network("mnist"), device(), settingsFor(network("mnist")));
     // 5*5*1*32 + 32, 5*5*32*64 + 64, 7*7*64*1024 + 1024, 1024*10 + 10
     EXPECT_EQ(mnist.parameterCount(), 3'274'634u);
     EXPECT_EQ(mnist.dataSources().size(), 4u);
 }
 
 TEST(Networks, DigitsHasBatchNormalisation) {
-    Classifier digits(network("digits"), device(), settingsFor(network("digits")));
+    TrainingNetwork digits(network("digits"), device(), settingsFor(network("digits")));
     std::size_t sum = 0;
     for (const auto& source : digits.dataSources()) sum += source->parameterCount();
     EXPECT_EQ(digits.parameterCount(), sum);
@@ -46,35 +46,35 @@ TEST(Networks, DigitsHasBatchNormalisation) {
     EXPECT_EQ(sourceNamed<BatchNormalizationDataSource>(digits, "norm1")->numberOfFeatureChannels(), 32u);
 }
 
-TEST(Classifier, DropoutIsInTheTrainingGraphAlone) {
-    Classifier digits(network("digits"), device(), settingsFor(network("digits")));
+TEST(TrainingNetwork, DropoutIsInTheTrainingGraphAlone) {
+    TrainingNetwork digits(network("digits"), device(), settingsFor(network("digits")));
     EXPECT_THAT(digits.trainingGraph().debugDescription(), HasSubstr("CNNDropout 'dropout'"));
     EXPECT_THAT(digits.inferenceGraph().debugDescription(), Not(HasSubstr("CNNDropout")));
     EXPECT_THAT(digits.trainingGraph().debugDescription(), HasSubstr("'conv1 gradient'"));
     EXPECT_THAT(digits.inferenceGraph().debugDescription(), Not(HasSubstr("gradient")));
 }
 
-TEST(Classifier, SeedDecidesTheWeightsItStartsWith) {
+TEST(TrainingNetwork, SeedDecidesTheWeightsItStartsWith) {
     const auto start = [](std::uint64_t seed) {
-        return parametersOf(Classifier(tinyNetwork(), device(), settingsFor(tinyNetwork(), seed)));
+        return parametersOf(TrainingNetwork(tinyNetwork(), device(), settingsFor(tinyNetwork(), seed)));
     };
     EXPECT_EQ(start(5), start(5));
     EXPECT_NE(start(5), start(6));
 }
 
-TEST(Classifier, LayersOfOneShapeStartDifferently) {
+TEST(TrainingNetwork, LayersOfOneShapeStartDifferently) {
     const NetworkDescription twins = {.name = "twins",
                                       .width = 2,
                                       .height = 2,
                                       .channels = 4,
-                                      .classes = 4,
+                                      .target = Target::classes(4),
                                       .batchSize = 2,
                                       .build = [](NetworkBuilder& b, const NetworkBuilder::Image& input) {
                                           auto x = b.convolution(b.convolution(input, "first", 3, 4, 4, {}),
                                                                  "second", 3, 4, 4, {});
                                           return b.fullyConnected(x, "fc", 2, 2, 4, 4, {});
                                       }};
-    Classifier classifier(twins, device(), settingsFor(twins));
+    TrainingNetwork classifier(twins, device(), settingsFor(twins));
     const auto first = sourceNamed<ConvolutionDataSource>(classifier, "first");
     const auto second = sourceNamed<ConvolutionDataSource>(classifier, "second");
     ASSERT_TRUE(first && second);
@@ -82,25 +82,25 @@ TEST(Classifier, LayersOfOneShapeStartDifferently) {
                              first->descriptor()->weightCount() * sizeof(float)));
 }
 
-TEST(Classifier, RefusesAMissingDeviceAndAnEmptyBatch) {
-    EXPECT_EQ(errorOf([] { Classifier(network("digits"), nullptr, settingsFor(network("digits"))); }),
+TEST(TrainingNetwork, RefusesAMissingDeviceAndAnEmptyBatch) {
+    EXPECT_EQ(errorOf([] { TrainingNetwork(network("digits"), nullptr, settingsFor(network("digits"))); }),
               "network digits: device: expected a device, found null.");
     EXPECT_EQ(errorOf([] {
                   auto settings = settingsFor(network("digits"));
                   settings.batchSize = 0;
-                  Classifier(network("digits"), device(), settings);
+                  TrainingNetwork(network("digits"), device(), settings);
               }),
               "network digits: batchSize: expected at least 1, found 0.");
 }
 
-TEST(Classifier, OfHalfWidthKeepsGradientsInFloat32) {
+TEST(TrainingNetwork, OfHalfWidthKeepsGradientsInFloat32) {
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 4);
     for (const auto format :
          {MPS::ImageFeatureChannelFormat::Float16, MPS::ImageFeatureChannelFormat::BFloat16}) {
-        Classifier classifier(tiny, device(), settingsFor(tiny, 1, 4, format));
+        TrainingNetwork classifier(tiny, device(), settingsFor(tiny, 1, 4, format));
         const std::string narrow = format == MPS::ImageFeatureChannelFormat::Float16 ? "float16" : "bfloat16";
-        LabelledBatch batch(device(), data, 4, tiny.classes);
+        LabelledBatch batch(device(), data, 4, tiny.target.channels);
         const auto report = classifier.trainingGraph().report({batch.pictures()}, {batch.labels()});
         bool backward = false;
         for (const auto& step : report.steps) {
@@ -112,13 +112,13 @@ TEST(Classifier, OfHalfWidthKeepsGradientsInFloat32) {
     }
 }
 
-TEST(Classifier, AReportChangesNothing) {
+TEST(TrainingNetwork, AReportChangesNothing) {
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 12);
     const auto lossesWithReports = [&](bool reports) {
-        Classifier classifier(tiny, device(), settingsFor(tiny));
+        TrainingNetwork classifier(tiny, device(), settingsFor(tiny));
         Trainer trainer(classifier, data);
-        LabelledBatch batch(device(), data, 4, tiny.classes);
+        LabelledBatch batch(device(), data, 4, tiny.target.channels);
         for (int step = 0; step < 6; ++step) {
             trainer.train(1);
             if (reports) classifier.trainingGraph().report({batch.pictures()}, {batch.labels()});

@@ -23,7 +23,7 @@ inline const NetworkDescription& tinyNetwork() {
         .width = 6,
         .height = 4,
         .channels = 2,
-        .classes = 3,
+        .target = Target::classes(3),
         .batchSize = 4,
         .learningRate = 1e-2f,
         .build = [](NetworkBuilder& b, const NetworkBuilder::Image& input) {
@@ -41,19 +41,19 @@ inline Dataset noiseFor(const NetworkDescription& network, std::size_t count, st
     Random random(seed);
     std::vector<std::uint8_t> bytes, labels;
     for (std::size_t i = 0; i < count; ++i) {
-        const auto label = static_cast<std::uint8_t>(random.below(network.classes));
+        const auto label = static_cast<std::uint8_t>(random.below(network.target.channels));
         labels.push_back(label);
         for (std::size_t j = 0; j < network.width * network.height * network.channels; ++j)
-            bytes.push_back(static_cast<std::uint8_t>(random.below(128) + 127 * label / network.classes));
+            bytes.push_back(static_cast<std::uint8_t>(random.below(128) + 127 * label / network.target.channels));
     }
     return {"noise",         network.width,    network.height,   network.channels,
-            network.classes, std::move(bytes), std::move(labels)};
+            network.target.channels, std::move(bytes), std::move(labels)};
 }
 
-inline ClassifierSettings settingsFor(
+inline TrainingSettings settingsFor(
     const NetworkDescription& network, std::uint64_t seed = 1, std::size_t batch = 0,
     MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32) {
-    ClassifierSettings settings;
+    TrainingSettings settings;
     settings.batchSize = batch ? batch : network.batchSize;
     settings.seed = seed;
     settings.format = format;
@@ -62,20 +62,20 @@ inline ClassifierSettings settingsFor(
 }
 
 template <class Source>
-std::shared_ptr<Source> sourceNamed(const Classifier& classifier, const std::string& label) {
-    for (const auto& source : classifier.dataSources())
+std::shared_ptr<Source> sourceNamed(const TrainingNetwork& network, const std::string& label) {
+    for (const auto& source : network.dataSources())
         if (source->sourceLabel() == label) return std::dynamic_pointer_cast<Source>(source);
     return nullptr;
 }
 
 /// The bytes of every weight, bias, scale and statistic of a network.
-inline std::vector<std::uint8_t> parametersOf(const Classifier& classifier) {
+inline std::vector<std::uint8_t> parametersOf(const TrainingNetwork& network) {
     std::vector<std::uint8_t> out;
     const auto add = [&](const void* values, std::size_t count) {
         const auto* bytes = static_cast<const std::uint8_t*>(values);
         out.insert(out.end(), bytes, bytes + count * sizeof(float));
     };
-    for (const auto& source : classifier.dataSources()) {
+    for (const auto& source : network.dataSources()) {
         if (const auto conv = std::dynamic_pointer_cast<ConvolutionDataSource>(source)) {
             add(conv->weights(), conv->descriptor()->weightCount());
             add(conv->biasTerms(), conv->shape().outputs);

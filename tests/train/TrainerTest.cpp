@@ -27,7 +27,7 @@ struct Trained {
 
 Trained trained(const NetworkDescription& network, const DevicePtr& device, const Dataset& data,
                 std::uint64_t seed, std::size_t steps) {
-    Classifier classifier(network, device, settingsFor(network, seed));
+    TrainingNetwork classifier(network, device, settingsFor(network, seed));
     Trainer trainer(classifier, data);
     trainer.train(steps);
     return {trainer.log().losses, parametersOf(classifier)};
@@ -54,8 +54,8 @@ TEST_P(Training, TwoBatchesInFlightGiveWhatOneAtATimeGives) {
     const auto& network = tinyNetwork();
     const auto data = noiseFor(network, 20);
     const auto settings = settingsFor(network);
-    Classifier classifier(network, GetParam(), settings);
-    LabelledBatch batch(GetParam(), data, settings.batchSize, network.classes);
+    TrainingNetwork classifier(network, GetParam(), settings);
+    LabelledBatch batch(GetParam(), data, settings.batchSize, network.target.channels);
     BatchSampler sampler(data.count(), settings.batchSize, SamplingMode::ShuffledEpochs, settings.seed);
     const auto queue = GetParam()->newCommandQueue();
     Trained run;
@@ -75,7 +75,7 @@ TEST_P(Training, TwoBatchesInFlightGiveWhatOneAtATimeGives) {
 
 TEST_P(Training, TakesNoSystemMemoryAfterTheFirstStep) {
     const auto data = noiseFor(tinyNetwork(), 20);
-    Classifier classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
+    TrainingNetwork classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
     Trainer trainer(classifier, data);
     trainer.train(1);
     const auto taken = GetParam()->systemAllocationCount();
@@ -86,7 +86,7 @@ TEST_P(Training, TakesNoSystemMemoryAfterTheFirstStep) {
 
 TEST_P(Training, GoesOnWhereItStopped) {
     const auto data = noiseFor(tinyNetwork(), 20);
-    Classifier classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
+    TrainingNetwork classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
     Trainer trainer(classifier, data);
     EXPECT_EQ(trainer.stepsPerEpoch(), 5u);
     trainer.train(0);
@@ -103,7 +103,7 @@ TEST_P(Training, GoesOnWhereItStopped) {
 
 TEST_P(Training, IsNotChangedByEvaluations) {
     const auto data = noiseFor(tinyNetwork(), 20);
-    Classifier classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
+    TrainingNetwork classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork()));
     Trainer trainer(classifier, data);
     for (int i = 0; i < 4; ++i) {
         trainer.train(3);
@@ -118,7 +118,7 @@ TEST_P(Training, LearnsWhatCanBeLearnt) {
     const auto data = noiseFor(tinyNetwork(), 60);
     for (const auto format : {Format::Float32, Format::Float16, Format::BFloat16}) {
         SCOPED_TRACE(static_cast<int>(format));
-        Classifier classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork(), 1, 20, format));
+        TrainingNetwork classifier(tinyNetwork(), GetParam(), settingsFor(tinyNetwork(), 1, 20, format));
         Trainer trainer(classifier, data);
         const auto& losses = trainer.train(80).losses;
         const auto mean = [](auto first, auto last) {
@@ -132,7 +132,7 @@ TEST_P(Training, LearnsWhatCanBeLearnt) {
 TEST(Trainer, LossFallsOnDigits) {
     const auto data = digitsSplit();
     const auto device = MTL::createSystemDefaultDevice();
-    Classifier classifier(network("digits"), device, settingsFor(network("digits")));
+    TrainingNetwork classifier(network("digits"), device, settingsFor(network("digits")));
     Trainer trainer(classifier, data.train);
     const auto& losses = trainer.train(30).losses;
     const auto mean = [](auto first, auto last) {
@@ -148,7 +148,7 @@ TEST(Trainer, DigitsAndMnistTakeNoSystemMemoryAfterTheFirstStep) {
         SCOPED_TRACE(name);
         const auto& net = network(name);
         const auto data = noiseFor(net, 80);
-        Classifier classifier(net, device, settingsFor(net));
+        TrainingNetwork classifier(net, device, settingsFor(net));
         Trainer trainer(classifier, data);
         trainer.train(1);
         const auto taken = device->systemAllocationCount();
@@ -162,8 +162,8 @@ void expectPredictedPeak(const NetworkDescription& net, const DevicePtr& device,
                          Format format) {
     SCOPED_TRACE(net.name + " on " + device->name() + ", batch " + std::to_string(batch));
     const auto data = noiseFor(net, 2 * batch);
-    Classifier classifier(net, device, settingsFor(net, 1, batch, format));
-    LabelledBatch inputs(device, data, batch, net.classes);
+    TrainingNetwork classifier(net, device, settingsFor(net, 1, batch, format));
+    LabelledBatch inputs(device, data, batch, net.target.channels);
     const auto report = classifier.trainingGraph().report({inputs.pictures()}, {inputs.labels()});
     Trainer trainer(classifier, data);
     trainer.train(2);
@@ -189,7 +189,7 @@ TEST(Trainer, ThePredictedPeakIsTheOneMeasured) {
 
 TEST(Trainer, RefusesDataThatDoesNotFit) {
     const auto& tiny = tinyNetwork();
-    Classifier classifier(tiny, MTL::createSystemDefaultDevice(), settingsFor(tiny));
+    TrainingNetwork classifier(tiny, MTL::createSystemDefaultDevice(), settingsFor(tiny));
     const Dataset wide("wide", 7, 4, 2, 3, std::vector<std::uint8_t>(8 * 56), std::vector<std::uint8_t>(8));
     EXPECT_EQ(errorOf([&] { Trainer(classifier, wide); }),
               "network tiny: data: expected pictures of 6 x 4 x 2 in at most 3 classes, found 7 x 4 x 2 in 3 "
@@ -248,7 +248,7 @@ TEST(Trainer, CarriesOutTheFailureOfACommandBufferAndTheDeviceGoesOn) {
     const auto device = std::make_shared<mtl::Device>(backend, 99);
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 8);
-    Classifier classifier(tiny, device, settingsFor(tiny));
+    TrainingNetwork classifier(tiny, device, settingsFor(tiny));
     {
         Trainer trainer(classifier, data);
         const auto message = errorOf([&] { trainer.train(50); });
@@ -265,7 +265,7 @@ TEST(Trainer, CarriesOutTheFailureOfACommandBufferAndTheDeviceGoesOn) {
 TEST(Trainer, TellsTheProgressEveryStep) {
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 8);
-    Classifier classifier(tiny, MTL::createSystemDefaultDevice(), settingsFor(tiny));
+    TrainingNetwork classifier(tiny, MTL::createSystemDefaultDevice(), settingsFor(tiny));
     Trainer trainer(classifier, data);
     Progress progress(6, "tiny", Console{});
     trainer.train(6, &progress);
@@ -277,10 +277,10 @@ TEST(Evaluate, CountsTheLargestProbability) {
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 10);
     const auto device = MTL::createSystemDefaultDevice();
-    Classifier classifier(tiny, device, settingsFor(tiny));
+    TrainingNetwork classifier(tiny, device, settingsFor(tiny));
     std::size_t right = 0;
     for (std::uint32_t i = 0; i < data.count(); ++i) {
-        LabelledBatch one(device, data, 1, tiny.classes);
+        LabelledBatch one(device, data, 1, tiny.target.channels);
         one.fill(data, std::vector<std::uint32_t>{i});
         const auto commandBuffer = device->newCommandQueue()->commandBuffer();
         const auto result = classifier.inferenceGraph().encodeBatch(commandBuffer, {one.pictures()});

@@ -65,13 +65,14 @@ public:
 struct ConvolutionShape {
     std::size_t kernelWidth = 3, kernelHeight = 3, inputs = 1, outputs = 1;
     std::size_t strideX = 1, strideY = 1, groups = 1;
+    bool bias = true;
 };
 
 /// Weights, biases and optimizer moments of a convolution or fully connected layer, in buffers of the device. The update on
 /// the device is an update of these buffers; the host sees it once the command buffer has completed.
 class PEWTER_API ConvolutionDataSource final : public MPS::CNNConvolutionDataSource, public DataSource {
 public:
-    /// Weights by `weights` from seed and stream, every bias `bias`.
+    /// Weights by `weights` from seed and stream, every bias `bias`; biasTerms() is null when the shape has none.
     ConvolutionDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
                           const ConvolutionShape& shape, const Initializer& weights, float bias,
                           const OptimizerSettings& optimizer, std::uint64_t seed, std::uint64_t stream);

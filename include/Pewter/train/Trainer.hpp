@@ -7,7 +7,7 @@
 
 #include <Pewter/train/BatchSampler.hpp>
 #include <Pewter/train/Dataset.hpp>
-#include <Pewter/train/Network.hpp>
+#include <Pewter/train/TrainingNetwork.hpp>
 
 namespace pewter::train {
 
@@ -34,13 +34,13 @@ enum class Schedule {
 class PEWTER_API Trainer {
 public:
     /// Both must outlive the trainer. Throws MPS::Error when the data does not fit the network.
-    Trainer(Classifier& classifier, const Dataset& data, SamplingMode mode = SamplingMode::ShuffledEpochs);
-    Trainer(Classifier& classifier, Dataset&& data, SamplingMode mode = SamplingMode::ShuffledEpochs) = delete;
+    Trainer(TrainingNetwork& network, const Dataset& data, SamplingMode mode = SamplingMode::ShuffledEpochs);
+    Trainer(TrainingNetwork& network, Dataset&& data, SamplingMode mode = SamplingMode::ShuffledEpochs) = delete;
     ~Trainer();
 
     std::size_t stepsPerEpoch() const;
     /// Trains for that many steps and waits for them; adds to the log of earlier calls. The learning rate, that of the
-    /// classifier's settings, is set again before every step. Throws MPS::Error that carries the failure of a command buffer.
+    /// network's settings, is set again before every step. Throws MPS::Error that carries the failure of a command buffer.
     const TrainingLog& train(std::uint64_t steps, Progress* progress = nullptr, Schedule schedule = Schedule::Constant);
     const TrainingLog& log() const;
 
@@ -52,7 +52,10 @@ private:
 /// Share of pictures whose largest value of the graph's result is at their label. The graph takes pictures and gives a
 /// float32 image a picture; it reloads its data sources first.
 PEWTER_API double evaluate(MPS::NNGraph& inference, const Dataset& data, std::size_t batchSize = 100);
-/// The same with a classifier's inference graph and, unless told otherwise, its batch size or 100.
-PEWTER_API double evaluate(Classifier& classifier, const Dataset& data, std::size_t batchSize = 0);
+/// The same with a network's inference graph and, unless told otherwise, its batch size or 100.
+PEWTER_API double evaluate(TrainingNetwork& network, const Dataset& data, std::size_t batchSize = 0);
+/// Mean of the squared differences between the results of a network and the target images, which are byte / 255. Batches
+/// are of the network's size unless told otherwise.
+PEWTER_API double meanSquaredError(TrainingNetwork& network, const Dataset& data, std::size_t batchSize = 0);
 
 }  // namespace pewter::train

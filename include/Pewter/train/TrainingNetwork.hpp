@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <MPS/Types.hpp>
+#include <Pewter/train/Network.hpp>
+
+namespace MPS {
+class NNGraph;
+}
+
+namespace pewter::train {
+
+/// How a network is set up for training.
+struct TrainingSettings {
+    std::size_t batchSize = 32;
+    std::uint64_t seed = 1;
+    OptimizerSettings optimizer;
+    /// Of the images inside the graphs; with less than float32 the gradient images stay float32.
+    MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
+};
+
+/// A network on a device: a training graph that ends in the loss of its target, and an inference graph over the same data
+/// sources that ends in a softmax (classes) or in the network's own result (images).
+class PEWTER_API TrainingNetwork {
+public:
+    /// Throws MPS::Error for a description that does not fit together.
+    TrainingNetwork(const NetworkDescription& description, const std::shared_ptr<MTL::Device>& device,
+                    const TrainingSettings& settings);
+    ~TrainingNetwork();
+
+    const NetworkDescription& description() const { return description_; }
+    const TrainingSettings& settings() const { return settings_; }
+    const std::shared_ptr<MTL::Device>& device() const { return device_; }
+    /// Source images: pictures. Source states: one CNNLossLabels a picture, with the extents of the target.
+    MPS::NNGraph& trainingGraph() { return *training_; }
+    /// Result: probabilities or images, float32. Sees new weights after reloadFromDataSources().
+    MPS::NNGraph& inferenceGraph() { return *inference_; }
+    const std::vector<std::shared_ptr<DataSource>>& dataSources() const { return builder_.dataSources(); }
+    /// For loops of one's own; Trainer::train sets the rate of the settings before every step.
+    void setLearningRate(float rate);
+    std::size_t parameterCount() const;
+
+private:
+    NetworkDescription description_;
+    std::shared_ptr<MTL::Device> device_;
+    TrainingSettings settings_;
+    NetworkBuilder builder_;
+    std::shared_ptr<MPS::NNGraph> training_, inference_;
+};
+
+}  // namespace pewter::train
