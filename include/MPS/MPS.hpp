@@ -7,6 +7,7 @@
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNBatchNormalizationNode.hpp>
 #include <MPS/CNNBinaryConvolution.hpp>
+#include <MPS/CNNBinaryConvolutionNode.hpp>
 #include <MPS/CNNBinaryKernel.hpp>
 #include <MPS/CNNConvolution.hpp>
 #include <MPS/CNNConvolutionDataSource.hpp>
@@ -14,6 +15,7 @@
 #include <MPS/CNNConvolutionNode.hpp>
 #include <MPS/CNNConvolutionState.hpp>
 #include <MPS/CNNConvolutionTranspose.hpp>
+#include <MPS/CNNConvolutionTransposeNode.hpp>
 #include <MPS/CNNDropout.hpp>
 #include <MPS/CNNDropoutNode.hpp>
 #include <MPS/CNNFullyConnected.hpp>
@@ -37,6 +39,7 @@
 #include <MPS/CNNUpsampling.hpp>
 #include <MPS/CNNUpsamplingNode.hpp>
 #include <MPS/CNNYOLOLoss.hpp>
+#include <MPS/CNNYOLOLossNode.hpp>
 #include <MPS/CommandBuffer.hpp>
 #include <MPS/Handle.hpp>
 #include <MPS/Image.hpp>
@@ -46,8 +49,10 @@
 #include <MPS/NNArithmeticNode.hpp>
 #include <MPS/NNCompare.hpp>
 #include <MPS/NNFilterNode.hpp>
+#include <MPS/NNForwardLossNode.hpp>
 #include <MPS/NNGradientState.hpp>
 #include <MPS/NNGramMatrix.hpp>
+#include <MPS/NNGramMatrixNode.hpp>
 #include <MPS/NNGraph.hpp>
 #include <MPS/NNGridSample.hpp>
 #include <MPS/NNImageNode.hpp>
@@ -58,10 +63,12 @@
 #include <MPS/NNNeuronDescriptor.hpp>
 #include <MPS/NNOptimizer.hpp>
 #include <MPS/NNPad.hpp>
+#include <MPS/NNPadNode.hpp>
 #include <MPS/NNPadding.hpp>
 #include <MPS/NNReduce.hpp>
 #include <MPS/NNReductionNode.hpp>
 #include <MPS/NNReshape.hpp>
+#include <MPS/NNReshapeNode.hpp>
 #include <MPS/NNResize.hpp>
 #include <MPS/NNSlice.hpp>
 #include <MPS/NNStateNode.hpp>

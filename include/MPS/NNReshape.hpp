@@ -4,6 +4,10 @@
 #include <MPS/CNNKernel.hpp>
 #include <optional>
 
+namespace pewter::mps {
+struct ReshapeAccess;
+}
+
 namespace MPS {
 
 /// MPSNNReshape: copies all elements of an image into another width x height x channels.
@@ -60,6 +64,7 @@ protected:
     void record(pewter::mps::UnaryEncoding& encoding) override;
 
 private:
+    friend struct pewter::mps::ReshapeAccess;
     struct Shape {
         std::size_t width, height, featureChannels;
     };

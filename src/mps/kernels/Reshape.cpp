@@ -8,6 +8,7 @@
 #include "mps/core/ForwardRecord.h"
 #include "mps/kernels/GradientChecks.h"
 #include "mps/kernels/Pointwise.h"
+#include "mps/kernels/ReshapeAccess.h"
 
 namespace MPS {
 
@@ -186,3 +187,16 @@ void NNReshapeGradient::record(BinaryEncoding& encoding) {
 }
 
 }  // namespace MPS
+
+namespace pewter::mps {
+
+MPS::ImageDescriptor ReshapeAccess::describe(MPS::NNReshape& kernel,
+                                             const std::vector<std::shared_ptr<MPS::Image>>& sourceImages,
+                                             const MPS::StateBatch& sourceStates, std::size_t width,
+                                             std::size_t height, std::size_t featureChannels) {
+    return kernel.withShape({width, height, featureChannels}, [&] {
+        return kernel.destinationImageDescriptor(sourceImages, sourceStates);
+    });
+}
+
+}  // namespace pewter::mps
