@@ -26,15 +26,17 @@ public:
         accumulatorPrecision_ = option;
     }
 
-    /// The same node as resultState().
-    std::shared_ptr<CNNConvolutionGradientStateNode> convolutionGradientState();
+    /// The same node as resultState(). Throws MPS::Error for the subclasses that do not have it: transposed
+    /// and binary convolutions.
+    virtual std::shared_ptr<CNNConvolutionGradientStateNode> convolutionGradientState();
 
     /// (Extension.)
     const std::shared_ptr<CNNConvolutionDataSource>& weights() const { return weights_; }
 
 protected:
     CNNConvolutionNode(const char* className, const std::shared_ptr<NNImageNode>& source,
-                       const std::shared_ptr<CNNConvolutionDataSource>& weights);
+                       const std::shared_ptr<CNNConvolutionDataSource>& weights,
+                       const std::vector<SourceState>& sourceStates = {});
 
     std::vector<std::unique_ptr<NNStateNode>> newStates() override;
     NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
@@ -85,7 +87,8 @@ protected:
     CNNConvolutionGradientNode(const char* className, const std::shared_ptr<NNImageNode>& sourceGradient,
                                const std::shared_ptr<NNImageNode>& sourceImage,
                                const std::shared_ptr<CNNConvolutionGradientStateNode>& gradientState,
-                               const std::shared_ptr<CNNConvolutionDataSource>& weights);
+                               const std::shared_ptr<CNNConvolutionDataSource>& weights,
+                               const char* stateArgument = "convolutionGradientState");
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 
 private:

@@ -71,6 +71,29 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
+/// MPSCNNPoolingL2NormNode: CNNPoolingL2Norm: the root of the sum of squares. What lies outside the source
+/// adds nothing.
+class PEWTER_API CNNPoolingL2NormNode final : public CNNPoolingNode {
+public:
+    /// Window and stride of filterSize.   Objective-C: +nodeWithSource:filterSize:
+    static std::shared_ptr<CNNPoolingL2NormNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                      std::size_t filterSize);
+    /// Objective-C: +nodeWithSource:filterSize:stride:
+    static std::shared_ptr<CNNPoolingL2NormNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                      std::size_t filterSize, std::size_t stride);
+    /// Objective-C: -initWithSource:kernelWidth:kernelHeight:strideInPixelsX:strideInPixelsY:
+    static std::shared_ptr<CNNPoolingL2NormNode> node(const std::shared_ptr<NNImageNode>& source,
+                                                      std::size_t kernelWidth, std::size_t kernelHeight,
+                                                      std::size_t strideInPixelsX,
+                                                      std::size_t strideInPixelsY);
+    CNNPoolingL2NormNode(const std::shared_ptr<NNImageNode>& source, std::size_t kernelWidth,
+                         std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY);
+
+protected:
+    NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
+    std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
+};
+
 /// MPSCNNDilatedPoolingMaxNode: CNNDilatedPoolingMax. No CNNPoolingNode, as in the original.
 class PEWTER_API CNNDilatedPoolingMaxNode final : public NNFilterNode {
 public:
@@ -169,6 +192,26 @@ public:
                                   std::size_t kernelWidth, std::size_t kernelHeight,
                                   std::size_t strideInPixelsX, std::size_t strideInPixelsY,
                                   const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
+
+protected:
+    std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
+};
+
+/// MPSCNNPoolingL2NormGradientNode: CNNPoolingL2NormGradient.
+class PEWTER_API CNNPoolingL2NormGradientNode final : public CNNPoolingGradientNode {
+public:
+    /// Objective-C: as CNNPoolingMaxGradientNode.
+    static std::shared_ptr<CNNPoolingL2NormGradientNode> node(
+        const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+        const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
+        std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+        const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
+    CNNPoolingL2NormGradientNode(const std::shared_ptr<NNImageNode>& sourceGradient,
+                                 const std::shared_ptr<NNImageNode>& sourceImage,
+                                 const std::shared_ptr<NNGradientStateNode>& gradientState,
+                                 std::size_t kernelWidth, std::size_t kernelHeight,
+                                 std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+                                 const std::shared_ptr<NNPadding>& paddingPolicy = nullptr);
 
 protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;

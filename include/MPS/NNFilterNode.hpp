@@ -106,11 +106,17 @@ protected:
     /// Throws MPS::Error for a null source, naming class and argument.
     NNFilterNode(const char* className, std::initializer_list<Source> sources,
                  std::initializer_list<SourceState> sourceStates = {});
+    /// The same for filters whose arguments may be left out.
+    NNFilterNode(const char* className, const std::vector<Source>& sources,
+                 const std::vector<SourceState>& sourceStates);
 
     /// The nodes of resultStates(). Default: none.
     virtual std::vector<std::unique_ptr<NNStateNode>> newStates();
     /// One gradient filter a source image. Default: refuses.
     virtual NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage);
+    /// Whether gradientFilter() serves: for filters with one source, and for forward losses, where it makes
+    /// that of the predictions.
+    virtual bool hasSingularGradient() const { return sources_.size() == 1; }
     /// True for loss filters, whose result already is the gradient of their source.
     virtual bool isOwnGradient() const { return false; }
     /// The kernel and how to run it.
@@ -157,6 +163,9 @@ protected:
                          const std::shared_ptr<NNImageNode>& sourceImage,
                          const std::shared_ptr<NNStateNode>& gradientState,
                          const char* stateArgument = "gradientState");
+    /// For filters with further sources, or with a state that may be left out.
+    NNGradientFilterNode(const char* className, const std::vector<Source>& sources,
+                         const std::vector<SourceState>& sourceStates);
 
     NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
 };

@@ -60,6 +60,13 @@ public:
     const char* className() const override { return "CNNConvolutionGradientStateNode"; }
 };
 
+/// MPSCNNConvolutionTransposeGradientStateNode: stands for a CNNConvolutionTransposeGradientState.
+class PEWTER_API CNNConvolutionTransposeGradientStateNode : public CNNConvolutionGradientStateNode {
+public:
+    using CNNConvolutionGradientStateNode::CNNConvolutionGradientStateNode;
+    const char* className() const override { return "CNNConvolutionTransposeGradientStateNode"; }
+};
+
 /// MPSNNBinaryGradientStateNode: stands for an NNBinaryGradientState. No NNGradientStateNode, as in the
 /// original.
 class PEWTER_API NNBinaryGradientStateNode : public NNStateNode {

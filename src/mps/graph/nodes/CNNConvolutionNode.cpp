@@ -11,7 +11,7 @@ namespace MPS {
 using pewter::mps::Compilation;
 using pewter::mps::ConvolutionGradientStep;
 using pewter::mps::ConvolutionStep;
-using pewter::mps::prepared;
+using pewter::mps::made;
 using pewter::mps::Step;
 
 std::shared_ptr<CNNConvolutionNode> CNNConvolutionNode::node(
@@ -24,8 +24,9 @@ CNNConvolutionNode::CNNConvolutionNode(const std::shared_ptr<NNImageNode>& sourc
     : CNNConvolutionNode("CNNConvolutionNode", source, weights) {}
 
 CNNConvolutionNode::CNNConvolutionNode(const char* className, const std::shared_ptr<NNImageNode>& source,
-                                       const std::shared_ptr<CNNConvolutionDataSource>& weights)
-    : NNFilterNode(className, {{"source", source}}), weights_(weights) {
+                                       const std::shared_ptr<CNNConvolutionDataSource>& weights,
+                                       const std::vector<SourceState>& sourceStates)
+    : NNFilterNode(className, std::vector<Source>{{"source", source}}, sourceStates), weights_(weights) {
     if (!weights_) throw Error(className, "weights", "a data source", "null");
 }
 
@@ -46,7 +47,7 @@ NNGradientFilterNodes CNNConvolutionNode::newGradientFilters(
 }
 
 std::unique_ptr<Step> CNNConvolutionNode::compile(Compilation& compilation) const {
-    auto kernel = prepared(std::make_shared<CNNConvolution>(compilation.device(), weights_), *this);
+    auto kernel = made<CNNConvolution>(*this, compilation.device(), weights_);
     kernel->setAccumulatorPrecisionOption(accumulatorPrecision());
     return std::make_unique<ConvolutionStep>(kernel, compilation);
 }
@@ -71,7 +72,7 @@ NNGradientFilterNodes CNNFullyConnectedNode::newGradientFilters(
 }
 
 std::unique_ptr<Step> CNNFullyConnectedNode::compile(Compilation& compilation) const {
-    auto kernel = prepared(std::make_shared<CNNFullyConnected>(compilation.device(), weights()), *this);
+    auto kernel = made<CNNFullyConnected>(*this, compilation.device(), weights());
     kernel->setAccumulatorPrecisionOption(accumulatorPrecision());
     return std::make_unique<ConvolutionStep>(kernel, compilation);
 }
@@ -94,8 +95,8 @@ CNNConvolutionGradientNode::CNNConvolutionGradientNode(
     const char* className, const std::shared_ptr<NNImageNode>& sourceGradient,
     const std::shared_ptr<NNImageNode>& sourceImage,
     const std::shared_ptr<CNNConvolutionGradientStateNode>& gradientState,
-    const std::shared_ptr<CNNConvolutionDataSource>& weights)
-    : NNGradientFilterNode(className, sourceGradient, sourceImage, gradientState, "convolutionGradientState"),
+    const std::shared_ptr<CNNConvolutionDataSource>& weights, const char* stateArgument)
+    : NNGradientFilterNode(className, sourceGradient, sourceImage, gradientState, stateArgument),
       weights_(weights) {
     if (weights_) return;
     const auto* forward = dynamic_cast<const CNNConvolutionNode*>(gradientState->producer());
@@ -113,7 +114,7 @@ std::unique_ptr<Step> compileGradient(const CNNConvolutionGradientNode& node, Co
     if (!forward)
         throw Error(node.name(), "convolutionGradientState", "a state that a convolution of this graph makes",
                     "another one");
-    auto kernel = prepared(std::make_shared<GradientKernel>(compilation.device(), node.weights()), node);
+    auto kernel = made<GradientKernel>(node, compilation.device(), node.weights());
     return std::make_unique<ConvolutionGradientStep>(kernel, *forward, node.trainingStyle(),
                                                      compilation.isExported(state));
 }

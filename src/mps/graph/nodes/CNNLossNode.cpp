@@ -21,8 +21,7 @@ std::shared_ptr<NNLabelsNode> CNNLossNode::inputLabels() const {
 }
 
 std::unique_ptr<Step> CNNLossNode::compile(Compilation& compilation) const {
-    return std::make_unique<LossStep>(
-        prepared(std::make_shared<CNNLoss>(compilation.device(), descriptor_), *this));
+    return std::make_unique<LossStep>(made<CNNLoss>(*this, compilation.device(), descriptor_));
 }
 
 }  // namespace MPS

@@ -193,6 +193,69 @@ std::unique_ptr<Step> CNNPoolingMaxGradientNode::compile(Compilation& compilatio
                  *this));
 }
 
+std::shared_ptr<CNNPoolingL2NormNode> CNNPoolingL2NormNode::node(const std::shared_ptr<NNImageNode>& source,
+                                                                 std::size_t filterSize) {
+    return node(source, filterSize, filterSize);
+}
+
+std::shared_ptr<CNNPoolingL2NormNode> CNNPoolingL2NormNode::node(const std::shared_ptr<NNImageNode>& source,
+                                                                 std::size_t filterSize, std::size_t stride) {
+    return node(source, filterSize, filterSize, stride, stride);
+}
+
+std::shared_ptr<CNNPoolingL2NormNode> CNNPoolingL2NormNode::node(const std::shared_ptr<NNImageNode>& source,
+                                                                 std::size_t kernelWidth,
+                                                                 std::size_t kernelHeight,
+                                                                 std::size_t strideInPixelsX,
+                                                                 std::size_t strideInPixelsY) {
+    return std::make_shared<CNNPoolingL2NormNode>(source, kernelWidth, kernelHeight, strideInPixelsX,
+                                                  strideInPixelsY);
+}
+
+CNNPoolingL2NormNode::CNNPoolingL2NormNode(const std::shared_ptr<NNImageNode>& source,
+                                           std::size_t kernelWidth, std::size_t kernelHeight,
+                                           std::size_t strideInPixelsX, std::size_t strideInPixelsY)
+    : CNNPoolingNode("CNNPoolingL2NormNode", source, kernelWidth, kernelHeight, strideInPixelsX,
+                     strideInPixelsY) {}
+
+NNGradientFilterNodes CNNPoolingL2NormNode::newGradientFilters(
+    const std::shared_ptr<NNImageNode>& gradientImage) {
+    return {CNNPoolingL2NormGradientNode::node(gradientImage, sources()[0], stateAs<NNGradientStateNode>(),
+                                               kernelWidth(), kernelHeight(), strideInPixelsX(),
+                                               strideInPixelsY())};
+}
+
+std::unique_ptr<Step> CNNPoolingL2NormNode::compile(Compilation& compilation) const {
+    return forwardStep(std::make_shared<CNNPoolingL2Norm>(compilation.device(), kernelWidth(), kernelHeight(),
+                                                          strideInPixelsX(), strideInPixelsY()),
+                       *this);
+}
+
+std::shared_ptr<CNNPoolingL2NormGradientNode> CNNPoolingL2NormGradientNode::node(
+    const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+    const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
+    std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+    const std::shared_ptr<NNPadding>& paddingPolicy) {
+    return std::make_shared<CNNPoolingL2NormGradientNode>(sourceGradient, sourceImage, gradientState,
+                                                          kernelWidth, kernelHeight, strideInPixelsX,
+                                                          strideInPixelsY, paddingPolicy);
+}
+
+CNNPoolingL2NormGradientNode::CNNPoolingL2NormGradientNode(
+    const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
+    const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelWidth,
+    std::size_t kernelHeight, std::size_t strideInPixelsX, std::size_t strideInPixelsY,
+    const std::shared_ptr<NNPadding>& paddingPolicy)
+    : CNNPoolingGradientNode("CNNPoolingL2NormGradientNode", sourceGradient, sourceImage, gradientState,
+                             kernelWidth, kernelHeight, strideInPixelsX, strideInPixelsY, paddingPolicy) {}
+
+std::unique_ptr<Step> CNNPoolingL2NormGradientNode::compile(Compilation& compilation) const {
+    return std::make_unique<GradientStep>(prepared(
+        std::make_shared<CNNPoolingL2NormGradient>(compilation.device(), kernelWidth(), kernelHeight(),
+                                                   strideInPixelsX(), strideInPixelsY()),
+        *this));
+}
+
 std::shared_ptr<CNNDilatedPoolingMaxNode> CNNDilatedPoolingMaxNode::node(
     const std::shared_ptr<NNImageNode>& source, std::size_t filterSize) {
     return node(source, filterSize, filterSize, filterSize);

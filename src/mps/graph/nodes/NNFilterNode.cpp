@@ -10,6 +10,10 @@ namespace MPS {
 
 NNFilterNode::NNFilterNode(const char* className, std::initializer_list<Source> sources,
                            std::initializer_list<SourceState> sourceStates)
+    : NNFilterNode(className, std::vector(sources), std::vector(sourceStates)) {}
+
+NNFilterNode::NNFilterNode(const char* className, const std::vector<Source>& sources,
+                           const std::vector<SourceState>& sourceStates)
     : className_(className), padding_(NNDefaultPadding::padding(NNPaddingMethodSizeSame)) {
     for (const auto& [argument, image] : sources) {
         if (!image) throw Error(className, argument, "an image node", "null");
@@ -88,7 +92,7 @@ std::shared_ptr<NNGradientFilterNode> NNFilterNode::gradientFilter(
 
 std::shared_ptr<NNGradientFilterNode> NNFilterNode::gradientFilter(const NNImageNodes& gradientImages) {
     const auto gradient = onlyGradient(gradientImages, "gradientFilter");
-    if (sources_.size() > 1)
+    if (!hasSingularGradient())
         throw Error(name(), "gradientFilter",
                     "a filter with one source; use gradientFilters, which makes one filter a source",
                     fmt::format("{} sources", sources_.size()));
@@ -120,6 +124,10 @@ NNGradientFilterNode::NNGradientFilterNode(const char* className,
                                            const char* stateArgument)
     : NNFilterNode(className, {{"sourceGradient", sourceGradient}, {"sourceImage", sourceImage}},
                    {{stateArgument, gradientState}}) {}
+
+NNGradientFilterNode::NNGradientFilterNode(const char* className, const std::vector<Source>& sources,
+                                           const std::vector<SourceState>& sourceStates)
+    : NNFilterNode(className, sources, sourceStates) {}
 
 NNGradientFilterNodes NNGradientFilterNode::newGradientFilters(const std::shared_ptr<NNImageNode>&) {
     throw Error(name(), "gradientFilters", "a forward filter",

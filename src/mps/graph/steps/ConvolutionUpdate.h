@@ -29,7 +29,8 @@ public:
     /// The gradient step was encoded; whoever updates calls run() next.
     void encoded(const void* step, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
     void run(const StepArguments& arguments);
-    /// The memory of run(), without the data source's doing. readState: lowers the count of the gradient state.
+    /// The memory of run(), without the data source's doing. readState: lowers the count of the gradient
+    /// state.
     template <class ReadState>
     void plan(const StepArguments& arguments, ReadState readState) {
         const auto source = isOnDevice() ? exportOnDevice(arguments.commandBuffer) : nullptr;

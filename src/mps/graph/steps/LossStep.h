@@ -10,7 +10,7 @@ namespace pewter::mps {
 /// A loss with its labels as source state: writes the gradient, and the loss into the labels.
 class LossStep : public Step {
 public:
-    explicit LossStep(std::shared_ptr<MPS::CNNLoss> kernel) : kernel_(std::move(kernel)) {}
+    explicit LossStep(std::shared_ptr<MPS::CNNLossKernel> kernel) : kernel_(std::move(kernel)) {}
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -18,7 +18,7 @@ public:
     void encode(const StepArguments& arguments) override;
 
 private:
-    std::shared_ptr<MPS::CNNLoss> kernel_;
+    std::shared_ptr<MPS::CNNLossKernel> kernel_;
 };
 
 }  // namespace pewter::mps

@@ -2,7 +2,9 @@
 
 #include <MPS/NNFilterNode.hpp>
 #include <MPS/NNPadding.hpp>
+#include <MTL/Error.hpp>
 #include <memory>
+#include <utility>
 
 #include "mps/graph/Step.h"
 
@@ -15,6 +17,17 @@ std::shared_ptr<Kernel> prepared(std::shared_ptr<Kernel> kernel, const MPS::NNFi
     kernel->setPadding(node.paddingPolicy());
     if (!node.label().empty()) kernel->setLabel(node.label());
     return kernel;
+}
+
+/// A new kernel for the node, prepared. What its constructor refuses is reported under the label of the node.
+template <class Kernel, class... Arguments>
+std::shared_ptr<Kernel> made(const MPS::NNFilterNode& node, Arguments&&... arguments) {
+    try {
+        return prepared(std::make_shared<Kernel>(std::forward<Arguments>(arguments)...), node);
+    } catch (const MPS::Error& error) {
+        if (node.label().empty() || error.argument().empty()) throw;
+        throw MPS::Error(node.name(), error.argument(), error.expected(), error.found());
+    }
 }
 
 /// The single pictures of a batch: itself, or views of the pictures that one image of the single-image form
