@@ -79,6 +79,7 @@ private:
 
     float keepProbability_;
     std::uint64_t seed_, encodes_ = 0;
+    std::shared_ptr<const std::uint64_t> sequenceOfRun_;
     MTL::Size maskStride_;
 
     friend struct pewter::mps::DropoutAccess;

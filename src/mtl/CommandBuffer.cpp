@@ -253,7 +253,20 @@ void CommandBuffer::encodeHostFunction(const std::string& label, std::function<v
 
 void CommandBuffer::append(std::string label, std::function<void(ops::Stream&)> run) {
     for (auto group = groups_.rbegin(); group != groups_.rend(); ++group) label.insert(0, *group + "/");
-    commands_.push_back({std::move(label), std::move(run)});
+    commands_.push_back({{std::move(label), std::move(run)}, nullptr, 0, 0, nullptr});
+}
+
+void CommandBuffer::appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first,
+                               std::size_t last, std::function<bool(ops::Stream&)> prepare) {
+    commands_.push_back({{std::move(label), nullptr}, std::move(list), first, last, std::move(prepare)});
+}
+
+CommandList CommandBuffer::takeCommands() {
+    CommandList list;
+    list.reserve(commands_.size());
+    for (auto& entry : commands_) list.push_back(std::move(entry.own));
+    commands_.clear();
+    return list;
 }
 
 void CommandBuffer::retain(std::shared_ptr<const void> object) { retained_.push_back(std::move(object)); }
@@ -295,9 +308,18 @@ void CommandBuffer::execute(ops::Stream& stream) {
         failure = {code, fmt::format("{} failed: {}", command.empty() ? "an unnamed command" : command, why), command};
     };
     try {
-        for (auto& command : commands_) {
-            current = &command.label;
-            command.run(stream);
+        for (auto& entry : commands_) {
+            current = &entry.own.label;
+            if (!entry.list) {
+                entry.own.run(stream);
+                continue;
+            }
+            if (!entry.prepare(stream)) continue;
+            for (std::size_t i = entry.first; i < entry.last; ++i) {
+                const Command& command = (*entry.list)[i];
+                current = &command.label;
+                command.run(stream);
+            }
         }
         stream.synchronize();
     } catch (const std::bad_alloc&) {
@@ -343,6 +365,20 @@ void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<
         });
     else
         root.append(std::move(label), std::move(run));
+}
+
+void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,
+                std::size_t first, std::size_t last, std::function<void()> prepare) {
+    rootOf(commandBuffer)
+        .appendList(std::move(label), std::move(list), first, last,
+                    [condition = commandBuffer.executionCondition(), prepare = std::move(prepare)](ops::Stream& stream) {
+                        if (condition) {
+                            stream.synchronize();
+                            if (!condition()) return false;
+                        }
+                        prepare();
+                        return true;
+                    });
 }
 
 }  // namespace pewter::mtl

@@ -16,6 +16,13 @@ namespace pewter::mtl {
 
 class CommandQueue;
 
+/// One piece of work with the name that errors give it.
+struct Command {
+    std::string label;
+    std::function<void(ops::Stream&)> run;
+};
+using CommandList = std::vector<Command>;
+
 class CommandBuffer final : public MTL::CommandBuffer {
 public:
     CommandBuffer(std::shared_ptr<CommandQueue> queue, const MTL::CommandBufferDescriptor& descriptor);
@@ -53,7 +60,13 @@ public:
     /// Throws unless commands may be appended now.
     void requireRecordable(const std::string& who) const;
     void append(std::string label, std::function<void(ops::Stream&)> run);
-    /// Number of commands so far, and the way back to it when an encode fails halfway.
+    /// Appends commands [first, last) of a list that is recorded once and run by many buffers; prepare() is called before
+    /// them and says whether they run.
+    void appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first, std::size_t last,
+                    std::function<bool(ops::Stream&)> prepare);
+    /// Takes the commands out of a buffer that is never committed.
+    CommandList takeCommands();
+    /// Number of entries so far, and the way back to it when an encode fails halfway.
     std::size_t commandCount() const { return commands_.size(); }
     void truncate(std::size_t count) { commands_.resize(count); }
     /// The same for completed handlers, which a failed encode may have added.
@@ -81,9 +94,11 @@ public:
     void execute(ops::Stream& stream);
 
 private:
-    struct Command {
-        std::string label;
-        std::function<void(ops::Stream&)> run;
+    struct Entry {
+        Command own;
+        std::shared_ptr<const CommandList> list;
+        std::size_t first = 0, last = 0;
+        std::function<bool(ops::Stream&)> prepare;
     };
 
     void submit(std::vector<std::string> leftovers);
@@ -92,7 +107,7 @@ private:
     std::shared_ptr<CommandQueue> queue_;
     MTL::CommandBufferDescriptor descriptor_;
     std::shared_ptr<TemporaryHeap> heap_;
-    std::vector<Command> commands_;
+    std::vector<Entry> commands_;
     std::vector<std::shared_ptr<const void>> retained_;
     std::vector<std::shared_ptr<Temporary>> temporaries_;
     std::vector<std::string> groups_;
@@ -118,6 +133,10 @@ CommandBuffer& rootOf(MTL::CommandBuffer& commandBuffer);
 
 /// Appends a command through a handle, under the handle's predicate.
 void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run);
+
+/// Appends recorded commands through a handle, under the handle's predicate.
+void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,
+                std::size_t first, std::size_t last, std::function<void()> prepare);
 
 /// Appends one operation of the seam. make() is called when the command runs and returns the operation's struct; what
 /// it captures lives until then.

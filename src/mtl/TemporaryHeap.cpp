@@ -43,19 +43,49 @@ public:
         committed = true;
     }
 
-    std::byte* base() const { return heap_ ? static_cast<Heap&>(*heap_).base() : memory_->address(); }
+    /// A segment of a plan: `extent` bytes at an address that changes from run to run.
+    void bind(std::byte* base) { bound_ = base; }
+
+    std::byte* base() const {
+        if (bound_) return bound_;
+        return heap_ ? static_cast<Heap&>(*heap_).base() : memory_->address();
+    }
 
 private:
     std::shared_ptr<Memory> memory_;
     std::shared_ptr<MTL::Heap> heap_;
     std::function<void(std::shared_ptr<MTL::Heap>, double)> retire_;
     double cacheSeconds_ = 0;
+    std::byte* bound_ = nullptr;
 };
+
+void TemporaryHeap::startPlan() {
+    planned_ = true;
+    segments_ = {std::make_shared<Segment>(), std::make_shared<Segment>()};  // the plan's own, and those apart
+}
+
+void TemporaryHeap::place(const std::vector<std::size_t>& offsets, std::size_t extent) {
+    std::size_t next = 0;
+    for (auto& trace : traces_)
+        if (!trace.apart) trace.range->offset_ = offsets[next++];
+    extent_ = extent;
+}
+
+std::size_t TemporaryHeap::planExtent() const { return extent_ ? *extent_ : segments_[0]->free.highest(); }
+
+void TemporaryHeap::bind(std::byte* base) { segments_[0]->bind(base); }
 
 std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::take(std::size_t bytes) {
     const std::size_t size = roundUp(std::max<std::size_t>(bytes, 1));
     live_ += size;
     livePeak_ = std::max(livePeak_, live_);
+    if (planned_) {
+        const auto& segment = segments_[apart_ ? 1 : 0];
+        auto range = std::make_shared<Range>(shared_from_this(), segment, *segment->free.take(size), size);
+        range->trace_ = traces_.size();
+        traces_.push_back({.range = range, .taken = tick_++, .apart = apart_});
+        return range;
+    }
     for (auto& segment : segments_)
         if (const auto offset = segment->free.take(size))
             return std::make_shared<Range>(shared_from_this(), segment, *offset, size);
@@ -81,6 +111,7 @@ std::size_t TemporaryHeap::available() const {
 }
 
 std::size_t TemporaryHeap::peak() const {
+    if (planned_) return planExtent() + segments_[1]->free.highest();
     std::size_t sum = 0;
     for (const auto& segment : segments_) sum += segment->free.highest();
     return sum;
@@ -98,6 +129,7 @@ void TemporaryHeap::Range::release() {
     if (released_) return;
     released_ = true;
     if (auto heap = heap_.lock()) {
+        if (trace_ < heap->traces_.size()) heap->traces_[trace_].released = heap->tick_++;
         segment_->free.give(offset_, size_);
         heap->live_ -= size_;
     }

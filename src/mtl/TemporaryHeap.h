@@ -3,6 +3,7 @@
 #include <MTL/Resource.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "mtl/Device.h"
@@ -42,6 +43,28 @@ public:
     void setSource(HeapSource source) { source_ = std::move(source); }
     const HeapSource& source() const { return source_; }
 
+    // --- plans: a heap whose ranges are placed and never given memory of their own ---
+
+    /// One range of a plan: taken at one tick, returned at another.
+    struct Trace {
+        std::shared_ptr<Range> range;
+        std::size_t taken = 0, released = static_cast<std::size_t>(-1);
+        /// Taken between setApart(true) and setApart(false): placed by whoever runs the plan, not by the plan.
+        bool apart = false;
+    };
+    /// Before the first take: every range is noted, and bind() will say where the memory of a run lies.
+    void startPlan();
+    void setApart(bool apart) { apart_ = apart; }
+    const std::vector<Trace>& traces() const { return traces_; }
+    /// Counts takes and returns.
+    std::size_t tick() const { return tick_; }
+    /// Gives the ranges of the plan (not those apart) the offsets found for them; extent: the bytes they need together.
+    void place(const std::vector<std::size_t>& offsets, std::size_t extent);
+    /// Bytes of the plan, without those apart.
+    std::size_t planExtent() const;
+    /// From now on the plan's addresses start here. Called while commands run, by the queue's worker.
+    void bind(std::byte* base);
+
     /// Extent of all pieces: what a run reserves.
     std::size_t peak() const;
     /// The largest sum of live bytes so far.
@@ -56,6 +79,10 @@ private:
     HeapSource source_;
     double cacheSeconds_ = 5.0;
     std::size_t hint_ = 0, live_ = 0, livePeak_ = 0;
+    bool planned_ = false, apart_ = false;
+    std::size_t tick_ = 0;
+    std::vector<Trace> traces_;
+    std::optional<std::size_t> extent_;
 };
 
 class TemporaryHeap::Range final : public Memory {
@@ -70,9 +97,11 @@ public:
     void release();
 
 private:
+    friend class TemporaryHeap;
     std::weak_ptr<TemporaryHeap> heap_;
     std::shared_ptr<Segment> segment_;
     std::size_t offset_, size_;
+    std::size_t trace_ = static_cast<std::size_t>(-1);
     bool released_ = false;
 };
 

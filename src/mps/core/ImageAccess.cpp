@@ -135,6 +135,38 @@ ImageBatch ImageAccess::makeTemporaryBatch(MTL::CommandBuffer& commandBuffer, co
     return batch;
 }
 
+std::shared_ptr<Image> ImageAccess::standIn(const Image& image, std::shared_ptr<ImageStorage> storage) {
+    std::shared_ptr<Image> other(new Image);
+    other->device_ = image.device_;
+    other->storage_ = std::move(storage);
+    other->width_ = image.width_;
+    other->height_ = image.height_;
+    other->channels_ = image.channels_;
+    other->images_ = image.images_;
+    other->offset_ = image.offset_;
+    other->strideN_ = image.strideN_;
+    other->strideH_ = image.strideH_;
+    other->strideW_ = image.strideW_;
+    other->format_ = image.format_;
+    other->usage_ = image.usage_;
+    other->label_ = image.label_;
+    return other;
+}
+
+ImageBatch ImageAccess::batchOn(const std::shared_ptr<MTL::Buffer>& buffer, const ImageDescriptor& descriptor,
+                                std::size_t count) {
+    const auto storage = std::make_shared<ImageStorage>(buffer);
+    ImageBatch batch;
+    for (std::size_t i = 0; i < count; ++i) {
+        std::shared_ptr<Image> image(new Image);
+        initialize(*image, buffer->device(), descriptor);
+        image->storage_ = storage;
+        image->offset_ = i * image->images_ * image->strideN_;
+        batch.push_back(std::move(image));
+    }
+    return batch;
+}
+
 void ImageAccess::setMaker(const Image& image, const std::string& maker) {
     if (image.temporary_ && image.temporary_->maker.empty()) image.temporary_->maker = maker;
 }

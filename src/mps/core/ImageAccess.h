@@ -36,6 +36,11 @@ struct ImageAccess {
     static MPS::ImageBatch makeTemporaryBatch(MTL::CommandBuffer& commandBuffer,
                                               const MPS::ImageDescriptor& descriptor, std::size_t count,
                                               const std::string& maker);
+    /// A plain image of the same extents, strides, offset and type on other memory.
+    static std::shared_ptr<MPS::Image> standIn(const MPS::Image& image, std::shared_ptr<ImageStorage> storage);
+    /// `count` plain images back to back on memory that is there.
+    static MPS::ImageBatch batchOn(const std::shared_ptr<MTL::Buffer>& buffer, const MPS::ImageDescriptor& descriptor,
+                                   std::size_t count);
     static void setMaker(const MPS::Image& image, const std::string& maker);
 
 private:

@@ -291,6 +291,18 @@ ArrayRef StateAccess::array(MPS::State& state, std::size_t index, std::int64_t s
     return {buffer(state, index), 0, type, size};
 }
 
+void StateAccess::renew(MPS::State& state, const Resources& resources, std::size_t readCount,
+                        MTL::CommandBuffer& commandBuffer) {
+    auto& root = mtl::rootOf(commandBuffer);
+    state.resources_ = resources;
+    auto temporary = std::make_shared<mtl::Temporary>(root.heap(), "temporary state");
+    temporary->label = state.label_;
+    if (state.temporary_) temporary->maker = state.temporary_->maker;
+    state.temporary_ = std::move(temporary);
+    if (readCount != 1) state.temporary_->setReadCount(readCount);
+    root.addTemporary(state.temporary_);
+}
+
 namespace {
 
 /// A piece of a buffer.

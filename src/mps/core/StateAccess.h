@@ -26,6 +26,12 @@ struct StateAccess {
     static void setMaker(const MPS::State& state, const std::string& maker) {
         if (state.temporary_ && state.temporary_->maker.empty()) state.temporary_->maker = maker;
     }
+    /// The memory of a temporary state, to be shown again when what the state is for is encoded once more.
+    using Resources = std::vector<MPS::State::Slot>;
+    static Resources resources(const MPS::State& state) { return state.resources_; }
+    /// Gives a temporary state another life: these resources, a read count, on this command buffer.
+    static void renew(MPS::State& state, const Resources& resources, std::size_t readCount,
+                      MTL::CommandBuffer& commandBuffer);
     /// Shows existing memory as resource `index` of a state that owns none, until the state is spent.
     static void borrow(MPS::State& state, std::size_t index, std::shared_ptr<MTL::Resource> resource) {
         state.resources_[index].resource = std::move(resource);

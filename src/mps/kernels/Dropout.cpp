@@ -69,6 +69,7 @@ CNNDropout::CNNDropout(std::shared_ptr<MTL::Device> device, float keepProbabilit
 std::shared_ptr<Kernel> CNNDropout::copy(const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNDropout>(new CNNDropout(*this));
     copy->encodes_ = 0;
+    copy->sequenceOfRun_ = nullptr;
     if (device) copy->setDevice(device);
     return copy;
 }
@@ -119,14 +120,15 @@ void CNNDropout::record(UnaryEncoding& encoding) {
         StateMasks::forWriting(*encoding.encoder, encoding.destinationStates, signedOf(encoding.images),
                                signedOf(extents.height), signedOf(extents.width), signedOf(extents.depth));
     encoding.encoder->run([source = pointwiseSource(encoding, *this), destination = encoding.destination,
-                           mask = masks.all(), keep = keepProbability_, seed = seed_, sequence = encodes_] {
+                           mask = masks.all(), keep = keepProbability_, seed = seed_, sequence = encodes_,
+                           ofRun = sequenceOfRun_] {
         ops::DropoutForward op;
         op.src = source.tensor();
         op.dst = destination.tensor();
         op.mask = mask.tensor();
         op.keepProbability = keep;
         op.seed = seed;
-        op.sequence = sequence;
+        op.sequence = ofRun ? *ofRun : sequence;
         return op;
     });
     masks.finish();

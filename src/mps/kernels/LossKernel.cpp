@@ -9,14 +9,7 @@
 #include "mps/core/ImageAccess.h"
 #include "mps/core/ResultStates.h"
 #include "mps/kernels/LossFunctions.h"
-
-namespace pewter::mps {
-
-struct LossLabelsAccess {
-    static bool isWeighted(const MPS::CNNLossLabels& labels) { return labels.weighted_; }
-};
-
-}  // namespace pewter::mps
+#include "mps/kernels/LossLabelsAccess.h"
 
 namespace MPS {
 
