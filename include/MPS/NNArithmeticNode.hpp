@@ -41,6 +41,10 @@ public:
         setStride(secondaryStride_[2], "secondaryStrideInFeatureChannels", stride);
     }
 
+    /// className() of the filters that gradientFilters() makes; null for filters without a gradient.
+    /// Objective-C: -gradientClass
+    virtual const char* gradientClass() const { return nullptr; }
+
 protected:
     NNBinaryArithmeticNode(const char* className, const std::shared_ptr<NNImageNode>& leftSource,
                            const std::shared_ptr<NNImageNode>& rightSource);
@@ -65,6 +69,8 @@ public:
     NNAdditionNode(const std::shared_ptr<NNImageNode>& leftSource,
                    const std::shared_ptr<NNImageNode>& rightSource);
 
+    const char* gradientClass() const override { return "NNAdditionGradientNode"; }
+
 protected:
     std::vector<std::unique_ptr<NNStateNode>> newStates() override;
     NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
@@ -82,6 +88,8 @@ public:
     NNSubtractionNode(const std::shared_ptr<NNImageNode>& leftSource,
                       const std::shared_ptr<NNImageNode>& rightSource);
 
+    const char* gradientClass() const override { return "NNSubtractionGradientNode"; }
+
 protected:
     std::vector<std::unique_ptr<NNStateNode>> newStates() override;
     NNGradientFilterNodes newGradientFilters(const std::shared_ptr<NNImageNode>& gradientImage) override;
@@ -98,6 +106,8 @@ public:
     static std::shared_ptr<NNMultiplicationNode> node(const NNImageNodes& sources);
     NNMultiplicationNode(const std::shared_ptr<NNImageNode>& leftSource,
                          const std::shared_ptr<NNImageNode>& rightSource);
+
+    const char* gradientClass() const override { return "NNMultiplicationGradientNode"; }
 
 protected:
     std::vector<std::unique_ptr<NNStateNode>> newStates() override;
