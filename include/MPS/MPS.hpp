@@ -48,6 +48,7 @@
 #include <MPS/Matrix.hpp>
 #include <MPS/NNArithmeticNode.hpp>
 #include <MPS/NNCompare.hpp>
+#include <MPS/NNComparisonNode.hpp>
 #include <MPS/NNFilterNode.hpp>
 #include <MPS/NNForwardLossNode.hpp>
 #include <MPS/NNGradientState.hpp>
