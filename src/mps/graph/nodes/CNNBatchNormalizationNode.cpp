@@ -43,7 +43,7 @@ NNGradientFilterNodes CNNBatchNormalizationNode::newGradientFilters(
 }
 
 std::unique_ptr<Step> CNNBatchNormalizationNode::compile(Compilation& compilation) const {
-    auto kernel = prepared(std::make_shared<CNNBatchNormalization>(compilation.device(), dataSource_), *this);
+    auto kernel = made<CNNBatchNormalization>(*this, compilation.device(), dataSource_);
     bool calculates = flags_ == CNNBatchNormalizationFlagsCalculateStatisticsAlways;
     if (flags_ == CNNBatchNormalizationFlagsCalculateStatisticsAutomatic)
         for (const auto& state : NodeAccess::states(*this)) calculates |= compilation.isConsumed(*state);
@@ -67,7 +67,7 @@ std::unique_ptr<Step> CNNBatchNormalizationGradientNode::compile(Compilation& co
     if (!forward)
         throw Error(name(), "gradientState", "a state that a batch normalisation of this graph makes",
                     "another one");
-    auto kernel = prepared(std::make_shared<CNNBatchNormalizationGradient>(compilation.device()), *this);
+    auto kernel = made<CNNBatchNormalizationGradient>(*this, compilation.device());
     if (label().empty()) kernel->setLabel(forward->normalization()->label());
     return std::make_unique<BatchNormalizationGradientStep>(kernel, *forward, trainingStyle());
 }

@@ -34,8 +34,7 @@ NNGradientFilterNodes CNNGroupNormalizationNode::newGradientFilters(
 
 std::unique_ptr<Step> CNNGroupNormalizationNode::compile(Compilation& compilation) const {
     return std::make_unique<SampleNormalizationStep<GroupNormalizationKind>>(
-        prepared(std::make_shared<CNNGroupNormalization>(compilation.device(), dataSource_), *this),
-        compilation);
+        made<CNNGroupNormalization>(*this, compilation.device(), dataSource_), compilation);
 }
 
 std::shared_ptr<CNNGroupNormalizationGradientNode> CNNGroupNormalizationGradientNode::node(

@@ -34,8 +34,7 @@ NNGradientFilterNodes CNNInstanceNormalizationNode::newGradientFilters(
 
 std::unique_ptr<Step> CNNInstanceNormalizationNode::compile(Compilation& compilation) const {
     return std::make_unique<SampleNormalizationStep<InstanceNormalizationKind>>(
-        prepared(std::make_shared<CNNInstanceNormalization>(compilation.device(), dataSource_), *this),
-        compilation);
+        made<CNNInstanceNormalization>(*this, compilation.device(), dataSource_), compilation);
 }
 
 std::shared_ptr<CNNInstanceNormalizationGradientNode> CNNInstanceNormalizationGradientNode::node(

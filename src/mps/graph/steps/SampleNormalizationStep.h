@@ -67,10 +67,10 @@ public:
         group_->addGradient();
     }
 
-    void encode(const StepArguments& arguments) override {
-        GradientStep::encode(arguments);
+    bool hasHostPart() const override { return true; }
+    void encoded(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) override {
         group_->encoded(this);
-        if (!updates()) group_->reloadIfComplete(arguments.commandBuffer);
+        if (!updates()) group_->reloadIfComplete(commandBuffer);
     }
 
     bool updates() const override { return style_ != MPS::NNTrainingStyle::UpdateDeviceNone; }
@@ -116,7 +116,7 @@ std::unique_ptr<Step> sampleNormalizationGradient(const Node& node, Compilation&
     if (!forward)
         throw MTL::Error(node.name(), "gradientState",
                          std::string("a state that ") + Kind::kMaker + " of this graph makes", "another one");
-    auto kernel = prepared(std::make_shared<typename Kind::Gradient>(compilation.device()), node);
+    auto kernel = made<typename Kind::Gradient>(node, compilation.device());
     if (node.label().empty()) kernel->setLabel(forward->normalization()->label());
     return std::make_unique<SampleNormalizationGradientStep<Kind>>(kernel, *forward, node.trainingStyle());
 }
