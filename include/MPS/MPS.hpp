@@ -31,6 +31,7 @@
 #include <MPS/CNNNeuron.hpp>
 #include <MPS/CNNNeuronNode.hpp>
 #include <MPS/CNNNormalization.hpp>
+#include <MPS/CNNNormalizationNode.hpp>
 #include <MPS/CNNNormalizationState.hpp>
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNPoolingNode.hpp>
