@@ -12,6 +12,6 @@ void addGradcheckCommand(CLI::App& app);
 void addOpsCommand(CLI::App& app);
 
 /// Throws MPS::Error when writeText could not write there; the file exists then. Nothing for "" and "-".
-void checkWritable(const std::string& path);
-/// Writes a JSON text to a file, "-" for standard output; throws MPS::Error when it cannot.
-void writeText(const std::string& path, const std::string& text);
+void checkWritable(const std::string& path, const char* option = "--json");
+/// Writes a text to the file that an option names, "-" for standard output; throws MPS::Error when it cannot.
+void writeText(const std::string& path, const std::string& text, const char* option = "--json");

@@ -1,13 +1,13 @@
-#include <fmt/format.h>
-
 #include <MPS/CNNLoss.hpp>
 #include <MPS/Image.hpp>
 #include <MPS/NNGraph.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
+#include <Pewter/Inspect.hpp>
 #include <Pewter/train/TrainingNetwork.hpp>
+#include <array>
+#include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "Commands.h"
@@ -19,7 +19,7 @@ using namespace pewter::train;
 using MPS::NNGraphReport;
 
 struct InspectOptions {
-    std::string network, device, json;
+    std::string network, device, json, html, dot;
     std::optional<std::size_t> batch;
 };
 
@@ -42,109 +42,60 @@ NNGraphReport reportOf(TrainingNetwork& network) {
     return network.trainingGraph().report({images}, {MPS::StateBatch(labels.begin(), labels.end())});
 }
 
-std::string stepName(const NNGraphReport& report, std::size_t step) {
-    return step == NNGraphReport::npos ? "-" : fmt::format("{} {}", step, report.steps[step].label);
-}
+/// A form of the report and the file that the user wants it in.
+struct Output {
+    const char* option;
+    const std::string& file;
+    std::string (*write)(const NNGraphReport&, const pewter::inspect::Subject&);
+};
 
-void print(const NNGraphReport& report, const std::string& network, std::size_t batch) {
-    fmt::print("{}, batch {}: {} steps\n\n{:>4}  {:<46} {:<20} {:>12} {:>12}\n", network, batch, report.steps.size(),
-               "step", "kernel", "result", "bytes", "live");
-    for (std::size_t i = 0; i < report.steps.size(); ++i) {
-        const auto& step = report.steps[i];
-        std::string shape = "-";
-        std::size_t bytes = 0;
-        if (step.resultImage != NNGraphReport::npos) {
-            const auto& image = report.images[step.resultImage];
-            shape = fmt::format("{}x{}x{} {}", image.width, image.height, image.featureChannels, image.format);
-            bytes = image.bytes;
-        }
-        fmt::print("{:>4}  {:<46} {:<20} {:>12} {:>12}{}\n", i, step.label, shape, bytes, step.liveBytes,
-                   step.updatesWeights ? "  updates weights" : "");
+/// Before anything is computed: every file can be written, and each belongs to one output.
+void checkOutputs(const std::array<Output, 3>& outputs) {
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const auto& file = outputs[i].file;
+        for (std::size_t j = 0; j < i; ++j)
+            if (!file.empty() && file == outputs[j].file)
+                throw MTL::Error(outputs[i].option, "FILE", "a file of its own",
+                                 '"' + file + "\", which " + outputs[j].option + " has");
+        checkWritable(file, outputs[i].option);
     }
-    fmt::print("\nGradient states\n");
-    for (const auto& state : report.states) {
-        if (state.source) continue;
-        fmt::print("  {}: {}{}\n    made by      {}\n", state.label, state.className,
-                   state.temporary ? "" : " (not temporary)", stepName(report, state.firstWriter));
-        for (const auto& consumer : state.consumers) fmt::print("    consumed by  {}\n", consumer);
-        fmt::print("    holds        {} bytes in {} state{}, read count {}\n", state.bytes, state.count,
-                   state.count == 1 ? "" : "s", state.readCount);
-    }
-    fmt::print("\npeak of temporary memory  {:>12} bytes\nlower bound               {:>12} bytes\n",
-               report.peakBytes, report.lowerBoundBytes);
-}
-
-nlohmann::json toJson(const NNGraphReport& report, const std::string& network, std::size_t batch) {
-    using nlohmann::json;
-    const auto index = [](std::size_t i) { return i == NNGraphReport::npos ? json(nullptr) : json(i); };
-    json steps = json::array(), images = json::array(), states = json::array();
-    for (const auto& step : report.steps)
-        steps.push_back({{"label", step.label},
-                         {"class", step.className},
-                         {"source_images", step.sourceImages},
-                         {"source_states", step.sourceStates},
-                         {"result_image", index(step.resultImage)},
-                         {"result_state", index(step.resultState)},
-                         {"updates_weights", step.updatesWeights},
-                         {"live_bytes", step.liveBytes}});
-    for (const auto& image : report.images)
-        images.push_back({{"label", image.label},
-                          {"format", image.format},
-                          {"width", image.width},
-                          {"height", image.height},
-                          {"feature_channels", image.featureChannels},
-                          {"count", image.count},
-                          {"bytes", image.bytes},
-                          {"first_writer", index(image.firstWriter)},
-                          {"last_reader", index(image.lastReader)},
-                          {"read_count", image.readCount},
-                          {"temporary", image.temporary},
-                          {"source", image.source},
-                          {"result", image.result},
-                          {"exported", image.exported}});
-    for (const auto& state : report.states)
-        states.push_back({{"label", state.label},
-                          {"class", state.className},
-                          {"forward_kernel", state.forwardKernel},
-                          {"gradient_kernels", state.consumers},
-                          {"count", state.count},
-                          {"bytes", state.bytes},
-                          {"read_count", state.readCount},
-                          {"first_writer", index(state.firstWriter)},
-                          {"last_reader", index(state.lastReader)},
-                          {"temporary", state.temporary},
-                          {"source", state.source},
-                          {"exported", state.exported},
-                          {"description", state.description}});
-    return {{"network", network},          {"batch", batch},
-            {"steps", steps},              {"images", images},
-            {"states", states},            {"peak_bytes", report.peakBytes},
-            {"lower_bound_bytes", report.lowerBoundBytes}};
 }
 
 void inspect(const InspectOptions& options) {
     const auto& description = network(options.network);
     const auto device = deviceNamed(options.device);
+    const std::array<Output, 3> outputs{{{"--json", options.json, pewter::inspect::json},
+                                         {"--html", options.html, pewter::inspect::html},
+                                         {"--dot", options.dot, pewter::inspect::dot}}};
+    checkOutputs(outputs);
     TrainingSettings settings;
     settings.batchSize = options.batch.value_or(description.batchSize);
     settings.optimizer.descriptor.learningRate = description.learningRate;
     TrainingNetwork network(description, device, settings);
     const auto report = reportOf(network);
-    if (options.json != "-") print(report, description.name, settings.batchSize);
-    if (!options.json.empty())
-        writeText(options.json, toJson(report, description.name, settings.batchSize).dump(1) + "\n");
+    const pewter::inspect::Subject subject{description.name, device->name(), settings.batchSize};
+    bool isAlone = false;
+    for (const auto& output : outputs) isAlone = isAlone || output.file == "-";
+    if (!isAlone) std::cout << pewter::inspect::text(report, subject);
+    for (const auto& output : outputs)
+        if (!output.file.empty()) writeText(output.file, output.write(report, subject), output.option);
 }
 
 }  // namespace
 
 void addInspectCommand(CLI::App& app) {
     const auto options = std::make_shared<InspectOptions>();
-    auto* command = app.add_subcommand("inspect", "Prints a network's compiled training graph, step by step.");
+    auto* command =
+        app.add_subcommand("inspect", "Shows a network's compiled training graph, step by step, and its memory.");
     command->add_option("network", options->network, networkNames())->required()->type_name("NETWORK");
     command->add_option("--batch", options->batch, "Pictures a batch (default: the network's)")
         ->check(CLI::PositiveNumber);
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
-    command->add_option("--json", options->json, "Writes the same as JSON; - for standard output alone")
-        ->type_name("FILE");
+    const auto output = [&](const char* name, std::string& file, const std::string& what) {
+        command->add_option(name, file, what + "; - for standard output alone")->type_name("FILE");
+    };
+    output("--json", options->json, "Writes the same as JSON");
+    output("--html", options->html, "Draws the graph and its memory, as one page");
+    output("--dot", options->dot, "Writes the graph for Graphviz");
     command->callback([options] { inspect(*options); });
 }

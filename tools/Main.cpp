@@ -12,8 +12,8 @@
 
 namespace {
 
-[[noreturn]] void failToWrite(const std::string& path) {
-    throw MTL::Error("--json", "FILE", "a file that can be written", fmt::format("\"{}\"", path));
+[[noreturn]] void failToWrite(const std::string& path, const char* option) {
+    throw MTL::Error(option, "FILE", "a file that can be written", fmt::format("\"{}\"", path));
 }
 
 /// CLI11 says of an unknown word only that a subcommand is missing.
@@ -38,19 +38,19 @@ void letWorkersSleep(char** argv) {
 
 }  // namespace
 
-void checkWritable(const std::string& path) {
+void checkWritable(const std::string& path, const char* option) {
     if (!path.empty() && path != "-" && !std::ofstream(path, std::ios::binary | std::ios::app))
-        failToWrite(path);
+        failToWrite(path, option);
 }
 
-void writeText(const std::string& path, const std::string& text) {
+void writeText(const std::string& path, const std::string& text, const char* option) {
     if (path == "-") {
         std::cout << text << std::flush;
         return;
     }
     std::ofstream file(path, std::ios::binary);
     file << text;
-    if (!file.flush()) failToWrite(path);
+    if (!file.flush()) failToWrite(path, option);
 }
 
 int main(int argc, char** argv) {
