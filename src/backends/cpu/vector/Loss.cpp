@@ -78,7 +78,7 @@ PEWTER_INLINE void wideSoftMax(const LossRun& run, float keep, float share, floa
             const float* const x = y + from;
             float* const ofPiece = e + from;
             PEWTER_VECTORIZE
-            for (std::int64_t k = 0; k < count; ++k) ofPiece[k] = exponential(x[k] - top);
+            for (std::int64_t k = 0; k < count; ++k) ofPiece[k] = exponentialOfNegative(x[k] - top);
             total += sumOf(count, [=](std::int64_t k) PEWTER_LAMBDA { return ofPiece[k]; });
         }
         const auto sum = static_cast<float>(total);
@@ -147,7 +147,7 @@ void lossRun(const ops::LossFunction& function, const LossRun& run, float* room)
                     // max(y, 0) - y s, without cancellation for y > 0.
                     const float s = t * keep + share;
                     const float linear = y > 0.0f ? y * (1.0f - s) : -(y * s);
-                    return linear + logarithmOnePlus(exponential(-magnitude(y)));
+                    return linear + logarithmOnePlus(exponentialOfNegative(-magnitude(y)));
                 },
                 [=](float y, float t) PEWTER_LAMBDA { return sigmoid(y) - (t * keep + share); },
                 [=](float y, float) PEWTER_LAMBDA { return -keep * y; });

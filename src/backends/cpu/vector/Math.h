@@ -32,12 +32,13 @@ PEWTER_INLINE float withSign(float size, float sign) {
     return fromBits(bitsOf(size) | (bitsOf(sign) & 0x80000000u));
 }
 
-/// e^x = 2^n (1 + p): x = n ln 2 + r with |r| <= ln(2)/2 in two steps (Cody and Waite), p the Taylor
-/// polynomial of e^r - 1 up to r^7; what it leaves out is below 6e-9.
+/// e^x = 2^n (1 + p): x = n ln 2 + r with |r| <= ln(2)/2 in two steps (Cody and Waite), p = r + r^2 q(r) with q of
+/// degree 4 fitted for least greatest relative error of p (iteratively reweighted least squares on 2000 Chebyshev
+/// nodes): 1.6e-8.
 struct ExpParts {
     float p;
-    /// 2^n as a product of two factors, so that neither leaves the range of float32.
-    float scale, scale2;
+    /// n in the low bits, those of kRounder above.
+    std::uint32_t power;
 };
 
 PEWTER_INLINE ExpParts expParts(float x) {
@@ -46,17 +47,27 @@ PEWTER_INLINE ExpParts expParts(float x) {
     const float rounded = x * kLog2E + kRounder;
     const float n = rounded - kRounder;
     const float r = (x - n * kLn2High) - n * kLn2Low;
-    float p = 1.0f / 5040;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r * r + r;
-    const auto whole =
-        static_cast<std::int32_t>(bitsOf(rounded)) - static_cast<std::int32_t>(bitsOf(kRounder));
+    float q = 0x1.6d995ap-10f;
+    q = q * r + 0x1.122838p-7f;
+    q = q * r + 0x1.555486p-5f;
+    q = q * r + 0x1.5554b0p-3f;
+    q = q * r + 0.5f;
+    return {r * r * q + r, bitsOf(rounded)};
+}
+
+/// 2^(n + by) for an n whose power stays a normal number: the bits of kRounder are shifted out.
+PEWTER_INLINE float powerOf2(std::uint32_t power, int by = 0) {
+    return fromBits((power << 23) + (static_cast<std::uint32_t>(127 + by) << 23));
+}
+
+/// 2^n as a product of two factors, so that neither leaves the range of float32.
+struct Scale {
+    float first, second;
+};
+PEWTER_INLINE Scale scaleOf(std::uint32_t power) {
+    const auto whole = static_cast<std::int32_t>(power) - static_cast<std::int32_t>(bitsOf(kRounder));
     const std::int32_t half = whole >> 1;
-    return {p, fromBits(static_cast<std::uint32_t>(half + 127) << 23),
+    return {fromBits(static_cast<std::uint32_t>(half + 127) << 23),
             fromBits(static_cast<std::uint32_t>(whole - half + 127) << 23)};
 }
 
@@ -65,18 +76,34 @@ PEWTER_INLINE float exponential(float x) {
     // Keeps n within what two factors can carry; both ends are past 0 and infinity. NaN passes.
     const float bounded = x > 90.0f ? 90.0f : (x < -105.0f ? -105.0f : x);
     const ExpParts e = expParts(bounded);
-    return (e.scale + e.scale * e.p) * e.scale2;
+    const Scale scale = scaleOf(e.power);
+    return (scale.first + scale.first * e.p) * scale.second;
+}
+
+/// The same for x <= 0, in fewer steps: one factor is enough once it is 2^25 too large.
+PEWTER_INLINE float exponentialOfNegative(float x) {
+    const ExpParts e = expParts(x < -104.0f ? -104.0f : x);
+    const float scale = powerOf2(e.power, 25);
+    return (scale + scale * e.p) * 0x1p-25f;
 }
 
 /// e^x - 1 within 3 ulp, also near 0.
 PEWTER_INLINE float exponentialMinus1(float x) {
     const float bounded = x > 90.0f ? 90.0f : (x < -30.0f ? -30.0f : x);
     const ExpParts e = expParts(bounded);
+    const Scale factors = scaleOf(e.power);
     // 2^n p + (2^n - 1): for n = 0 the polynomial alone. n is at most 130 here; the second factor comes last.
-    const float scale = e.scale * e.scale2;
+    const float scale = factors.first * factors.second;
     const float small = scale * e.p + (scale - 1.0f);
-    const float large = (e.scale + e.scale * e.p) * e.scale2;
+    const float large = (factors.first + factors.first * e.p) * factors.second;
     return x > 30.0f ? large : small;
+}
+
+/// The same for x <= 0.
+PEWTER_INLINE float exponentialMinus1OfNegative(float x) {
+    const ExpParts e = expParts(x < -30.0f ? -30.0f : x);
+    const float scale = powerOf2(e.power);
+    return scale * e.p + (scale - 1.0f);
 }
 
 /// ln x within 2 ulp: x = 2^e m with m in [sqrt(1/2), sqrt(2)), then ln m = 2 artanh(s), s = (m-1)/(m+1), as
@@ -117,16 +144,15 @@ PEWTER_INLINE float logarithmOnePlus(float u) {
 
 /// 1 / (1 + e^-x) within 3 ulp on both sides.
 PEWTER_INLINE float sigmoid(float x) {
-    const float e = exponential(-magnitude(x));
+    const float e = exponentialOfNegative(-magnitude(x));
     // Written so that NaN stays NaN.
     return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-/// tanh x within 4 ulp: (e^2|x| - 1) / (e^2|x| + 1), with the sign of x.
+/// tanh x within 4 ulp: (1 - e^-2|x|) / (1 + e^-2|x|), with the sign of x.
 PEWTER_INLINE float hyperbolicTangent(float x) {
-    const float size = magnitude(x);
-    const float e = exponentialMinus1(2.0f * (size > 15.0f ? 15.0f : size));
-    return withSign(e / (e + 2.0f), x);
+    const float e = exponentialMinus1OfNegative(-2.0f * magnitude(x));
+    return withSign(magnitude(e / (e + 2.0f)), x);
 }
 
 /// The normal distribution: cumulative (1 + erf(x / sqrt 2)) / 2 and density e^(-x^2/2) / sqrt(2 pi).
@@ -141,7 +167,7 @@ struct Normal {
 PEWTER_INLINE Normal normal(float x) {
     const float size = magnitude(x);
     const float capped = size > 20.0f ? 20.0f : size;
-    const float e = exponential(-0.5f * capped * capped);
+    const float e = exponentialOfNegative(-0.5f * capped * capped);
     const float t = 1.0f / (1.0f + 0.212132034f * capped);
     float p = -0.0647613779f;
     p = p * t + 0.242781237f;

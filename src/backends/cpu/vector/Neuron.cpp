@@ -69,7 +69,7 @@ void neuronForward(const ops::Neuron& neuron, const float* slopes, const float* 
         case SoftPlus:
             return map(src, dst, count, [=](float x, std::int64_t) {
                 const float u = b * x;
-                return a * (atLeast(u, 0.0f) + logarithmOnePlus(exponential(-magnitude(u))));
+                return a * (atLeast(u, 0.0f) + logarithmOnePlus(exponentialOfNegative(-magnitude(u))));
             });
         case SoftSign:
             return map(src, dst, count, [](float x, std::int64_t) { return x / (1.0f + magnitude(x)); });
@@ -125,7 +125,7 @@ void neuronGradient(const ops::Neuron& neuron, const float* slopes, const float*
             return with([=](float, std::int64_t) { return a; });
         case Sigmoid:
             return with([](float x, std::int64_t) {
-                const float e = exponential(-magnitude(x)), whole = 1.0f + e;
+                const float e = exponentialOfNegative(-magnitude(x)), whole = 1.0f + e;
                 return e / (whole * whole);
             });
         case HardSigmoid:
@@ -136,7 +136,7 @@ void neuronGradient(const ops::Neuron& neuron, const float* slopes, const float*
         case TanH:
             // 1 - tanh^2 = 4 e / (1 + e)^2 with e = e^(-2|u|): no cancellation.
             return with([=](float x, std::int64_t) {
-                const float e = exponential(-2.0f * magnitude(b * x)), whole = 1.0f + e;
+                const float e = exponentialOfNegative(-2.0f * magnitude(b * x)), whole = 1.0f + e;
                 return a * b * (4.0f * e / (whole * whole));
             });
         case Absolute:

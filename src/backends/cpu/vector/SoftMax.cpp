@@ -19,34 +19,47 @@ PEWTER_INLINE void subtract(float amount, float* values, std::int64_t count) {
     for (std::int64_t k = 0; k < count; ++k) values[k] -= amount;
 }
 
-/// values = e^values / sum.
-PEWTER_INLINE void exponentials(float sum, float* values, std::int64_t count) {
-    PEWTER_VECTORIZE
-    for (std::int64_t k = 0; k < count; ++k) values[k] = exponential(values[k]) / sum;
+/// Pixels with channels enough to fill vectors, a piece at a time.
+void manyChannels(const float* src, float* dst, std::int64_t pixels, std::int64_t c, bool logarithmic) {
+    constexpr std::int64_t kPiece = 1024;
+    float e[kPiece];
+    for (std::int64_t p = 0; p < pixels; ++p, src += c, dst += c) {
+        const float top = greatest(src, c);
+        double total = 0;
+        for (std::int64_t from = 0; from < c; from += kPiece) {
+            const std::int64_t count = c - from < kPiece ? c - from : kPiece;
+            const float* const x = src + from;
+            float* const y = dst + from;
+            float* const of = logarithmic ? e : y;
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < count; ++k) of[k] = exponentialOfNegative(x[k] - top);
+            total += sumOf(count, [=](std::int64_t k) { return of[k]; });
+        }
+        const auto sum = static_cast<float>(total);
+        if (logarithmic) {
+            const float shift = logarithm(sum);
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < c; ++k) dst[k] = (src[k] - top) - shift;
+        } else {
+            const float share = 1.0f / sum;
+            PEWTER_VECTORIZE
+            for (std::int64_t k = 0; k < c; ++k) dst[k] *= share;
+        }
+    }
 }
 
 }  // namespace
 
 void softMaxPixels(const float* src, float* dst, std::int64_t pixels, std::int64_t c, bool logarithmic) {
+    if (c >= 4 * kLanes) return manyChannels(src, dst, pixels, c, logarithmic);
     shift(src, dst, pixels, c);
     constexpr std::int64_t kRoom = 2048;
     float e[kRoom];
-    if (c > kRoom) {
-        for (std::int64_t p = 0; p < pixels; ++p, dst += c) {
-            const float* const x = dst;
-            const auto sum = static_cast<float>(sumOf(c, [=](std::int64_t k) { return exponential(x[k]); }));
-            if (logarithmic)
-                subtract(logarithm(sum), dst, c);
-            else
-                exponentials(sum, dst, c);
-        }
-        return;
-    }
     // Exponentials in one loop over as many pixels as fit: few channels would leave most of a vector idle.
     for (const std::int64_t some = kRoom / c; pixels > 0; pixels -= some) {
         const std::int64_t here = pixels < some ? pixels : some;
         PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < here * c; ++i) e[i] = exponential(dst[i]);
+        for (std::int64_t i = 0; i < here * c; ++i) e[i] = exponentialOfNegative(dst[i]);
         const float* of = e;
         for (std::int64_t p = 0; p < here; ++p, dst += c, of += c) {
             const float* const x = of;
@@ -55,8 +68,9 @@ void softMaxPixels(const float* src, float* dst, std::int64_t pixels, std::int64
                 subtract(logarithm(sum), dst, c);
                 continue;
             }
+            const float share = 1.0f / sum;
             PEWTER_VECTORIZE
-            for (std::int64_t k = 0; k < c; ++k) dst[k] = x[k] / sum;
+            for (std::int64_t k = 0; k < c; ++k) dst[k] = x[k] * share;
         }
     }
 }
