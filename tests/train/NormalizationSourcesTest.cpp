@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <MPS/CNNGroupNormalizationNode.hpp>
+#include <MPS/CNNInstanceNormalizationNode.hpp>
+#include <MPS/Handle.hpp>
+#include <MPS/NNGraph.hpp>
 #include <MTL/MTL.hpp>
 #include <Pewter/Train.hpp>
 #include <cmath>
@@ -21,8 +25,19 @@ using OptimizerKind = OptimizerSettings::Kind;
 
 constexpr std::size_t kChannels = 4;
 
+/// A handle that is only a name.
+class Called final : public MPS::Handle {
+public:
+    explicit Called(std::string text) : text_(std::move(text)) {}
+    std::string label() const override { return text_; }
+
+private:
+    std::string text_;
+};
+
 struct Instance {
     using Kind = pewter::test::InstanceKind;
+    using Node = MPS::CNNInstanceNormalizationNode;
     using Source = InstanceNormalizationDataSource;
     static std::shared_ptr<Source> make(const DevicePtr& device, const OptimizerSettings& optimizer) {
         return std::make_shared<Source>(device, "norm", kChannels, optimizer, 0.0f);
@@ -31,6 +46,7 @@ struct Instance {
 };
 struct Group {
     using Kind = pewter::test::GroupKind;
+    using Node = MPS::CNNGroupNormalizationNode;
     using Source = GroupNormalizationDataSource;
     static std::shared_ptr<Source> make(const DevicePtr& device, const OptimizerSettings& optimizer) {
         return std::make_shared<Source>(device, "norm", kChannels, kChannels, optimizer, 0.0f);
@@ -196,6 +212,53 @@ TYPED_TEST(NormalizationSources, TrainALayerToItsTarget) {
             EXPECT_NEAR(source->beta()[c], 3, 1e-5) << device->name();
         }
     }
+}
+
+/// The same layer as a node: the graph asks its source once an encode, whatever the size of the batch.
+TYPED_TEST(NormalizationSources, TrainANodeOfAGraphToItsTarget) {
+    for (const auto& device : MTL::copyAllDevices())
+        for (const auto style :
+             {MPS::NNTrainingStyle::UpdateDeviceGPU, MPS::NNTrainingStyle::UpdateDeviceCPU}) {
+            OptimizerSettings sgd;
+            sgd.kind = OptimizerKind::StochasticGradientDescent;
+            sgd.descriptor.learningRate = 1.0f / 24;
+            const auto source = TypeParam::make(device, sgd);
+            const auto input = MPS::NNImageNode::node(std::make_shared<Called>("x")),
+                       start = MPS::NNImageNode::node(std::make_shared<Called>("g"));
+            const auto node = TypeParam::Node::node(input, source);
+            node->setTrainingStyle(style);
+            node->resultImage()->setExportFromGraph(true);
+            node->resultImage()->setImageAllocator(MPS::Image::defaultAllocator());
+            MPS::NNGraph forward(device, node->resultImage()),
+                training(device, node->trainingGraph(start).at(0)->resultImage());
+            for (auto* graph : {&forward, &training})
+                graph->setFormat(MPS::ImageFeatureChannelFormat::Float32);
+            Numbers x;
+            for (std::size_t i = 0; i < 3 * 4 * kChannels; ++i) x.push_back(i / kChannels % 2 ? 1 : -1);
+            const auto batch = [&](const Numbers& values) {
+                return imageOf(device, 2, 2, kChannels, values, MPS::ImageFeatureChannelFormat::Float32, 3)
+                    ->batchRepresentation();
+            };
+            for (int step = 0; step < 40; ++step) {
+                forward.reloadFromDataSources();
+                const auto ahead = device->newCommandQueue()->commandBuffer();
+                const auto result = forward.encodeBatch(ahead, {batch(x)});
+                pewter::test::finish(ahead);
+                auto g = pewter::test::read(result);
+                for (std::size_t i = 0; i < g.size(); ++i) g[i] -= 3 + 2 * x[i];
+                const auto commands = device->newCommandQueue()->commandBuffer();
+                std::vector<MPS::ImageBatch> sources;
+                for (const auto& handle : training.sourceImageHandles())
+                    sources.push_back(batch(handle->label() == "x" ? x : g));
+                training.encodeBatch(commands, sources);
+                pewter::test::finish(commands);
+            }
+            for (std::size_t c = 0; c < kChannels; ++c) {
+                EXPECT_NEAR(source->gamma()[c], 2, 1e-5) << device->name();
+                EXPECT_NEAR(source->beta()[c], 3, 1e-5) << device->name();
+            }
+            EXPECT_EQ(source->updateCount(), 40u);
+        }
 }
 
 TEST(NormalizationSourcesAlone, RefuseANullDeviceAndNoChannels) {
