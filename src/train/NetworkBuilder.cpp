@@ -52,10 +52,7 @@ NetworkBuilder::Image NetworkBuilder::convolution(const Image& source, const std
 NetworkBuilder::Image NetworkBuilder::convolution(const Image& source, const std::string& label,
                                                   const ConvolutionShape& shape, const Start& start) {
     const auto node = MPS::CNNConvolutionNode::node(source, convolutionSource(label, shape, start));
-    // A window of one pixel with a stride leaves pixels over, and same size would shift it by half of them.
-    const bool onePixel = shape.kernelWidth == 1 && shape.kernelHeight == 1;
-    node->setPaddingPolicy(MPS::NNDefaultPadding::padding(
-        onePixel ? MPS::NNPaddingMethodSizeValidOnly | MPS::NNPaddingMethodAlignTopLeft : MPS::NNPaddingMethodSizeSame));
+    node->setPaddingPolicy(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethodSizeSame));
     return labelled(node, label);
 }
 
