@@ -26,6 +26,12 @@ std::string stateName(const GraphProgram& program, std::size_t slot) {
     return fmt::format("state of {}", program.steps[state.producer].step->kernel().name());
 }
 
+/// Bytes of the pictures, whoever owns the memory: views of a batch own none.
+std::size_t packedBytes(const MPS::Image& image) {
+    return image.width() * image.height() * image.featureChannels() * image.numberOfImages() *
+           ops::sizeOf(typeOf(image.featureChannelFormat(), "Image"));
+}
+
 }  // namespace
 
 NNGraphReport outlineReport(GraphProgram& program) {
@@ -77,7 +83,7 @@ void noteSources(NNGraphReport& report, const GraphProgram& program,
         out.featureChannels = first.featureChannels();
         out.format = nameOf(first.featureChannelFormat());
         out.count = images[i].size();
-        out.bytes = first.resourceSize() * images[i].size();
+        out.bytes = packedBytes(first) * images[i].size();
         out.temporary = first.isTemporary();
     }
     for (std::size_t i = 0; i < states.size(); ++i) {
