@@ -16,6 +16,7 @@
 #include "ops/GramMatrix.h"
 #include "ops/GridSample.h"
 #include "ops/GroupNormalization.h"
+#include "ops/ImageScale.h"
 #include "ops/LocalContrastNormalization.h"
 #include "ops/LocalCorrelation.h"
 #include "ops/Loss.h"
@@ -68,6 +69,7 @@
     X(CrossChannelNormalizationGradient)    \
     X(ResampleForward)                      \
     X(ResampleGradient)                     \
+    X(LanczosForward)                       \
     X(GridSample)                           \
     X(Reduction)                            \
     X(GramMatrixForward)                    \
