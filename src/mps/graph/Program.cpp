@@ -170,8 +170,13 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
         // Asked before anything is counted: a step without a result image may read its sources less often.
         const bool isMade = !options.deadCode || need.images.contains(&result) || !step.step->dropResult();
         for (const auto& source : NodeAccess::sources(*filter)) step.images.push_back(imageSlots.at(source.get()));
-        for (const auto& source : NodeAccess::sourceStates(*filter))
-            step.states.push_back(stateSlots.at(source.get()));
+        for (const auto& source : NodeAccess::sourceStates(*filter)) {
+            const auto found = stateSlots.find(source.get());
+            if (found == stateSlots.end())
+                throw MTL::Error(filter->name(), "sourceStates", "a state node that its filter made",
+                                 fmt::format("one that {} did not make", source->producer()->name()));
+            step.states.push_back(found->second);
+        }
         step.result = addImage(result, false);
         images[step.result].isMade = isMade;
         // Made only for somebody: a filter of the program, or the caller.
