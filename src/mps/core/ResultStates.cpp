@@ -33,10 +33,16 @@ MPS::ImageBatch allocateDestinations(const MPS::Kernel& kernel, MPS::ImageAlloca
                                      const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                      const MPS::ImageDescriptor& descriptor, std::size_t count) {
     MPS::ImageBatch images;
-    if (count == 1)
-        images.push_back(allocator.image(commandBuffer, descriptor, &kernel));
-    else
-        images = allocator.imageBatch(commandBuffer, descriptor, &kernel, count);
+    try {
+        if (count == 1)
+            images.push_back(allocator.image(commandBuffer, descriptor, &kernel));
+        else
+            images = allocator.imageBatch(commandBuffer, descriptor, &kernel, count);
+    } catch (const MTL::Error& error) {
+        // An image does not know whose it was to be.
+        if (error.subject() != "Image") throw;
+        throw MTL::Error(kernel.name(), error.argument(), error.expected(), error.found());
+    }
     undoOnFailure(images, {}, [&] {
         if (images.size() != count)
             throw MTL::Error(kernel.name(), "destinationImageAllocator", fmt::format("{} images", count),
