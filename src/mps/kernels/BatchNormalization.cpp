@@ -69,33 +69,34 @@ CNNBatchNormalization::CNNBatchNormalization(std::shared_ptr<MTL::Device> device
       neuron_(fusedNeuronDescriptor),
       parameters_(std::make_shared<BatchNormalizationParameters>()) {
     if (!dataSource_) throw Error(name(), "dataSource", "a data source", "null");
-    parameters_->channels = dataSource_->numberOfFeatureChannels();
     parameters_->label = dataSource_->label();
-    if (parameters_->channels == 0)
-        throw Error(name(), "dataSource.numberOfFeatureChannels", "at least 1", "0");
-    checkNeuron(neuron_, parameters_->channels, name(), "fusedNeuronDescriptor");
     setLabel(parameters_->label);
     reload(*dataSource_, true, true);
-    parameters_->epsilon = dataSource_->epsilon();
+    checkNeuron(neuron_, parameters_->channels, name(), "fusedNeuronDescriptor");
 }
 
 void CNNBatchNormalization::reload(CNNBatchNormalizationDataSource& dataSource, bool gammaAndBeta,
                                    bool meanAndVariance) {
-    const auto channels = parameters_->channels;
-    if (dataSource.numberOfFeatureChannels() != channels)
-        throw Error(name(), "dataSource.numberOfFeatureChannels", fmt::format("{}", channels),
-                    fmt::format("{}", dataSource.numberOfFeatureChannels()));
-    if (!dataSource.load()) throw Error(name(), "dataSource", "one that loads", "load() returned false");
-    // Work under way keeps the old buffers.
-    if (gammaAndBeta) {
-        parameters_->gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
-        parameters_->beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
-    }
-    if (meanAndVariance) {
-        parameters_->mean = parameterBuffer(device(), dataSource.mean(), 0, channels);
-        parameters_->variance = parameterBuffer(device(), dataSource.variance(), 1, channels);
-    }
-    dataSource.purge();
+    // Changed together or not at all; work under way keeps the old buffers.
+    auto next = *parameters_;
+    whileLoaded(dataSource, name(), [&] {
+        const auto channels = dataSource.numberOfFeatureChannels();
+        if (channels == 0) throw Error(name(), "dataSource.numberOfFeatureChannels", "at least 1", "0");
+        if (next.channels != 0 && channels != next.channels)
+            throw Error(name(), "dataSource.numberOfFeatureChannels", fmt::format("{}", next.channels),
+                        fmt::format("{}", channels));
+        next.channels = channels;
+        if (gammaAndBeta) {
+            next.gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
+            next.beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
+        }
+        if (meanAndVariance) {
+            next.mean = parameterBuffer(device(), dataSource.mean(), 0, channels);
+            next.variance = parameterBuffer(device(), dataSource.variance(), 1, channels);
+        }
+        if (gammaAndBeta && meanAndVariance) next.epsilon = dataSource.epsilon();
+    });
+    *parameters_ = std::move(next);
 }
 
 std::size_t CNNBatchNormalization::numberOfFeatureChannels() const { return parameters_->channels; }
@@ -109,7 +110,6 @@ void CNNBatchNormalization::reloadDataSource(
     const std::shared_ptr<CNNBatchNormalizationDataSource>& dataSource) {
     if (!dataSource) throw Error(name(), "dataSource", "a data source", "null");
     reload(*dataSource, true, true);
-    parameters_->epsilon = dataSource->epsilon();
 }
 
 void CNNBatchNormalization::reloadGammaAndBeta(

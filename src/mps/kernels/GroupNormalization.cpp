@@ -67,10 +67,12 @@ void CNNGroupNormalization::reload(CNNGroupNormalizationDataSource& dataSource) 
                     fmt::format("{}", dataSource.numberOfFeatureChannels()));
     const auto groups = dataSource.numberOfGroups();
     checkGroups(*this, channels, groups);
-    // Work under way keeps the old buffers.
+    // Changed together or not at all; work under way keeps the old buffers.
+    auto gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
+    auto beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
     parameters_->groups = groups;
-    parameters_->gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
-    parameters_->beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
+    parameters_->gamma = std::move(gamma);
+    parameters_->beta = std::move(beta);
 }
 
 std::size_t CNNGroupNormalization::numberOfFeatureChannels() const { return parameters_->channels; }

@@ -69,12 +69,15 @@ void CNNInstanceNormalization::reload(CNNInstanceNormalizationDataSource& dataSo
                     fmt::format("{}", dataSource.numberOfFeatureChannels()));
     const auto groups = channels;
     checkGroups(*this, channels, groups);
-    if (!dataSource.load()) throw Error(name(), "dataSource", "one that loads", "load() returned false");
-    // Work under way keeps the old buffers.
+    // Changed together or not at all; work under way keeps the old buffers.
+    std::shared_ptr<MTL::Buffer> gamma, beta;
+    whileLoaded(dataSource, name(), [&] {
+        gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
+        beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
+    });
     parameters_->groups = groups;
-    parameters_->gamma = parameterBuffer(device(), dataSource.gamma(), 1, channels);
-    parameters_->beta = parameterBuffer(device(), dataSource.beta(), 0, channels);
-    dataSource.purge();
+    parameters_->gamma = std::move(gamma);
+    parameters_->beta = std::move(beta);
 }
 
 std::size_t CNNInstanceNormalization::numberOfFeatureChannels() const { return parameters_->channels; }

@@ -3,6 +3,7 @@
 #include <MPS/CNNNormalizationState.hpp>
 #include <MPS/Kernel.hpp>
 #include <MTL/CommandBuffer.hpp>
+#include <MTL/Error.hpp>
 #include <MTL/Resource.hpp>
 #include <memory>
 #include <string>
@@ -16,6 +17,19 @@ std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>&
 /// The same from another buffer.
 std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, MTL::Buffer& values,
                                              std::size_t count);
+
+/// Reads a data source between its load() and its purge(), which come in pairs whatever happens.
+template <class Source>
+void whileLoaded(Source& source, const std::string& who, const auto& read) {
+    if (!source.load()) throw MTL::Error(who, "dataSource", "one that loads", "load() returned false");
+    try {
+        read();
+    } catch (...) {
+        source.purge();
+        throw;
+    }
+    source.purge();
+}
 
 /// Of data sources without an update of gamma and beta on the device: says so once (`reported` belongs to the
 /// source).
