@@ -1,7 +1,11 @@
 #include <gmock/gmock.h>
 
+#include <MPS/NNInitialGradientNode.hpp>
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
+#include "EveryDevice.h"
 #include "GraphNets.h"
 
 /// The acceptance tests of graphs, 2 to 8: what a training graph consists of and what an encode of it does.
@@ -25,15 +29,61 @@ std::vector<std::string> stepsOf(MPS::NNGraph& graph, const Net& net) {
     return classes;
 }
 
+/// Weights, biases and pictures of -1, 0 and 1: every sum is exact in float32, and a network of second degree
+/// in its input has exact central differences.
+struct Integers : Net {
+    explicit Integers(const DevicePtr& d) : Net(d) { width = height = 3; }
+
+    /// The terminus of the sum of all logits against central differences with step 1, through the same
+    /// device.
+    void compare() {
+        for (const auto& layer : layers) {
+            layer->answer = Answer::Nothing;
+            for (float& value : layer->values) value = std::round(2 * value);
+            for (float& value : layer->biases) value = std::round(8 * value);
+        }
+        termini = MPS::NNInitialGradientNode::node(logits)->trainingGraph();
+        ASSERT_EQ(termini.size(), 1u);
+        MPS::NNGraph forward(device, logits), backward(device, termini[0]->resultImage());
+        const auto picture = images(1, 3)[0];
+        auto values = valuesOf(*picture);
+        for (double& value : values) value = std::round(1.5 * value);
+        fillImage(*picture, values);
+        MPS::ImageBatch moved;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            for (const double step : {1.0, -1.0}) {
+                auto other = values;
+                other[i] += step;
+                moved.push_back(images(1)[0]);
+                fillImage(*moved.back(), other);
+            }
+        for (MPS::NNGraph* each : {&forward, &backward}) each->setFormat(Format::Float32);
+        const auto commands = queue->commandBuffer();
+        const auto gradients = backward.encodeBatch(commands, {{picture}});
+        const auto results = forward.encodeBatch(commands, {moved});
+        run(commands);
+        std::vector<double> numeric;
+        for (std::size_t i = 0; i < results.size(); i += 2) {
+            const auto above = valuesOf(*results[i]), below = valuesOf(*results[i + 1]);
+            numeric.push_back((std::accumulate(above.begin(), above.end(), 0.0) -
+                               std::accumulate(below.begin(), below.end(), 0.0)) /
+                              2);
+        }
+        EXPECT_EQ(valuesOf(*gradients[0]), numeric);
+        EXPECT_THAT(numeric, Contains(testing::Not(0.0)));
+    }
+};
+
 }  // namespace
 
-TEST(GraphAcceptance, N02_AChainHasOneTerminusAndItsGradientFiltersComeInReverseWithTheFormatOfTheFirst) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance,
+                     N02_AChainHasOneTerminusAndItsGradientFiltersComeInReverseWithTheFormatOfTheFirst) {
+    Net net(device);
     buildChain(net);
     std::vector<std::string> order;
     net.train([&](const auto& gradient, const auto& forward, const auto&, const auto&) {
         order.push_back(forward->className());
-        if (order.size() == 1) gradient->resultImage()->setFormat(Format::Float64);
+        if (order.size() == 1) gradient->resultImage()->setFormat(Format::Float32);
     });
     EXPECT_EQ(net.termini.size(), 1u);
     EXPECT_THAT(order, ElementsAre("CNNFullyConnectedNode", "CNNPoolingMaxNode", "CNNNeuronReLUNode",
@@ -44,12 +94,12 @@ TEST(GraphAcceptance, N02_AChainHasOneTerminusAndItsGradientFiltersComeInReverse
     for (const auto& step : report.steps) formats.push_back(report.images[step.resultImage].format);
     // Forward images and the gradient of the loss have the graph's format, all gradients after it the
     // handler's.
-    EXPECT_THAT(formats, ElementsAre("float16", "float16", "float16", "float16", "float16", "float64",
-                                     "float64", "float64", "float64"));
+    EXPECT_THAT(formats, ElementsAre("float16", "float16", "float16", "float16", "float16", "float32",
+                                     "float32", "float32", "float32"));
 }
 
-TEST(GraphAcceptance, N03_AResidualBlockGetsOneAdditionOfItsGradientsAndItTrains) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N03_AResidualBlockGetsOneAdditionOfItsGradientsAndItTrains) {
+    Net net(device);
     const auto x = net.layer(net.input, "first", 3, 3, 4)->resultImage();
     const auto y = net.layer(x, "inside", 3, 4, 4)->resultImage();
     const auto sum = MPS::NNAdditionNode::node(x, y)->resultImage();
@@ -67,8 +117,18 @@ TEST(GraphAcceptance, N03_AResidualBlockGetsOneAdditionOfItsGradientsAndItTrains
     for (const auto& layer : net.layers) EXPECT_EQ(layer->updates, 2u);
 }
 
-TEST(GraphAcceptance, N04_AnInputUsedTwiceEndsInAnAddition) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N03b_TheGradientThroughAResidualBlockIsTheNumericOneExactly) {
+    Integers net(device);
+    const auto x = net.layer(net.input, "first", 3, 3, 4)->resultImage();
+    const auto squared = MPS::NNMultiplicationNode::node(x, x)->resultImage();
+    const auto y = net.layer(squared, "inside", 3, 4, 4)->resultImage();
+    const auto sum = MPS::NNAdditionNode::node(x, y)->resultImage();
+    net.logits = net.layer(sum, "dense", 3, 4, net.classes, true)->resultImage();
+    net.compare();
+}
+
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N04_AnInputUsedTwiceEndsInAnAddition) {
+    Net net(device);
     const auto a = net.layer(net.input, "a", 3, 3, 4)->resultImage();
     const auto b = net.layer(net.input, "b", 3, 3, 4)->resultImage();
     const auto product = MPS::NNMultiplicationNode::node(a, b)->resultImage();
@@ -82,8 +142,17 @@ TEST(GraphAcceptance, N04_AnInputUsedTwiceEndsInAnAddition) {
     EXPECT_LT(net.step(4), before);
 }
 
-TEST(GraphAcceptance, N05_StopGradientLeavesTheProducerAloneAndItsConsumersTrain) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N04b_TheGradientOfAnInputUsedTwiceIsTheNumericOneExactly) {
+    Integers net(device);
+    const auto a = net.layer(net.input, "a", 3, 3, 4)->resultImage();
+    const auto b = net.layer(net.input, "b", 3, 3, 4)->resultImage();
+    const auto product = MPS::NNMultiplicationNode::node(a, b)->resultImage();
+    net.logits = net.layer(product, "dense", 3, 4, net.classes, true)->resultImage();
+    net.compare();
+}
+
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N05_StopGradientLeavesTheProducerAloneAndItsConsumersTrain) {
+    Net net(device);
     // Preprocessing without a gradient: a division.
     const auto scaled =
         MPS::NNDivisionNode::node(net.input, MPS::NNImageNode::node(tag("divisor")))->resultImage();
@@ -111,8 +180,8 @@ TEST(GraphAcceptance, N05_StopGradientLeavesTheProducerAloneAndItsConsumersTrain
     EXPECT_EQ(net.layers[0]->updates, 2u);
 }
 
-TEST(GraphAcceptance, N06_TheBranchWhoseTerminusIsNotPassedGetsNoCall) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N06_TheBranchWhoseTerminusIsNotPassedGetsNoCall) {
+    Net net(device);
     // Two inputs, one layer on each: two termini.
     const auto other = MPS::NNImageNode::node(tag("other"));
     const auto a = net.layer(net.input, "a", 3, 3, 4)->resultImage();
@@ -147,9 +216,10 @@ TEST(GraphAcceptance, N06_TheBranchWhoseTerminusIsNotPassedGetsNoCall) {
     for (const char* call : {"update a", "update b", "update dense"}) EXPECT_EQ(countOf(*net.log, call), 1u);
 }
 
-TEST(GraphAcceptance,
-     N07_WithoutANeededResultNothingIsReturnedNoLeadingDataGradientIsComputedAndWeightsChange) {
-    Net net;
+TEST_ON_EVERY_DEVICE(
+    GraphAcceptance,
+    N07_WithoutANeededResultNothingIsReturnedNoLeadingDataGradientIsComputedAndWeightsChange) {
+    Net net(device);
     // The input passes through a neuron first: its gradient is of use to nobody.
     const auto conv = net.layer(Net::relu(net.input), "conv", 3, 3, 4)->resultImage();
     net.logits = net.layer(conv, "dense", 6, 4, net.classes, true)->resultImage();
@@ -167,10 +237,10 @@ TEST(GraphAcceptance,
     EXPECT_THAT(stepsOf(needed, net), Contains("CNNNeuronGradient"));
 }
 
-TEST(GraphAcceptance, N07b_TheSameStepWithAndWithoutTheResultGivesTheSameWeights) {
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N07b_TheSameStepWithAndWithoutTheResultGivesTheSameWeights) {
     std::vector<std::vector<float>> trained;
     for (const bool needed : {false, true}) {
-        Net net;
+        Net net(device);
         buildChain(net);
         net.train(nullptr, needed);
         net.step(3);
@@ -180,8 +250,9 @@ TEST(GraphAcceptance, N07b_TheSameStepWithAndWithoutTheResultGivesTheSameWeights
     EXPECT_THAT(trained[0], Not(Each(0.0f)));
 }
 
-TEST(GraphAcceptance, N08_BatchNormalisationUsesStoredStatisticsForInferenceAndTheBatchsInTraining) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance,
+                     N08_BatchNormalisationUsesStoredStatisticsForInferenceAndTheBatchsInTraining) {
+    Net net(device);
     net.width = net.height = 1;
     net.norms.push_back(std::make_shared<NormSource>(net.device, "norm", 3, 5, net.log));
     net.logits = MPS::CNNBatchNormalizationNode::node(net.input, net.norms[0])->resultImage();

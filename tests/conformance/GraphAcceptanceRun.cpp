@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "EveryDevice.h"
 #include "GraphNets.h"
 
 /// The acceptance tests of graphs, 9 to 12, 15 and 16: updates in flight, read counts, exports, batch sizes.
@@ -32,12 +33,12 @@ std::vector<double> all(const MPS::ImageBatch& images) {
 
 }  // namespace
 
-TEST(GraphAcceptance, N09_TwoCommandBuffersInFlightTrainBitForBitAsOneAfterTheOther) {
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N09_TwoCommandBuffersInFlightTrainBitForBitAsOneAfterTheOther) {
     constexpr int kSteps = 6;
     std::vector<double> losses[2];
     std::vector<float> weights[2];
     for (const bool inFlight : {false, true}) {
-        Net net;
+        Net net(device);
         buildWhole(net);
         for (const auto& layer : net.layers) layer->useMomentum();
         net.train();
@@ -63,8 +64,9 @@ TEST(GraphAcceptance, N09_TwoCommandBuffersInFlightTrainBitForBitAsOneAfterTheOt
     EXPECT_NE(losses[0].front(), losses[0].back());
 }
 
-TEST(GraphAcceptance, N10_OnTheHostEachLayerIsUpdatedThenLoadedThenPurgedAndNoLeavesWeightsUnchanged) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance,
+                     N10_OnTheHostEachLayerIsUpdatedThenLoadedThenPurgedAndNoLeavesWeightsUnchanged) {
+    Net net(device);
     buildChain(net);
     net.train([](const auto& gradient, const auto&, const auto&, const auto&) {
         if (auto* trainable = dynamic_cast<MPS::NNTrainableNode*>(gradient.get()))
@@ -85,16 +87,16 @@ TEST(GraphAcceptance, N10_OnTheHostEachLayerIsUpdatedThenLoadedThenPurgedAndNoLe
     EXPECT_EQ(net.step(3), same);
 }
 
-TEST(GraphAcceptance, N11_EveryTemporaryIsAtZeroAfterAnEncodeAndASourceLosesOneRead) {
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N11_EveryTemporaryIsAtZeroAfterAnEncodeAndASourceLosesOneRead) {
     const Strict strict;
     Diagnostics diagnostics;
-    Net net;
+    Net net(device);
     buildWhole(net);
     net.train();
     net.step(3);  // commits in strict mode
     const auto commands = net.queue->commandBuffer();
     const auto source = net.images(2);
-    CopyKernel copy;
+    CopyKernel copy(device);
     const auto temporaries = copy.encodeBatch(commands, source);
     const auto kept = net.images(1);
     ASSERT_EQ(net.graph->readCountForSourceImage(0), 1u);
@@ -109,8 +111,9 @@ TEST(GraphAcceptance, N11_EveryTemporaryIsAtZeroAfterAnEncodeAndASourceLosesOneR
     EXPECT_THAT(diagnostics.messages, testing::IsEmpty());
 }
 
-TEST(GraphAcceptance, N11b_AnExportedTemporaryResultLeavesWithTwoReadsAndOneThatIsOnlyOneOfTheTwoWithOne) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance,
+                     N11b_AnExportedTemporaryResultLeavesWithTwoReadsAndOneThatIsOnlyOneOfTheTwoWithOne) {
+    Net net(device);
     const auto conv = net.layer(net.input, "conv", 3, 3, 4)->resultImage();
     const auto result = Net::relu(conv);
     for (const auto& node : {conv, result}) node->setExportFromGraph(true);
@@ -136,8 +139,9 @@ TEST(GraphAcceptance, N11b_AnExportedTemporaryResultLeavesWithTwoReadsAndOneThat
     run(commands);
 }
 
-TEST(GraphAcceptance, N12_AnExportedPersistentImageIsReadableAfterCompletionAndLiesAtTheIndexOfItsHandle) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance,
+                     N12_AnExportedPersistentImageIsReadableAfterCompletionAndLiesAtTheIndexOfItsHandle) {
+    Net net(device);
     buildChain(net);
     const auto features = net.logits->producer()->sources()[0];
     features->setHandle(tag("features"));
@@ -174,8 +178,9 @@ TEST(GraphAcceptance, N12_AnExportedPersistentImageIsReadableAfterCompletionAndL
     }
 }
 
-TEST(GraphAcceptance, N15_ASecondGraphSeesTrainedWeightsAfterReloadFromDataSourcesAndNotBefore) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance,
+                     N15_ASecondGraphSeesTrainedWeightsAfterReloadFromDataSourcesAndNotBefore) {
+    Net net(device);
     buildChain(net);
     for (const auto& layer : net.layers) layer->answer = Answer::Own;
     MPS::NNGraph second(net.device, net.logits);
@@ -200,12 +205,12 @@ TEST(GraphAcceptance, N15_ASecondGraphSeesTrainedWeightsAfterReloadFromDataSourc
     EXPECT_EQ(after, all(infer(net, fresh, images)));
 }
 
-TEST(GraphAcceptance, N16_OneGraphTakesBatchesOfOneSevenAndThreeAndRefusesUnequalOnes) {
-    Net net;
+TEST_ON_EVERY_DEVICE(GraphAcceptance, N16_OneGraphTakesBatchesOfOneSevenAndThreeAndRefusesUnequalOnes) {
+    Net net(device);
     buildChain(net);
     net.train(nullptr, true);
     for (const std::size_t count : {1u, 7u, 3u}) {
-        Net alone;
+        Net alone(device);
         buildChain(alone);
         alone.train(nullptr, true);
         // The same step on a graph of its own: nothing of other batch sizes stays behind.
