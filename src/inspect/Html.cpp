@@ -58,8 +58,11 @@ private:
     bool hasBackward() const { return roles_.turn < report_.steps.size(); }
 
     void number(const char* name, std::size_t value, bool isBytes) {
-        print("<div><dt>{}</dt><dd title=\"{}\">{}</dd></div>\n", name, grouped(value),
-              isBytes ? humanBytes(value) : grouped(value));
+        if (isBytes)
+            print("<div><dt>{}</dt><dd>{} <span class=\"soft\">{} bytes</span></dd></div>\n", name, humanBytes(value),
+                  grouped(value));
+        else
+            print("<div><dt>{}</dt><dd>{}</dd></div>\n", name, grouped(value));
     }
 
     void writeNumbers() {
@@ -67,10 +70,10 @@ private:
         number("Kernels", report_.steps.size(), false);
         number("Images", report_.images.size(), false);
         number("States", report_.states.size(), false);
-        number("Peak of temporary memory", report_.peakBytes, true);
+        number("Peak", report_.peakBytes, true);
         number("Lower bound", report_.lowerBoundBytes, true);
         print("<div><dt>Peak / lower bound</dt><dd>{}</dd></div>\n", ratioOf(report_.peakBytes, report_.lowerBoundBytes));
-        number("If nothing shared memory", temporaryBytes(report_), true);
+        number("Without sharing", temporaryBytes(report_), true);
         const auto again = std::count_if(report_.steps.begin(), report_.steps.end(),
                                          [](const auto& step) { return step.recomputes != NNGraphReport::npos; });
         if (again > 0) number("Kernels run again", static_cast<std::size_t>(again), false);
@@ -99,8 +102,8 @@ private:
         out_ += "<h2>Memory</h2>\n";
         out_ += ranges.empty()
                     ? "<p>Where things lie in the heap is not known; their bytes are.</p>\n"
-                    : "<p>Each rectangle is a piece of temporary memory: from the step that writes it first to the step "
-                      "that reads it last, at its place in the heap. White is free.</p>\n";
+                    : "<p>Each rectangle is a piece of temporary memory, at its place in the heap: from the step that takes "
+                      "it to the step that is the last to need it. Where there is none, memory is free.</p>\n";
         out_ += "<ul class=\"legend\">\n";
         const auto has = [&](Kind kind) {
             return std::any_of(ranges.begin(), ranges.end(),

@@ -95,9 +95,11 @@ private:
             const double x1 = left(to.column) + (rightwards ? 0 : width());
             const double start = y0 + (state || from.what != Box::What::Step ? kMiddle : kLow);
             const double end = y1 + (state ? kMiddle : y1 < y0 ? kLow : kHigh);
+            // States leave level: their sizes stand there.
+            const double level = x0 + (state && from.what == Box::What::Step ? (rightwards ? 84 : -84) : 0);
             path = start == end ? fmt::format("M{} {}H{}", x0, start, x1)
-                                : fmt::format("M{} {}C{} {} {} {} {} {}", x0, start, x0 + (x1 - x0) * .55, start,
-                                              x1 - (x1 - x0) * .45, end, x1, end);
+                                : fmt::format("M{} {}H{}C{} {} {} {} {} {}", x0, start, level, level + (x1 - level) * .55,
+                                              start, x1 - (x1 - level) * .45, end, x1, end);
         }
         const char token = state ? 's' : 'i';
         const auto& label = state ? report_.states[edge.slot].label : report_.images[edge.slot].label;
@@ -145,7 +147,7 @@ private:
         const auto& step = report_.steps[box.index];
         const bool again = step.recomputes != npos;
         std::string keys = fmt::format("k{}", box.index), made = "no image", shape = made;
-        std::string title = fmt::format("step {}: {}", box.index, escapeXml(step.label)), bytes = "-";
+        std::string title = fmt::format("step {}: {}", box.index, escapeXml(step.label)), bytes;
         if (step.resultImage < report_.images.size()) {
             const auto& image = report_.images[step.resultImage];
             keys += fmt::format(" i{}", step.resultImage);
@@ -182,7 +184,7 @@ private:
               "width=\"{}\" height=\"{}\" rx=\"19\"/>\n",
               token, token, escapeXml(kind), escapeXml(label), escapeXml(shape), humanBytes(bytes), left(box.column),
               top(box), width(), kBoxHeight);
-        drawLines(box, label, humanBytes(bytes), "", kind, shape);
+        drawLines(box, label, bytes == 0 ? "" : humanBytes(bytes), "", kind, shape);
     }
 
     /// Beside each box whose states leave it through the middle.
@@ -203,7 +205,8 @@ private:
             const bool isLeft = box.column == 0;
             print("<text class=\"size{}\" x=\"{}\" y=\"{}\" data-k=\"s{}\">{} {}</text>\n", isLeft ? "" : " end",
                   isLeft ? left(0) + width() + 10 : left(1) - 10, top(box) + kMiddle - 4, states.front(),
-                  states.size() == 1 ? "state" : fmt::format("{} states", states.size()), humanBytes(bytes));
+                  states.size() == 1 ? "state" : fmt::format("{} states", states.size()),
+                  bytes == 0 ? "" : humanBytes(bytes));
         }
     }
 

@@ -26,6 +26,7 @@ dl { display: flex; flex-wrap: wrap; gap: 10px; margin: 16px 0 0; }
 dl div { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: 7px 13px; }
 dt { color: var(--soft); font-size: 12px; }
 dd { margin: 0; font-size: 16px; font-variant-numeric: tabular-nums; }
+dd .soft { font-size: 12px; }
 .legend { display: flex; flex-wrap: wrap; gap: 6px 22px; margin: 0 0 10px; padding: 0; list-style: none; }
 .legend li { display: flex; align-items: center; gap: 7px; }
 svg { display: block; width: 100%; height: auto; }

@@ -24,7 +24,12 @@ public:
         return image;
     }
     std::size_t inputState(const std::string& label) {
-        Report::State state{.label = label, .className = "CNNLossLabels", .count = batch, .bytes = 40 * batch, .source = true};
+        Report::State state;
+        state.label = label;
+        state.className = "CNNLossLabels";
+        state.count = batch;
+        state.bytes = 40 * batch;
+        state.source = true;
         report.states.push_back(state);
         return report.states.size() - 1;
     }
@@ -37,13 +42,15 @@ public:
         const auto image = addImage("result of " + name, width, height, channels);
         const auto step = addStep(className, name, sources, image);
         if (stateBytes > 0) {
-            report.states.push_back({.label = "state of " + name,
-                                     .className = className + "GradientState",
-                                     .forwardKernel = name,
-                                     .count = 1,
-                                     .bytes = stateBytes,
-                                     .firstWriter = step,
-                                     .temporary = true});
+            Report::State state;
+            state.label = "state of " + name;
+            state.className = className + "GradientState";
+            state.forwardKernel = name;
+            state.count = 1;
+            state.bytes = stateBytes;
+            state.firstWriter = step;
+            state.temporary = true;
+            report.states.push_back(state);
             report.steps[step].resultState = report.states.size() - 1;
         }
         weights_.resize(step + 1);
@@ -111,7 +118,11 @@ public:
 
 private:
     std::size_t addImage(const std::string& label, std::size_t width, std::size_t height, std::size_t channels) {
-        Report::Image image{.label = label, .format = "float32", .width = width, .height = height};
+        Report::Image image;
+        image.label = label;
+        image.format = "float32";
+        image.width = width;
+        image.height = height;
         image.featureChannels = channels;
         image.count = batch;
         image.bytes = width * height * channels * batch * 4;
@@ -122,7 +133,12 @@ private:
 
     std::size_t addStep(const std::string& className, const std::string& name, const std::vector<std::size_t>& sources,
                         std::size_t image) {
-        report.steps.push_back({.label = name, .className = className, .sourceImages = sources, .resultImage = image});
+        Report::Step step;
+        step.label = name;
+        step.className = className;
+        step.sourceImages = sources;
+        step.resultImage = image;
+        report.steps.push_back(step);
         report.images[image].firstWriter = report.steps.size() - 1;
         return report.steps.size() - 1;
     }
