@@ -16,6 +16,7 @@ class CommandQueue;
 
 namespace pewter::mps {
 class GraphProgram;
+class PlanCache;
 }
 
 namespace MPS {
@@ -169,8 +170,18 @@ public:
     /// Every kernel with a data source loads it again, now, on this thread. No work of the graph may be pending.
     void reloadFromDataSources();
 
-    /// What an encode of such sources does and needs; nothing is executed and no weight is updated (extension).
-    NNGraphReport report(const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates = {});
+    /// What an encode of such sources does and needs: every image and state with bytes, first writer, last reader and
+    /// place, the peak and the bound below it. Nothing is executed, no weight is updated, no source needs memory
+    /// (extension).
+    NNGraphReport memoryReport(const std::vector<ImageBatch>& sourceImages,
+                               const std::vector<StateBatch>& sourceStates = {});
+    /// The same.
+    NNGraphReport report(const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates = {}) {
+        return memoryReport(sourceImages, sourceStates);
+    }
+    /// Whether encodes of such sources run a plan made by the first of them, or are encoded step by step each time, as when
+    /// user code is asked while encoding or a state leaves the graph (extension).
+    bool isReplayed(const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates = {}) const;
     /// One line a step: kernel, sources, result, state.
     std::string debugDescription() const;
 
@@ -180,7 +191,13 @@ private:
     void build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed,
                const NNGraphOptions& options);
 
+    /// Encodes and hands out what leaves the graph; returns result 0.
+    ImageBatch run(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+                   const std::vector<StateBatch>& sourceStates, std::vector<ImageBatch>* intermediateImages,
+                   std::vector<StateBatch>* destinationStates, bool batch);
+
     std::unique_ptr<pewter::mps::GraphProgram> program_;
+    std::unique_ptr<pewter::mps::PlanCache> plans_;
     std::shared_ptr<ImageAllocator> allocator_;
     ImageFeatureChannelFormat format_ = ImageFeatureChannelFormat::Float16;
     bool outputStateIsTemporary_ = false, encoding_ = false;

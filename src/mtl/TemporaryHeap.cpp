@@ -86,6 +86,17 @@ std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::take(std::size_t bytes) {
         traces_.push_back({.range = range, .taken = tick_++, .apart = apart_});
         return range;
     }
+    return findRoom(size);
+}
+
+std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::takeForPlan(std::size_t bytes, std::size_t live) {
+    livePeak_ = std::max(livePeak_, live_ + live);
+    auto range = findRoom(roundUp(bytes));
+    range->isPlan_ = true;
+    return range;
+}
+
+std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::findRoom(std::size_t size) {
     for (auto& segment : segments_)
         if (const auto offset = segment->free.take(size))
             return std::make_shared<Range>(shared_from_this(), segment, *offset, size);
@@ -131,7 +142,7 @@ void TemporaryHeap::Range::release() {
     if (auto heap = heap_.lock()) {
         if (trace_ < heap->traces_.size()) heap->traces_[trace_].released = heap->tick_++;
         segment_->free.give(offset_, size_);
-        heap->live_ -= size_;
+        if (!isPlan_) heap->live_ -= size_;
     }
 }
 

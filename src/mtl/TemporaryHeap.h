@@ -32,6 +32,10 @@ public:
     /// A range for `bytes` bytes. Its address is valid once materialize() has run.
     std::shared_ptr<Range> take(std::size_t bytes);
 
+    /// A range for one run of a plan that needs `bytes` bytes; of these, and of what is taken besides, at most `live` are
+    /// in use at a time.
+    std::shared_ptr<Range> takeForPlan(std::size_t bytes, std::size_t live);
+
     /// Puts memory behind every range taken so far; called by commit.
     void materialize();
 
@@ -73,6 +77,7 @@ public:
 
 private:
     class Segment;
+    std::shared_ptr<Range> findRoom(std::size_t size);
 
     std::shared_ptr<Device> device_;
     std::vector<std::shared_ptr<Segment>> segments_;
@@ -102,7 +107,7 @@ private:
     std::shared_ptr<Segment> segment_;
     std::size_t offset_, size_;
     std::size_t trace_ = static_cast<std::size_t>(-1);
-    bool released_ = false;
+    bool released_ = false, isPlan_ = false;
 };
 
 }  // namespace pewter::mtl

@@ -42,6 +42,12 @@ const void* ImageStorage::identity() const {
     return buffer_ ? static_cast<const void*>(buffer_.get()) : this;
 }
 
+const void* ImageStorage::range() const {
+    std::lock_guard lock(mutex_);
+    if (!heap_ || !buffer_) return nullptr;
+    return dynamic_cast<const mtl::TemporaryHeap::Range*>(&static_cast<const mtl::Buffer&>(*buffer_).memory());
+}
+
 void ImageStorage::spent() {
     std::lock_guard lock(mutex_);
     if (--live_ > 0) return;

@@ -25,6 +25,8 @@ public:
     bool isAllocated() const;
     /// What tells memory apart: the buffer once there is one, for two images around one texture share it.
     const void* identity() const;
+    /// The range of temporary memory it lies in, once taken; null for other memory.
+    const void* range() const;
     void spent();
     std::size_t bytes() const { return bytes_; }
     MTL::StorageMode storageMode() const { return MTL::storageModeOf(options_); }

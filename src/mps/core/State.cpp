@@ -322,6 +322,19 @@ private:
 
 }  // namespace
 
+std::vector<const void*> StateAccess::memory(const MPS::State& state) {
+    std::vector<const void*> ranges;
+    for (const auto& slot : state.resources_) {
+        const auto* buffer = dynamic_cast<const mtl::Buffer*>(slot.resource.get());
+        if (!buffer || slot.callers) continue;
+        const mtl::Memory* memory = &buffer->memory();
+        if (const auto* part = dynamic_cast<const PartMemory*>(memory))
+            memory = &static_cast<const mtl::Buffer&>(*part->whole()).memory();
+        ranges.push_back(dynamic_cast<const mtl::TemporaryHeap::Range*>(memory));
+    }
+    return ranges;
+}
+
 void StateAccess::allocateTogether(const MPS::StateBatch& states, std::size_t index) {
     if (states.size() < 2) return;
     const auto& first = *states[0];

@@ -26,6 +26,8 @@ struct StateAccess {
     static void setMaker(const MPS::State& state, const std::string& maker) {
         if (state.temporary_ && state.temporary_->maker.empty()) state.temporary_->maker = maker;
     }
+    /// The ranges of temporary memory that the state's buffers lie in, those that are taken.
+    static std::vector<const void*> memory(const MPS::State& state);
     /// The memory of a temporary state, to be shown again when what the state is for is encoded once more.
     using Resources = std::vector<MPS::State::Slot>;
     static Resources resources(const MPS::State& state) { return state.resources_; }

@@ -31,15 +31,6 @@ void forDistinct(const Batch& batch, const auto& fn) {
         if (object && seen.insert(object.get()).second) fn(object);
 }
 
-/// Sets the count of every distinct temporary of a batch.
-void setReads(const ImageBatch& batch, std::size_t reads) {
-    forDistinct(batch, [&](const auto& image) {
-        if (const auto& temporary = ImageAccess::temporary(*image);
-            temporary && temporary->readCount() != reads)
-            temporary->setReadCount(reads);
-    });
-}
-
 void setReads(const StateBatch& batch, std::size_t reads) {
     forDistinct(batch, [&](const auto& state) {
         if (state->isTemporary() && state->readCount() != reads) state->setReadCount(reads);
@@ -48,12 +39,21 @@ void setReads(const StateBatch& batch, std::size_t reads) {
 
 }  // namespace
 
+void setReads(const ImageBatch& batch, std::size_t reads) {
+    forDistinct(batch, [&](const auto& image) {
+        if (const auto& temporary = ImageAccess::temporary(*image);
+            temporary && temporary->readCount() != reads)
+            temporary->setReadCount(reads);
+    });
+}
+
 Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer,
-                     Settings settings)
+                     Settings settings, Recording* recording)
     : program_(program),
       commandBuffer_(std::move(commandBuffer)),
       start_(commandBuffer_->rootCommandBuffer()),
       settings_(std::move(settings)),
+      recording_(recording),
       commands_(mtl::recordingBuffer(*commandBuffer_, settings_.name).commandCount()),
       handlers_(root().completedHandlerCount()),
       temporaries_(root().temporaryCount()),
@@ -72,6 +72,14 @@ Execution::~Execution() {
     for (auto held = held_.rbegin(); held != held_.rend(); ++held)
         if (held->temporary->readCount() > 0) held->temporary->setReadCount(held->before);
     for (std::size_t i = 0; i < stepsBegun_; ++i) program_.steps[i].step->rewind();
+}
+
+void Execution::raiseHeld() {
+    // One read is the graph's own and is given back at the end: the encode lowers the count by exactly one.
+    for (auto& held : held_) {
+        held.before = held.temporary->readCount();
+        held.temporary->setReadCount(held.before + held.reads);
+    }
 }
 
 void Execution::returnHeld() {
@@ -107,18 +115,13 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
         temporary->require(settings_.name, argument, *root().heap(), reads ? 1 : 0);
         if (reads == 0) return;
         // Given for several inputs it is read once for each.
-        std::size_t inputs = 1, own = 0;
-        for (const auto& held : held_)
-            if (held.temporary == temporary) ++inputs, own += held.reads;
-        if (temporary->readCount() - own < inputs)
-            throw Error(
-                settings_.name, argument,
-                fmt::format("a read count of at least {}, one for each input", inputs),
-                fmt::format("{} with read count {}", temporary->describe(), temporary->readCount() - own));
+        std::size_t inputs = 1;
+        for (const auto& held : held_) inputs += held.temporary == temporary;
+        if (temporary->readCount() < inputs)
+            throw Error(settings_.name, argument,
+                        fmt::format("a read count of at least {}, one for each input", inputs),
+                        fmt::format("{} with read count {}", temporary->describe(), temporary->readCount()));
         held_.push_back({temporary, temporary->readCount(), reads});
-        // One read is the graph's own and is given back at the end: the encode lowers the count by exactly
-        // one.
-        temporary->setReadCount(temporary->readCount() + reads);
     };
     const auto& backend = mtl::deviceOf(*root().device()).backend();
     for (std::size_t i = 0; i < images.size(); ++i) {
@@ -168,6 +171,26 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
     }
 }
 
+void Execution::checkImage(const ProgramStep& step, const MPS::ImageDescriptor& descriptor,
+                           const ImageBatch& images) const {
+    for (const auto& image : images)
+        if (image->width() != descriptor.width || image->height() != descriptor.height ||
+            image->featureChannels() != descriptor.featureChannels ||
+            image->numberOfImages() != descriptor.numberOfImages)
+            throw Error(step.step->kernel().name(), "imageAllocator",
+                        fmt::format("an image of {} x {} x {}", descriptor.width, descriptor.height,
+                                    descriptor.featureChannels),
+                        image->description());
+}
+
+void Execution::keepResult(std::size_t index, const ImageBatch& images) {
+    const ImageSlot& slot = program_.images[index];
+    if (slot.handle)
+        for (const auto& image : images)
+            if (image->label().empty()) image->setLabel(slot.handle->label());
+    images_[index] = images;
+}
+
 void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     const ImageSlot& slot = program_.images[step.result];
     if (!slot.isMade) return;
@@ -178,26 +201,18 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     auto descriptor = step.step->describe(representatives, states);
     descriptor.channelFormat =
         slot.format == MPS::ImageFeatureChannelFormat::None ? settings_.format : slot.format;
-    const bool isResult0 =
-        !program_.results.empty() && program_.results[0] == step.result && slot.results > 0;
-    auto& allocator = isResult0 ? *settings_.resultAllocator : *slot.allocator;
-    arguments.destinations = allocateDestinations(step.step->kernel(), allocator, commandBuffer_, descriptor,
-                                                  arguments.images.empty() ? 1 : arguments.images[0].size());
-    for (const auto& image : arguments.destinations)
-        if (image->width() != descriptor.width || image->height() != descriptor.height ||
-            image->featureChannels() != descriptor.featureChannels ||
-            image->numberOfImages() != descriptor.numberOfImages)
-            throw Error(step.step->kernel().name(), "imageAllocator",
-                        fmt::format("an image of {} x {} x {}", descriptor.width, descriptor.height,
-                                    descriptor.featureChannels),
-                        image->description());
-    if (slot.handle)
-        for (const auto& image : arguments.destinations)
-            if (image->label().empty()) image->setLabel(slot.handle->label());
+    const std::size_t count = arguments.images.empty() ? 1 : arguments.images[0].size();
+    if (recording_)
+        arguments.destinations = recording_->bound(
+            program_, static_cast<std::size_t>(&step - program_.steps.data()), descriptor, count, root().device());
+    if (arguments.destinations.empty())
+        arguments.destinations =
+            allocateDestinations(step.step->kernel(), *allocatorOf(program_, step.result, settings_.resultAllocator),
+                                 commandBuffer_, descriptor, count);
+    checkImage(step, descriptor, arguments.destinations);
+    keepResult(step.result, arguments.destinations);
     // What leaves the graph leaves with a read for each way out.
-    setReads(arguments.destinations,
-             std::max<std::size_t>(slot.reads + slot.results + (slot.exported ? 1 : 0), 1));
-    images_[step.result] = arguments.destinations;
+    setReads(arguments.destinations, std::max<std::size_t>(slot.readCount(), 1));
 }
 
 void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
@@ -211,7 +226,7 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
         forDistinct(batch, [&](const auto& state) {
             if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
         });
-        setReads(batch, std::max<std::size_t>(slot.reads + (slot.exported ? 1 : 0), 1));
+        setReads(batch, std::max<std::size_t>(slot.readCount(), 1));
         states_[index] = batch;
     };
     if (step.firstMade() != kNone) {
@@ -240,18 +255,30 @@ void Execution::runStep(std::size_t index) {
     makeImages(step, arguments);
     makeStates(step, arguments);
     stepsBegun_ = index + 1;
+    if (recording_) recording_->beginStep(index, *step.step);
     step.step->encode(arguments);
-    if (step.step->updates()) {
-        if (settings_.dry)
-            step.step->planUpdate(arguments);
-        else
-            step.step->update(arguments);
+    if (recording_) {
+        recording_->noteStep(program_, index, arguments);
+        if (step.step->hasHostPart()) planHostPart(index, arguments);
+    } else {
+        step.step->encoded(commandBuffer_);
+        if (step.step->updates()) step.step->update(arguments);
     }
     // An image that only its own step needed (a forward image whose state alone is read).
     const ImageSlot& slot = program_.images[step.result];
     if (slot.isMade && slot.reads == 0 && slot.results == 0 && !slot.exported)
         setReads(arguments.destinations, 0);
     if (slot.isMade && slot.synchronize) MPS::ImageBatchSynchronize(arguments.destinations, commandBuffer_);
+}
+
+void Execution::planHostPart(std::size_t index, const StepArguments& arguments) {
+    const std::size_t end = root().commandCount();
+    recording_->noteUpdate(index, end, arguments);
+    if (!program_.steps[index].step->updates()) return;
+    root().heap()->setApart(recording_->isPlan());
+    program_.steps[index].step->planUpdate(arguments);
+    root().heap()->setApart(false);
+    root().truncate(end);
 }
 
 void Execution::releaseAfter(std::size_t index) {
@@ -265,51 +292,18 @@ void Execution::releaseAfter(std::size_t index) {
         if (program_.states[i].lastReader == index && !keep(program_.states[i])) states_[i].clear();
 }
 
-void Execution::noteStep(std::size_t index, const ProgramStep& step) {
-    auto& note = report->steps[index];
-    note.liveBytes = root().heap()->live();
-    const auto& images = images_[step.result];
-    if (!images.empty()) {
-        auto& out = report->images[step.result];
-        const auto& first = *images.front();
-        out.width = first.width();
-        out.height = first.height();
-        out.featureChannels = first.featureChannels();
-        out.format = nameOf(first.featureChannelFormat());
-        out.count = images.size();
-        out.temporary = first.isTemporary();
-        out.bytes = first.resourceSize() * images.size();
-        out.readCount = first.isTemporary()
-                            ? program_.images[step.result].reads + program_.images[step.result].results +
-                                  (program_.images[step.result].exported ? 1 : 0)
-                            : 0;
-    }
-    for (const std::size_t made : step.made) {
-        if (made == kNone || states_[made].empty()) continue;
-        auto& out = report->states[made];
-        const auto& states = states_[made];
-        out.className = states.front()->className();
-        out.description = states.front()->description();
-        out.temporary = states.front()->isTemporary();
-        out.bytes = MPS::StateBatchResourceSize(states);
-        out.count = 0;
-        forDistinct(states, [&](const auto&) { ++out.count; });
-        out.readCount =
-            out.temporary ? program_.states[made].reads + (program_.states[made].exported ? 1 : 0) : 0;
-    }
-}
-
 void Execution::run() {
+    raiseHeld();
     for (std::size_t i = 0; i < program_.steps.size(); ++i) {
         runStep(i);
-        if (report) noteStep(i, program_.steps[i]);
+        if (recording_) recording_->endStep(i);
         releaseAfter(i);
     }
     for (const std::size_t slot : program_.exportedStates)
         if (program_.states[slot].synchronize) MPS::StateBatchSynchronize(states_[slot], commandBuffer_);
     // The graph's own read of each temporary source: the kernels have taken all but the first.
     returnHeld();
-    if (settings_.dry)
+    if (recording_)
         for (auto& step : program_.steps) step.step->rewind();
     done_ = true;
 }

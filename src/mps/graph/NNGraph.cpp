@@ -9,6 +9,7 @@
 
 #include "mps/core/ImageAccess.h"
 #include "mps/graph/Execution.h"
+#include "mps/graph/PlanCache.h"
 #include "mps/graph/Program.h"
 #include "mps/graph/Report.h"
 
@@ -45,6 +46,7 @@ void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImage
             throw Error(name(), fmt::format("resultImages[{}]", i), "the result image of a filter",
                         "an image that no filter makes");
     }
+    plans_ = std::make_unique<PlanCache>();
     program_ = std::make_unique<GraphProgram>(device(), resultImages, needed, options);
 }
 
@@ -108,10 +110,45 @@ void checkBuffer(const Kernel& graph, const std::shared_ptr<MTL::CommandBuffer>&
 
 }  // namespace
 
+ImageBatch NNGraph::run(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                        const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates,
+                        std::vector<ImageBatch>* intermediateImages, std::vector<StateBatch>* destinationStates,
+                        bool batch) {
+    EncodingFlag flag(encoding_, name());
+    checkBuffer(*this, commandBuffer);
+    const Recording::Settings settings{.name = name(),
+                                       .format = format_,
+                                       .resultAllocator = allocator_,
+                                       .outputStateIsTemporary = outputStateIsTemporary_,
+                                       .batch = batch};
+    Execution execution(*program_, commandBuffer, settings);
+    execution.bindSources(sourceImages, sourceStates);
+    const SourceShape shape(sourceImages, sourceStates);
+    if (Recording::isPossible(*program_, settings, shape)) {
+        auto key = shape.key();
+        // Runs of one recording follow each other on one queue.
+        for (const std::uint64_t part :
+             {reinterpret_cast<std::uint64_t>(commandBuffer->commandQueue().get()),
+              static_cast<std::uint64_t>(format_), static_cast<std::uint64_t>(batch),
+              static_cast<std::uint64_t>(options()), reinterpret_cast<std::uint64_t>(allocator_.get())})
+            key.push_back(part);
+        auto recording = plans_->find(key);
+        if (!recording) {
+            recording = std::make_shared<Recording>(*program_, device(), settings, sourceImages, sourceStates);
+            plans_->add(std::move(key), recording);
+        }
+        execution.replay(recording, shape);
+    } else {
+        execution.run();
+    }
+    execution.deliver(intermediateImages, destinationStates);
+    return execution.result();
+}
+
 ImageBatch NNGraph::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                 const std::vector<ImageBatch>& sourceImages,
                                 const std::vector<StateBatch>& sourceStates) {
-    return encodeBatch(commandBuffer, sourceImages, sourceStates, nullptr, nullptr);
+    return run(commandBuffer, sourceImages, sourceStates, nullptr, nullptr, true);
 }
 
 ImageBatch NNGraph::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -119,23 +156,12 @@ ImageBatch NNGraph::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& comma
                                 const std::vector<StateBatch>& sourceStates,
                                 std::vector<ImageBatch>* intermediateImages,
                                 std::vector<StateBatch>* destinationStates) {
-    checkBuffer(*this, commandBuffer);
-    EncodingFlag flag(encoding_, name());
-    Execution execution(*program_, commandBuffer,
-                        {.name = name(),
-                         .format = format_,
-                         .resultAllocator = allocator_,
-                         .outputStateIsTemporary = outputStateIsTemporary_,
-                         .batch = true});
-    execution.bindSources(sourceImages, sourceStates);
-    execution.run();
-    execution.deliver(intermediateImages, destinationStates);
-    return execution.result();
+    return run(commandBuffer, sourceImages, sourceStates, intermediateImages, destinationStates, true);
 }
 
 std::shared_ptr<Image> NNGraph::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                        const std::vector<std::shared_ptr<Image>>& sourceImages) {
-    return encode(commandBuffer, sourceImages, {}, nullptr, nullptr);
+    return encode(commandBuffer, sourceImages, {});
 }
 
 std::shared_ptr<Image> NNGraph::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -143,26 +169,16 @@ std::shared_ptr<Image> NNGraph::encode(const std::shared_ptr<MTL::CommandBuffer>
                                        const std::vector<std::shared_ptr<State>>& sourceStates,
                                        std::vector<std::shared_ptr<Image>>* intermediateImages,
                                        std::vector<std::shared_ptr<State>>* destinationStates) {
-    checkBuffer(*this, commandBuffer);
-    EncodingFlag flag(encoding_, name());
-    Execution execution(*program_, commandBuffer,
-                        {.name = name(),
-                         .format = format_,
-                         .resultAllocator = allocator_,
-                         .outputStateIsTemporary = outputStateIsTemporary_,
-                         .batch = false});
     std::vector<ImageBatch> images;
     for (const auto& image : sourceImages) images.push_back({image});
     std::vector<StateBatch> states;
     for (const auto& state : sourceStates) states.push_back({state});
-    execution.bindSources(images, states);
-    execution.run();
     std::vector<ImageBatch> imagesOut;
     std::vector<StateBatch> statesOut;
-    execution.deliver(intermediateImages ? &imagesOut : nullptr, destinationStates ? &statesOut : nullptr);
+    const auto result = run(commandBuffer, images, states, intermediateImages ? &imagesOut : nullptr,
+                            destinationStates ? &statesOut : nullptr, false);
     for (const auto& batch : imagesOut) intermediateImages->push_back(batch.front());
     for (const auto& batch : statesOut) destinationStates->push_back(batch.front());
-    const auto result = execution.result();
     return result.empty() ? nullptr : result.front();
 }
 
@@ -215,33 +231,28 @@ std::size_t NNGraph::readCountForSourceState(std::size_t index) const {
 }
 
 void NNGraph::reloadFromDataSources() {
+    const EncodingFlag flag(encoding_, name());
+    plans_->clear();
     for (auto& step : program_->steps) step.step->reloadFromDataSource();
 }
 
-NNGraphReport NNGraph::report(const std::vector<ImageBatch>& sourceImages,
-                              const std::vector<StateBatch>& sourceStates) {
+NNGraphReport NNGraph::memoryReport(const std::vector<ImageBatch>& sourceImages,
+                                    const std::vector<StateBatch>& sourceStates) {
     EncodingFlag flag(encoding_, name());
-    auto report = outlineReport(*program_);
-    // Recorded like any encode, on a buffer that is never committed: memory is placed, nothing is allocated
-    // or run.
-    const auto commandBuffer = device()->newCommandQueue()->commandBuffer();
-    {
-        Execution execution(*program_, commandBuffer,
-                            {.name = name(),
-                             .format = format_,
-                             .resultAllocator = allocator_,
-                             .outputStateIsTemporary = outputStateIsTemporary_,
-                             .batch = true,
-                             .dry = true});
-        execution.report = &report;
-        execution.bindSources(sourceImages, sourceStates);
-        noteSources(report, *program_, sourceImages, sourceStates);
-        execution.run();
-        execution.deliver(nullptr, nullptr);
-    }
-    report.peakBytes = commandBuffer->peakTemporaryMemory();
-    report.lowerBoundBytes = commandBuffer->liveTemporaryMemoryPeak();
-    return report;
+    return Recording(*program_, device(),
+                     {.name = name(),
+                      .format = format_,
+                      .resultAllocator = allocator_,
+                      .outputStateIsTemporary = outputStateIsTemporary_,
+                      .batch = true},
+                     sourceImages, sourceStates)
+        .report;
+}
+
+bool NNGraph::isReplayed(const std::vector<ImageBatch>& sourceImages,
+                         const std::vector<StateBatch>& sourceStates) const {
+    return Recording::isPossible(*program_, {.resultAllocator = allocator_},
+                                 SourceShape(sourceImages, sourceStates));
 }
 
 std::string NNGraph::debugDescription() const { return describeProgram(*program_, name()); }

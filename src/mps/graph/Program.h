@@ -32,6 +32,8 @@ struct ImageSlot {
 
     /// Whether it leaves the graph.
     bool leaves() const { return exported || results > 0; }
+    /// Reads that a temporary one starts with: one for each way out.
+    std::size_t readCount() const { return reads + results + (exported ? 1 : 0); }
 };
 
 /// A state that flows through the program.
@@ -42,6 +44,8 @@ struct StateSlot {
     std::size_t reads = 0;
     std::size_t readsOfProducer = 0;  ///< reads by the step that makes it
     bool source = false;              ///< an input of the graph
+
+    std::size_t readCount() const { return reads + (exported ? 1 : 0); }
 };
 
 /// One step and the slots it touches.
@@ -84,5 +88,12 @@ public:
         exportedStateHandles;
     std::shared_ptr<MPS::Handle> resultHandle;
 };
+
+/// Who makes the image of a slot: result 0 has the graph's allocator.
+inline const std::shared_ptr<MPS::ImageAllocator>& allocatorOf(const GraphProgram& program, std::size_t slot,
+                                                               const std::shared_ptr<MPS::ImageAllocator>& ofResult) {
+    const bool first = !program.results.empty() && program.results[0] == slot && program.images[slot].results > 0;
+    return first ? ofResult : program.images[slot].allocator;
+}
 
 }  // namespace pewter::mps

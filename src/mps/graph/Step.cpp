@@ -1,8 +1,38 @@
 #include "mps/graph/Step.h"
 
+#include <MPS/CNNBinaryKernel.hpp>
+#include <MPS/CNNKernel.hpp>
+#include <MPS/NNGramMatrix.hpp>
+#include <MPS/NNLoss.hpp>
+#include <MPS/NNPadding.hpp>
+#include <Pewter/HostKernel.hpp>
+
 #include "mps/core/StateAccess.h"
 
 namespace pewter::mps {
+
+namespace {
+
+/// A policy of the user's; the ready-made ones answer alike for equal sources.
+bool asks(const std::shared_ptr<MPS::NNPadding>& policy) {
+    return (policy->paddingMethod() & MPS::NNPaddingMethodCustom) &&
+           !dynamic_cast<const MPS::NNDefaultPadding*>(policy.get());
+}
+
+}  // namespace
+
+bool Step::isReplayable() {
+    if (!replayable_) return false;
+    MPS::Kernel& k = kernel();
+    if (const auto* unary = dynamic_cast<const MPS::CNNKernel*>(&k); unary && asks(unary->padding())) return false;
+    if (const auto* binary = dynamic_cast<const MPS::CNNBinaryKernel*>(&k); binary && asks(binary->padding()))
+        return false;
+    if (const auto* gram = dynamic_cast<const MPS::NNGramMatrixCalculation*>(&k); gram && gram->propertyCallBack())
+        return false;
+    if (const auto* loss = dynamic_cast<const MPS::NNForwardLoss*>(&k); loss && loss->propertyCallBack())
+        return false;
+    return !dynamic_cast<const HostKernel*>(&k) && !dynamic_cast<const HostGradientKernel*>(&k);
+}
 
 MPS::StateBatch Step::makeStates(const MPS::StateOwner&, const StepArguments&) { return {}; }
 

@@ -4,6 +4,7 @@
 #include <MPS/Kernel.hpp>
 #include <MPS/State.hpp>
 #include <MTL/CommandBuffer.hpp>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,6 +57,11 @@ public:
 
     /// Records the work; lowers the read count of every source by what imageReads() and stateReads() say.
     virtual void encode(const StepArguments& arguments) = 0;
+    /// The host's part, after the commands of encode() were appended to the buffer: just recorded, or recorded by an
+    /// earlier encode of the same shapes.
+    virtual void encoded(const std::shared_ptr<MTL::CommandBuffer>&) {}
+    /// Whether there is one.
+    virtual bool hasHostPart() const { return updates(); }
 
     /// How many of the step's kernels read source image / source state `index`.
     virtual std::size_t imageReads(std::size_t) const { return 1; }
@@ -80,12 +86,26 @@ public:
     /// destinations.
     virtual bool dropResult() { return false; }
 
-    /// Takes back what the last encode() changed on the host (a dropout's count of encodes): the encode was
-    /// only planned.
+    // --- plans ---
+
+    /// Whether commands that encode() recorded once do for every encode of the same shapes. Not so where user code is
+    /// asked while encoding: custom padding policies, property callbacks, kernels of the user.
+    virtual bool isReplayable();
+    /// Says that they do not.
+    void refuseReplay() { replayable_ = false; }
+    /// A number that differs from run to run (which mask a dropout draws): from now on encode() records a look into
+    /// this cell. Null: there is none. rewind() ends it.
+    virtual std::shared_ptr<std::uint64_t> recordNumber() { return nullptr; }
+    /// The number for the next run of recorded commands.
+    virtual std::uint64_t nextNumber() { return 0; }
+    /// Takes back what the last encode() or nextNumber() changed on the host: it was only planned, or failed.
     virtual void rewind() {}
 
     /// Re-reads the data source, now. Steps without one do nothing.
     virtual void reloadFromDataSource() {}
+
+private:
+    bool replayable_ = true;
 };
 
 /// What a node may ask while it makes its step.

@@ -22,25 +22,15 @@ std::size_t positive(const std::string& node, const char* argument, std::size_t 
     return value;
 }
 
-float notNegative(const NNFilterNode& node, float alpha) {
+void requireNotNegative(const NNFilterNode& node, float alpha) {
     if (!(alpha >= 0)) throw Error(node.name(), "alpha", "at least 0", fmt::format("{}", alpha));
-    return alpha;
 }
 
-/// alpha, beta and delta of one to another: nodes and kernels alike.
-template <class To, class From>
-void copyCommon(To& to, const From& from) {
-    to.setAlpha(from.alpha());
-    to.setBeta(from.beta());
-    to.setDelta(from.delta());
-}
-
+/// All parameters of one local contrast to another: nodes and kernels alike.
 template <class To, class From>
 void copyContrast(To& to, const From& from) {
-    copyCommon(to, from);
-    to.setP0(from.p0());
-    to.setPm(from.pm());
-    to.setPs(from.ps());
+    to.setNormalizationProperties(from);
+    to.setContrastProperties(from);
 }
 
 /// Takes alpha, beta and delta from the state, for a node that has none.
@@ -74,9 +64,9 @@ private:
 
 CNNNormalizationNode::CNNNormalizationNode(const char* className, const std::shared_ptr<NNImageNode>& source,
                                            float beta, float delta)
-    : NNFilterNode(className, {{"source", source}}), beta_(beta), delta_(delta) {}
+    : NNFilterNode(className, {{"source", source}}), CNNNormalizationProperties(1, beta, delta) {}
 
-void CNNNormalizationNode::setAlpha(float alpha) { alpha_ = notNegative(*this, alpha); }
+void CNNNormalizationNode::checkAlpha(float alpha) const { requireNotNegative(*this, alpha); }
 
 std::vector<std::unique_ptr<NNStateNode>> CNNNormalizationNode::newStates() {
     return oneState<NNGradientStateNode>();
@@ -107,13 +97,13 @@ NNGradientFilterNodes CNNSpatialNormalizationNode::newGradientFilters(
     auto gradient = CNNSpatialNormalizationGradientNode::node(gradientImage, sources()[0],
                                                               stateAs<NNGradientStateNode>(), kernelWidth_);
     gradient->setKernelHeight(kernelHeight_);
-    copyCommon(*gradient, *this);
+    gradient->setNormalizationProperties(*this);
     return {gradient};
 }
 
 std::unique_ptr<Step> CNNSpatialNormalizationNode::compile(Compilation& compilation) const {
     auto kernel = made<CNNSpatialNormalization>(*this, compilation.device(), kernelWidth_, kernelHeight_);
-    copyCommon(*kernel, *this);
+    kernel->setNormalizationProperties(*this);
     return std::make_unique<UnaryStep>(kernel);
 }
 
@@ -128,6 +118,7 @@ CNNSpatialNormalizationGradientNode::CNNSpatialNormalizationGradientNode(
     const std::shared_ptr<NNImageNode>& sourceGradient, const std::shared_ptr<NNImageNode>& sourceImage,
     const std::shared_ptr<NNGradientStateNode>& gradientState, std::size_t kernelSize)
     : NNGradientFilterNode("CNNSpatialNormalizationGradientNode", sourceGradient, sourceImage, gradientState),
+      CNNNormalizationProperties(1, 5, 1),
       kernelWidth_(positive(className(), "kernelSize", kernelSize)),
       kernelHeight_(kernelSize) {}
 
@@ -137,12 +128,12 @@ void CNNSpatialNormalizationGradientNode::setKernelWidth(std::size_t width) {
 void CNNSpatialNormalizationGradientNode::setKernelHeight(std::size_t height) {
     kernelHeight_ = positive(name(), "kernelHeight", height);
 }
-void CNNSpatialNormalizationGradientNode::setAlpha(float alpha) { alpha_ = notNegative(*this, alpha); }
+void CNNSpatialNormalizationGradientNode::checkAlpha(float alpha) const { requireNotNegative(*this, alpha); }
 
 std::unique_ptr<Step> CNNSpatialNormalizationGradientNode::compile(Compilation& compilation) const {
     auto kernel =
         made<CNNSpatialNormalizationGradient>(*this, compilation.device(), kernelWidth_, kernelHeight_);
-    copyCommon(*kernel, *this);
+    kernel->setNormalizationProperties(*this);
     return std::make_unique<GradientStep>(kernel);
 }
 
@@ -195,10 +186,13 @@ CNNLocalContrastNormalizationGradientNode::CNNLocalContrastNormalizationGradient
     std::size_t kernelHeight)
     : NNGradientFilterNode("CNNLocalContrastNormalizationGradientNode", sourceGradient, sourceImage,
                            gradientState),
+      CNNNormalizationProperties(0, 0.5f, 1.0f / 1024),
       kernelWidth_(positive(className(), "kernelWidth", kernelWidth)),
       kernelHeight_(positive(className(), "kernelHeight", kernelHeight)) {}
 
-void CNNLocalContrastNormalizationGradientNode::setAlpha(float alpha) { alpha_ = notNegative(*this, alpha); }
+void CNNLocalContrastNormalizationGradientNode::checkAlpha(float alpha) const {
+    requireNotNegative(*this, alpha);
+}
 
 std::unique_ptr<Step> CNNLocalContrastNormalizationGradientNode::compile(Compilation& compilation) const {
     auto kernel =
@@ -231,7 +225,7 @@ NNGradientFilterNodes CNNCrossChannelNormalizationNode::newGradientFilters(
 
 std::unique_ptr<Step> CNNCrossChannelNormalizationNode::compile(Compilation& compilation) const {
     auto kernel = made<CNNCrossChannelNormalization>(*this, compilation.device(), kernelSize_);
-    copyCommon(*kernel, *this);
+    kernel->setNormalizationProperties(*this);
     return std::make_unique<UnaryStep>(kernel);
 }
 

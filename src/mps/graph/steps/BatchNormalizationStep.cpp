@@ -93,6 +93,9 @@ void BatchNormalizationGradientStep::encode(const StepArguments& arguments) {
         kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
     else if (!statisticsOnly_)
         kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], arguments.destinations[0]);
+}
+
+void BatchNormalizationGradientStep::encoded(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
     group_->encoded(this);
     if (!updates()) group_->reloadIfComplete(commandBuffer);
 }

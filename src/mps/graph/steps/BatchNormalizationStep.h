@@ -45,6 +45,8 @@ public:
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                   const MPS::StateBatch& states) override;
     void encode(const StepArguments& arguments) override;
+    bool hasHostPart() const override { return true; }
+    void encoded(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) override;
 
     std::size_t imageReads(std::size_t) const override { return statisticsOnly_ ? 1 : 2; }
     std::size_t stateReads(std::size_t) const override { return statisticsOnly_ ? 1 : 2; }

@@ -59,6 +59,9 @@ public:
             kernel_->encodeBatch(commandBuffer, gradients, sources, states, destinations);
         else
             kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], destinations[0]);
+    }
+    bool hasHostPart() const override { return true; }
+    void encoded(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) override {
         update_.encoded(this, commandBuffer);
     }
 

@@ -1,6 +1,9 @@
 #include "mps/graph/steps/ConvolutionUpdate.h"
 
+#include <fmt/format.h>
+
 #include "mps/graph/steps/Update.h"
+#include "mtl/Diagnostics.h"
 
 namespace pewter::mps {
 
@@ -39,9 +42,14 @@ void ConvolutionUpdate::runOnHost(const std::shared_ptr<MTL::CommandBuffer>& com
     const auto source = forward_->exported(commandBuffer, false);
     state->synchronize(commandBuffer);
     source->synchronize(commandBuffer);
-    whenCompleted(*commandBuffer, kernel_, [dataSource = dataSource_, group = group_, state, source] {
-        if (dataSource->update(state, source)) group->reloadFromDataSource();
-    });
+    whenCompleted(
+        *commandBuffer, kernel_, [kernel = kernel_, dataSource = dataSource_, group = group_, state, source] {
+            if (dataSource->update(state, source))
+                group->reloadFromDataSource();
+            else
+                mtl::diagnose(fmt::format(
+                    "{}: its data source refused the update, the weights stay as they are", kernel));
+        });
 }
 
 }  // namespace pewter::mps

@@ -18,7 +18,21 @@ public:
         before_ = DropoutAccess::encodes(*dropout_);
         UnaryStep::encode(arguments);
     }
-    void rewind() override { DropoutAccess::setEncodes(*dropout_, before_); }
+    std::shared_ptr<std::uint64_t> recordNumber() override {
+        const auto cell = std::make_shared<std::uint64_t>(0);
+        DropoutAccess::setSequenceOfRun(*dropout_, cell);
+        before_ = DropoutAccess::encodes(*dropout_);
+        return cell;
+    }
+    std::uint64_t nextNumber() override {
+        before_ = DropoutAccess::encodes(*dropout_);
+        DropoutAccess::setEncodes(*dropout_, before_ + 1);
+        return before_;
+    }
+    void rewind() override {
+        DropoutAccess::setEncodes(*dropout_, before_);
+        DropoutAccess::setSequenceOfRun(*dropout_, nullptr);
+    }
 
 private:
     std::shared_ptr<MPS::CNNDropout> dropout_;

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <MPS/NNGraph.hpp>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mps/core/StateAccess.h"
+#include "mps/graph/Program.h"
+#include "mps/graph/Sources.h"
+#include "mtl/CommandBuffer.h"
+
+namespace pewter::mps {
+
+/// One encode of a program for sources of one shape, kept: its commands, and where each of its temporaries lies in one
+/// piece of memory. A later encode of the same shape takes that piece, says where the sources and results are, and runs
+/// the commands. What the host has to do each time (updates by data sources) is noted in between.
+///
+/// The commands look their memory up when they run, in one place for all runs, so the runs of one recording must be those
+/// of one queue, which come one after the other.
+class Recording {
+public:
+    /// What an encode depends on besides its sources.
+    struct Settings {
+        std::string name;
+        MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float16;
+        std::shared_ptr<MPS::ImageAllocator> resultAllocator;
+        bool outputStateIsTemporary = false;
+        bool batch = true;
+    };
+
+    /// Records and plans. Throws what an encode of such sources would throw.
+    Recording(GraphProgram& program, const std::shared_ptr<MTL::Device>& device, const Settings& settings,
+              const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
+
+    /// Whether an encode with these settings and sources may run a recording at all.
+    static bool isPossible(const GraphProgram& program, const Settings& settings, const SourceShape& shape);
+
+    /// A result image of the graph, made anew by every run.
+    struct Result {
+        std::size_t slot = 0, step = 0, count = 0;
+        MPS::ImageDescriptor descriptor;
+        std::shared_ptr<RunMemory> memory;
+    };
+    /// What the host does after command `end`: Step::encoded(), and the update with these states.
+    struct Update {
+        std::size_t step = 0, end = 0;
+        StepArguments arguments;
+        struct Saved {
+            MPS::State* state;
+            StateAccess::Resources resources;
+            std::size_t readCount;
+        };
+        std::vector<Saved> states;
+    };
+    /// A number that differs from run to run.
+    struct Number {
+        std::size_t step;
+        std::shared_ptr<std::uint64_t> cell;
+    };
+
+    std::shared_ptr<const mtl::CommandList> commands;
+    std::vector<Update> updates;  ///< in order
+    std::vector<Number> numbers;
+    std::vector<Result> results;
+    std::vector<std::shared_ptr<RunMemory>> sources;  ///< one a storage of the shape
+    std::shared_ptr<mtl::TemporaryHeap> heap;
+    MPS::NNGraphReport report;
+
+    // --- for the encode that records ---
+
+    /// Images for a slot that leaves the graph; empty for others.
+    MPS::ImageBatch bound(const GraphProgram& program, std::size_t step, const MPS::ImageDescriptor& descriptor,
+                          std::size_t count, const std::shared_ptr<MTL::Device>& device);
+    /// Whether it will be run, not only looked at: an encode step by step places its memory as it goes.
+    bool isPlan() const { return isPlan_; }
+    void beginStep(std::size_t index, Step& step);
+    void noteStep(const GraphProgram& program, std::size_t index, const StepArguments& arguments);
+    void endStep(std::size_t index) { report.steps[index].liveBytes = heap->live(); }
+    void noteUpdate(std::size_t step, std::size_t end, const StepArguments& arguments);
+
+private:
+    void plan();
+    void noteRanges();
+    void noteState(std::size_t slot, const MPS::StateBatch& states);
+
+    Settings settings_;
+    bool isPlan_ = false;
+    std::vector<std::size_t> stepTicks_;
+    struct Owner {
+        std::size_t image = MPS::NNGraphReport::npos, state = MPS::NNGraphReport::npos;
+    };
+    std::unordered_map<const void*, Owner> owners_;  // by range
+};
+
+}  // namespace pewter::mps
