@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <MPS/CNNConvolutionDescriptor.hpp>
@@ -55,6 +56,11 @@ public:
     virtual std::string label() const = 0;
 
     // --- optional ---
+
+    /// How many elements weights() and biasTerms() point to, for sources that know: a kernel refuses a source
+    /// with fewer than its descriptor asks for before it reads any. Default: not known. (Extension.)
+    virtual std::optional<std::size_t> weightsLength() const { return std::nullopt; }
+    virtual std::optional<std::size_t> biasTermsLength() const { return std::nullopt; }
 
     /// For UInt8 weights. Default: Linear if there are ranges, LookupTable if there is a table, else None.
     virtual CNNWeightsQuantizationType weightsQuantizationType() const;

@@ -60,6 +60,14 @@ ConvolutionDataSource::ConvolutionDataSource(const std::shared_ptr<MTL::Device>&
 
 ConvolutionDataSource::~ConvolutionDataSource() = default;
 
+std::optional<std::size_t> ConvolutionDataSource::weightsLength() const {
+    return weights_->length() / sizeof(float);
+}
+
+std::optional<std::size_t> ConvolutionDataSource::biasTermsLength() const {
+    return biases_ ? biases_->length() / sizeof(float) : 0;
+}
+
 const void* ConvolutionDataSource::weights() const { return weights_->contents(); }
 const float* ConvolutionDataSource::biasTerms() const {
     return biases_ ? static_cast<const float*>(biases_->contents()) : nullptr;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -86,6 +87,8 @@ public:
     const float* biasTerms() const override;
     std::string label() const override { return label_; }
     MPS::DataType kernelWeightsDataType() const override { return MPS::DataType::Float32; }
+    std::optional<std::size_t> weightsLength() const override;
+    std::optional<std::size_t> biasTermsLength() const override;
 
     /// Encodes one optimizer step into the own buffers and returns them as a state.
     std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> update(

@@ -28,6 +28,7 @@ public:
     const void* weights() const override { return words_.data(); }
     const float* biasTerms() const override { return nullptr; }
     std::string label() const override { return {}; }
+    std::optional<std::size_t> weightsLength() const override { return words_.size(); }
 
 private:
     std::shared_ptr<CNNConvolutionDescriptor> descriptor_;

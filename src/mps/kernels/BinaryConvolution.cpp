@@ -100,9 +100,10 @@ CNNBinaryConvolution::CNNBinaryConvolution(std::shared_ptr<MTL::Device> kernelDe
               d.dilationRateY());
 
     const std::size_t inputs = d.inputFeatureChannels(), outputs = d.outputFeatureChannels();
+    const std::size_t words = outputs * d.kernelHeight() * d.kernelWidth() * ((inputs + 31) / 32);
+    source.requireLengths(words, scaleValue ? outputs : 0);
     BinaryParameters p;
-    p.weights = arrayOf(device(), source->weights(), ops::Type::UInt32,
-                        outputs * d.kernelHeight() * d.kernelWidth() * ((inputs + 31) / 32));
+    p.weights = arrayOf(device(), source->weights(), ops::Type::UInt32, words);
     p.inputBias = arrayOf(device(), inputBiasTerms, ops::Type::Float32, inputs);
     p.inputScale = arrayOf(device(), inputScaleTerms, ops::Type::Float32, inputs);
     const float* biases = scaleValue ? source->biasTerms() : outputBiasTerms;

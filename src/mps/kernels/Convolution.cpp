@@ -200,7 +200,7 @@ void CNNConvolution::record(UnaryEncoding& encoding) {
 // --- parameters ---
 
 void CNNConvolution::reloadWeightsAndBiasesFromDataSource() {
-    const LoadedSource source(dataSource_.get(), className());
+    const LoadedSource source(dataSource_.get(), className(), label());
     parameters_->replace(ConvolutionParameters(device(), source, *descriptor_));
 }
 

@@ -66,6 +66,8 @@ public:
     const void* weights() const override { return weights_.data(); }
     const float* biasTerms() const override { return biases_.empty() ? nullptr : biases_.data(); }
     std::string label() const override { return {}; }
+    std::optional<std::size_t> weightsLength() const override { return weights_.size(); }
+    std::optional<std::size_t> biasTermsLength() const override { return biases_.size(); }
 
 private:
     std::shared_ptr<MPS::CNNConvolutionDescriptor> descriptor_;

@@ -230,14 +230,14 @@ ConvolutionParameters& CNNConvolutionGradient::parameters(const CNNConvolutionGr
     if (!parameters_) {
         const auto& forward =
             state && state->convolution() ? state->convolution()->dataSource() : dataSource_;
-        const LoadedSource source(forward.get(), className());
+        const LoadedSource source(forward.get(), className(), label());
         parameters_ = std::make_shared<ConvolutionParameters>(device(), source, *descriptor_);
     }
     return *parameters_;
 }
 
 void CNNConvolutionGradient::reloadWeightsAndBiasesFromDataSource() {
-    const LoadedSource source(dataSource_.get(), className());
+    const LoadedSource source(dataSource_.get(), className(), label());
     if (parameters_)
         parameters_->replace(ConvolutionParameters(device(), source, *descriptor_));
     else

@@ -185,12 +185,13 @@ void checkTrainable(const CNNConvolutionDescriptor& descriptor, const std::strin
                     fmt::format("{}", descriptor.subPixelScaleFactor()));
 }
 
-LoadedSource::LoadedSource(CNNConvolutionDataSource* source, const std::string& className)
+LoadedSource::LoadedSource(CNNConvolutionDataSource* source, const std::string& className,
+                           const std::string& kernelLabel)
     : source_(source), who_(className) {
     if (!source_) throw Error(who_, "weights", "a data source", "null");
     const bool loaded = source_->load();
     try {
-        if (const auto label = source_->label(); !label.empty())
+        if (const auto label = kernelLabel.empty() ? source_->label() : kernelLabel; !label.empty())
             who_ = fmt::format("{} '{}'", className, label);
     } catch (...) {
         if (loaded) source_->purge();
@@ -200,6 +201,14 @@ LoadedSource::LoadedSource(CNNConvolutionDataSource* source, const std::string& 
 }
 
 LoadedSource::~LoadedSource() { source_->purge(); }
+
+void LoadedSource::requireLengths(std::size_t weights, std::size_t biases) const {
+    if (const auto length = source_->weightsLength(); length && *length < weights)
+        throw Error(who_, "weights", fmt::format("{} elements", weights), fmt::format("{}", *length));
+    if (!source_->biasTerms()) return;
+    if (const auto length = source_->biasTermsLength(); length && *length < biases)
+        throw Error(who_, "biasTerms", fmt::format("{} elements", biases), fmt::format("{}", *length));
+}
 
 std::shared_ptr<const CNNConvolutionDescriptor> LoadedSource::descriptor() const {
     const auto given = source_->descriptor();
@@ -218,6 +227,7 @@ ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>&
                     geometryOf(*now));
     checkWeights(*source, source.who());
     const std::size_t outputs = descriptor.outputFeatureChannels(), count = descriptor.weightCount();
+    source.requireLengths(count, outputs);
     std::shared_ptr<MTL::Buffer> weights;
     if (source->dataType() == DataType::Float32) {
         weights =

@@ -12,14 +12,19 @@ namespace pewter::mps {
 /// A data source between load() and purge().
 class LoadedSource {
 public:
-    /// Throws for null, and when the source refuses to load.
-    LoadedSource(MPS::CNNConvolutionDataSource* source, const std::string& className);
+    /// Throws for null, and when the source refuses to load. kernelLabel: how errors call a kernel that stands
+    /// already; a new one goes by the label of the source.
+    LoadedSource(MPS::CNNConvolutionDataSource* source, const std::string& className,
+                 const std::string& kernelLabel = {});
     ~LoadedSource();
     LoadedSource(const LoadedSource&) = delete;
     LoadedSource& operator=(const LoadedSource&) = delete;
 
     /// A copy of the source's descriptor; throws when it is null or makes no sense.
     std::shared_ptr<const MPS::CNNConvolutionDescriptor> descriptor() const;
+    /// Throws when the source knows that it holds fewer than `weights` elements or, if there are any, fewer
+    /// than `biases` biases.
+    void requireLengths(std::size_t weights, std::size_t biases) const;
     /// How errors call it: class and label of the kernel that is being made.
     const std::string& who() const { return who_; }
     MPS::CNNConvolutionDataSource& operator*() const { return *source_; }

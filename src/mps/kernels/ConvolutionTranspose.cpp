@@ -319,7 +319,7 @@ ImageBatch CNNConvolutionTranspose::encodeBatch(
 // --- parameters ---
 
 void CNNConvolutionTranspose::reloadWeightsAndBiasesFromDataSource() {
-    const LoadedSource source(dataSource_.get(), className());
+    const LoadedSource source(dataSource_.get(), className(), label());
     transposedDescriptor(source);
     parameters_->replace(ConvolutionParameters(device(), source, *descriptor_, true));
 }

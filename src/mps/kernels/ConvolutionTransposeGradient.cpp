@@ -221,7 +221,7 @@ ConvolutionParameters& CNNConvolutionTransposeGradient::parameters(
         const auto& forward = state && state->convolutionTranspose()
                                   ? state->convolutionTranspose()->dataSource()
                                   : dataSource_;
-        const LoadedSource source(forward.get(), className());
+        const LoadedSource source(forward.get(), className(), label());
         transposedDescriptor(source);
         parameters_ = std::make_shared<ConvolutionParameters>(device(), source, *descriptor_, true);
     }
@@ -229,7 +229,7 @@ ConvolutionParameters& CNNConvolutionTransposeGradient::parameters(
 }
 
 void CNNConvolutionTransposeGradient::reloadWeightsAndBiasesFromDataSource() {
-    const LoadedSource source(dataSource_.get(), className());
+    const LoadedSource source(dataSource_.get(), className(), label());
     transposedDescriptor(source);
     if (parameters_)
         parameters_->replace(ConvolutionParameters(device(), source, *descriptor_, true));
