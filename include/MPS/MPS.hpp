@@ -32,6 +32,7 @@
 #include <MPS/CNNNeuronNode.hpp>
 #include <MPS/CNNNormalization.hpp>
 #include <MPS/CNNNormalizationNode.hpp>
+#include <MPS/CNNNormalizationProperties.hpp>
 #include <MPS/CNNNormalizationState.hpp>
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNPoolingNode.hpp>

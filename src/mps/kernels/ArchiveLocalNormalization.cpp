@@ -10,8 +10,7 @@ using namespace MPS;
 
 namespace {
 
-template <class K>
-void encodeBase(const K& k, Coder& coder) {
+void encodeBase(const CNNNormalizationProperties& k, Coder& coder) {
     coder.encodeDouble(k.alpha(), "alpha");
     coder.encodeDouble(k.beta(), "beta");
     coder.encodeDouble(k.delta(), "delta");

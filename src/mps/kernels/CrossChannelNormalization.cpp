@@ -1,5 +1,4 @@
 #include <MPS/CNNNormalization.hpp>
-#include <MTL/Error.hpp>
 
 #include "mps/kernels/NormalizationRecord.h"
 #include "mps/kernels/Pointwise.h"
@@ -13,46 +12,28 @@ namespace {
 
 template <class Op, class Kernel>
 Op operationOf(const Kernel& kernel) {
-    Op op;
+    auto op = operationWith<Op>(kernel);
     op.kernelSize = static_cast<std::int64_t>(kernel.kernelSize());
-    op.alpha = kernel.alpha();
-    op.beta = kernel.beta();
-    op.delta = kernel.delta();
     return op;
 }
 
-template <class Kernel>
-NormalizationParameters parametersOf(const Kernel& kernel) {
-    return {{"alpha", kernel.alpha()},
-            {"beta", kernel.beta()},
-            {"delta", kernel.delta()},
-            {"kernelSize", static_cast<double>(kernel.kernelSize())}};
+NormalizationParameters with(NormalizationParameters parameters, std::size_t kernelSize) {
+    parameters.emplace_back("kernelSize", static_cast<double>(kernelSize));
+    return parameters;
 }
 
 }  // namespace
 
 CNNCrossChannelNormalization::CNNCrossChannelNormalization(std::shared_ptr<MTL::Device> device,
                                                            std::size_t kernelSize)
-    : CNNKernel(std::move(device)), kernelSize_(kernelSize) {
+    : CNNLocalNormalization(std::move(device), 1, 5, 1), kernelSize_(kernelSize) {
     requirePositive(*this, "kernelSize", kernelSize);
 }
 
-void CNNCrossChannelNormalization::setAlpha(float alpha) {
-    requireAlpha(*this, alpha);
-    alpha_ = alpha;
-}
+void CNNCrossChannelNormalization::checkAlpha(float alpha) const { requireAlpha(*this, alpha); }
 
-std::shared_ptr<State> CNNCrossChannelNormalization::newResultState(const StateOwner& owner,
-                                                                    const std::shared_ptr<Image>&,
-                                                                    const StateBatch&,
-                                                                    const std::shared_ptr<Image>&) {
-    return std::make_shared<NNGradientState>(owner);
-}
-
-std::shared_ptr<ForwardRecord> CNNCrossChannelNormalization::captureRecord(const Image& source,
-                                                                           const Image& destination) const {
-    return std::make_shared<NormalizationRecord>(*CNNKernel::captureRecord(source, destination),
-                                                 parametersOf(*this));
+NormalizationParameters CNNCrossChannelNormalization::parameters() const {
+    return with(CNNLocalNormalization::parameters(), kernelSize_);
 }
 
 void CNNCrossChannelNormalization::record(UnaryEncoding& encoding) {
@@ -73,33 +54,15 @@ std::shared_ptr<Kernel> CNNCrossChannelNormalization::copy(const std::shared_ptr
 
 CNNCrossChannelNormalizationGradient::CNNCrossChannelNormalizationGradient(
     std::shared_ptr<MTL::Device> device, std::size_t kernelSize)
-    : CNNGradientKernel(std::move(device)), kernelSize_(kernelSize) {
+    : CNNLocalNormalizationGradient(std::move(device), "CNNCrossChannelNormalization", 1, 5, 1),
+      kernelSize_(kernelSize) {
     requirePositive(*this, "kernelSize", kernelSize);
 }
 
-void CNNCrossChannelNormalizationGradient::setAlpha(float alpha) {
-    requireAlpha(*this, alpha);
-    alpha_ = alpha;
-}
+void CNNCrossChannelNormalizationGradient::checkAlpha(float alpha) const { requireAlpha(*this, alpha); }
 
-void CNNCrossChannelNormalizationGradient::configure(const ForwardRecord& forward) {
-    CNNGradientKernel::configure(forward);
-    configurePrimary(*this, forward);
-    setKernelOffsetX(0);
-    setKernelOffsetY(0);
-}
-
-ImageDescriptor CNNCrossChannelNormalizationGradient::adjustDescriptor(
-    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates,
-    const ImageDescriptor& suggested) {
-    takeGradientSlice(*this, sourceImages, sourceStates);
-    return suggested;
-}
-
-void CNNCrossChannelNormalizationGradient::validate(const BinaryEncoding& encoding) const {
-    requireForwardImages(
-        *this, encoding,
-        requireParameters(*this, encoding.sourceStates, "CNNCrossChannelNormalization", parametersOf(*this)));
+NormalizationParameters CNNCrossChannelNormalizationGradient::parameters() const {
+    return with(CNNLocalNormalizationGradient::parameters(), kernelSize_);
 }
 
 void CNNCrossChannelNormalizationGradient::record(BinaryEncoding& encoding) {

@@ -4,6 +4,7 @@
 
 #include <MPS/CNNGradientKernel.hpp>
 #include <MPS/CNNKernel.hpp>
+#include <MPS/CNNNormalizationProperties.hpp>
 #include <MTL/Error.hpp>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "mps/core/Encoder.h"
 #include "mps/core/ForwardRecord.h"
 #include "mps/kernels/GradientChecks.h"
+#include "mps/kernels/Pointwise.h"
 
 namespace pewter::mps {
 
@@ -41,10 +43,11 @@ inline void requireAlpha(const MPS::Kernel& kernel, float alpha) {
     if (!(alpha >= 0)) throw MTL::Error(kernel.name(), "alpha", "at least 0", fmt::format("{}", alpha));
 }
 
-/// The record of the states of a gradient kernel, which must be of `forwardClass` and of the same parameters.
-inline const ForwardRecord& requireParameters(const MPS::CNNGradientKernel& kernel,
-                                              const MPS::StateBatch& states, const char* forwardClass,
-                                              const NormalizationParameters& parameters) {
+/// The record of the states of a gradient kernel, which must be of `forwardClass`, of the same parameters and
+/// of the same window of pixels.
+inline const ForwardRecord& requireWindow(const MPS::CNNGradientKernel& kernel, const MPS::StateBatch& states,
+                                          const char* forwardClass,
+                                          const NormalizationParameters& parameters) {
     const auto& record = requireRecord(kernel, states, {forwardClass});
     const auto& forward = static_cast<const NormalizationRecord&>(record).parameters;
     for (std::size_t i = 0; i < parameters.size(); ++i)
@@ -55,14 +58,6 @@ inline const ForwardRecord& requireParameters(const MPS::CNNGradientKernel& kern
     if (kernel.kernelOffsetX() != 0 || kernel.kernelOffsetY() != 0)
         throw MTL::Error(kernel.name(), "kernelOffset", "(0, 0), as for every normalization gradient",
                          fmt::format("({}, {})", kernel.kernelOffsetX(), kernel.kernelOffsetY()));
-    return record;
-}
-
-/// The same for kernels with a window of pixels.
-inline const ForwardRecord& requireWindow(const MPS::CNNGradientKernel& kernel, const MPS::StateBatch& states,
-                                          const char* forwardClass,
-                                          const NormalizationParameters& parameters) {
-    const auto& record = requireParameters(kernel, states, forwardClass, parameters);
     if (record.kernelWidth != kernel.secondaryKernelWidth() ||
         record.kernelHeight != kernel.secondaryKernelHeight())
         throw MTL::Error(
@@ -92,6 +87,45 @@ inline ops::Window windowOf(const MPS::CNNKernel& kernel) {
 inline ops::Window windowOf(const MPS::CNNGradientKernel& kernel) {
     return windowAt(kernel.secondaryKernelWidth(), kernel.secondaryKernelHeight(), kernel.secondaryOffset(),
                     kernel.secondaryEdgeMode());
+}
+
+/// An operation with the parameters that all three have.
+template <class Op>
+Op operationWith(const MPS::CNNNormalizationProperties& properties) {
+    Op op;
+    op.alpha = properties.alpha();
+    op.beta = properties.beta();
+    op.delta = properties.delta();
+    return op;
+}
+
+/// Records an operation with a window of pixels; settings: all but the tensors.
+template <class Op>
+void recordWindow(UnaryEncoding& encoding, const Op& settings) {
+    encoding.encoder->run([source = encoding.source, destination = encoding.destination, settings] {
+        auto op = settings;
+        op.src = source.tensor();
+        op.dst = destination.tensor();
+        return op;
+    });
+}
+
+template <class Op>
+void recordWindowGradient(BinaryEncoding& encoding, const MPS::CNNGradientKernel& kernel,
+                          const Op& settings) {
+    const auto area =
+        areaOf(kernel, *static_cast<const MPS::NNGradientState&>(*encoding.sourceStates[0]).record());
+    encoding.encoder->run(
+        [source = encoding.secondary, gradient = gradientOf(encoding, kernel, area),
+         target = encoding.encoder->wholeGradient(encoding.destination, encoding.clip,
+                                                  encoding.secondary.shape.w, encoding.secondary.shape.h),
+         settings] {
+            auto op = settings;
+            op.src = source.tensor();
+            op.diffDst = gradient.tensor();
+            op.diffSrc = target.tensor();
+            return op;
+        });
 }
 
 }  // namespace pewter::mps
