@@ -1,4 +1,5 @@
 #include <MPS/CNNUpsampling.hpp>
+#include <MPS/ImageScale.hpp>
 #include <MPS/NNGridSample.hpp>
 #include <MPS/NNResize.hpp>
 
@@ -48,6 +49,28 @@ std::vector<Region> regionsOf(Coder& coder) {
     return regions;
 }
 
+/// Four numbers of a transform, or none.
+template <class K>
+void addScale(ArchivedClasses& classes, const char* name) {
+    classes.addKernel<K>(
+        name,
+        [](const K& k, Coder& coder) {
+            std::vector<double> numbers;
+            if (const auto& t = k.scaleTransform())
+                numbers = {t->scaleX, t->scaleY, t->translateX, t->translateY};
+            coder.encodeDoubles(numbers, "scaleTransform");
+        },
+        [](Coder& coder, const Device& device) {
+            const auto kernel = std::make_shared<K>(device);
+            const auto numbers = coder.decodeDoubles("scaleTransform");
+            if (!numbers.empty() && numbers.size() != 4)
+                coder.refuse("scaleTransform", "four numbers or none", std::to_string(numbers.size()));
+            if (!numbers.empty())
+                kernel->setScaleTransform(ScaleTransform{numbers[0], numbers[1], numbers[2], numbers[3]});
+            return kernel;
+        });
+}
+
 }  // namespace
 
 void archiveResampling(ArchivedClasses& classes) {
@@ -93,6 +116,8 @@ void archiveResampling(ArchivedClasses& classes) {
                                                              coder.decodeSize("resizeHeight"), regions.size(),
                                                              regions.data());
         });
+    addScale<ImageBilinearScale>(classes, "ImageBilinearScale");
+    addScale<ImageLanczosScale>(classes, "ImageLanczosScale");
     classes.addKernel<NNGridSample>(
         "NNGridSample",
         [](const NNGridSample& k, Coder& coder) {

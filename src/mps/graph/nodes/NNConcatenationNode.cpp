@@ -52,7 +52,9 @@ std::unique_ptr<Step> NNConcatenationNode::compile(Compilation& compilation) con
         kernels.push_back(std::make_shared<Concatenation>(compilation.device()));
         if (!label().empty()) kernels.back()->setLabel(label());
     }
-    return std::make_unique<ConcatenationStep>(std::move(kernels), paddingPolicy());
+    auto step = std::make_unique<ConcatenationStep>(std::move(kernels), paddingPolicy());
+    if (paddingPolicy()->paddingMethod() & NNPaddingMethodCustom) step->refuseReplay();
+    return step;
 }
 
 std::shared_ptr<NNConcatenationGradientNode> NNConcatenationGradientNode::node(

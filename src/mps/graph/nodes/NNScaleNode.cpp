@@ -20,8 +20,11 @@ NNScaleNode::NNScaleNode(const char* className, const std::shared_ptr<NNImageNod
 
 std::unique_ptr<Step> NNScaleNode::compileWith(const std::shared_ptr<ImageScale>& kernel) const {
     if (!label().empty()) kernel->setLabel(label());
-    return std::make_unique<ScaleStep>(kernel, outputSize_, provider_, sources()[0]->handle(),
-                                       paddingPolicy());
+    auto step = std::make_unique<ScaleStep>(kernel, outputSize_, provider_, sources()[0]->handle(),
+                                            paddingPolicy());
+    // Both are asked while encoding.
+    if (provider_ || (paddingPolicy()->paddingMethod() & NNPaddingMethodCustom)) step->refuseReplay();
+    return step;
 }
 
 std::shared_ptr<NNBilinearScaleNode> NNBilinearScaleNode::node(const std::shared_ptr<NNImageNode>& source,
