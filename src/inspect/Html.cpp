@@ -22,9 +22,8 @@ const char* classOf(Kind kind) {
     return "";
 }
 
-std::string shortName(const std::string& label, double pixels, double pixelsPerCharacter) {
-    return escapeXml(
-        shorten(ownName(label), static_cast<std::size_t>(std::max(1.0, pixels / pixelsPerCharacter))));
+std::string shortName(const std::string& label, double width, double size) {
+    return escapeXml(shortenTo(ownName(label), width, size));
 }
 
 namespace {

@@ -23,6 +23,6 @@ extern const char* const kPageStyle;
 extern const char* const kPageScript;
 
 /// A label of a step or slot for small places: what stands in quotes, shortened and escaped.
-std::string shortName(const std::string& label, double pixels, double pixelsPerCharacter);
+std::string shortName(const std::string& label, double width, double size);
 
 }  // namespace pewter::inspect

@@ -22,7 +22,7 @@ using Edge = Layout::Edge;
 constexpr double kGutter = 76, kBoxWidth = 400, kBoxHeight = 38, kPitch = 52, kTop = 40;
 // Heights inside a box at which edges start and end: images leave low and arrive high, in the direction of their column.
 constexpr double kHigh = 8, kMiddle = 20, kLow = 31;
-constexpr double kBold = 7.2, kPlain = 6.2;  // a character of a line in a box
+constexpr double kBold = 12.8, kPlain = 11, kBadge = 10;  // letters; bold ones are wider
 
 /// Draws a layout; y grows downwards.
 class Drawing {
@@ -127,8 +127,8 @@ private:
     void drawLines(const Box& box, const std::string& name, const std::string& bytes, const std::string& badge,
                    const std::string& kind, const std::string& shape) {
         const double x = left(box.column) + 9, end = left(box.column) + width() - 9, y = top(box);
-        const double badgeWidth = badge.empty() ? 0 : static_cast<double>(badge.size()) * 5.6 + 12;
-        const double bytesWidth = static_cast<double>(bytes.size()) * kPlain + 8;
+        const double badgeWidth = badge.empty() ? 0 : widthOf(badge, kBadge) + 12;
+        const double bytesWidth = widthOf(bytes, 12) + 8;
         print("<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>\n", x, y + 16,
               shortName(name, end - x - bytesWidth - badgeWidth, kBold));
         if (!badge.empty()) {
@@ -139,7 +139,7 @@ private:
         }
         print("<text class=\"end\" x=\"{}\" y=\"{}\">{}</text>\n", end, y + 16, bytes);
         print("<text class=\"soft\" x=\"{}\" y=\"{}\">{}</text>\n", x, y + 31,
-              shortName(kind, end - x - static_cast<double>(shape.size()) * kPlain - 8, kPlain));
+              shortName(kind, end - x - widthOf(shape, kPlain) - 8, kPlain));
         print("<text class=\"end soft\" x=\"{}\" y=\"{}\">{}</text>\n</g>\n", end, y + 31, escapeXml(shape));
     }
 

@@ -14,7 +14,7 @@ using MPS::NNGraphReport;
 namespace {
 
 constexpr std::size_t npos = NNGraphReport::npos;
-constexpr double kLeft = 84, kRight = kPageWidth - 12, kCharacter = 6.3;
+constexpr double kLeft = 84, kRight = kPageWidth - 12, kLetters = 11;
 
 /// A plot of steps across and bytes up.
 class Plot {
@@ -93,7 +93,7 @@ public:
                 const bool two = low - high >= 30 && right - left >= 60;
                 const double middle = (low + high) / 2 + (two ? -3 : 4);
                 print("<text x=\"{}\" y=\"{}\">{}</text>", number(left + 4), number(middle),
-                      shortName(label, right - left - 8, kCharacter));
+                      shortName(label, right - left - 8, kLetters));
                 if (two)
                     print("<text class=\"soft\" x=\"{}\" y=\"{}\">{}</text>", number(left + 4), number(middle + 13),
                           humanBytes(block.bytes));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace pewter::inspect {
@@ -36,6 +37,15 @@ void forCharacters(std::string_view text, auto fn) {
         fn(length ? text.substr(0, length) : kReplacement);
         text.remove_prefix(length ? length : 1);
     }
+}
+
+/// Of a character in a wide sans serif, in letter sizes.
+double widthOfCharacter(std::string_view character) {
+    if (character.size() > 1) return 1;
+    const char c = character[0];
+    if (std::string_view("ijl.,:;|!'()[] ").find(c) != std::string_view::npos) return 0.42;
+    if (std::string_view("mwMW@%").find(c) != std::string_view::npos) return 1;
+    return c >= 'A' && c <= 'Z' ? 0.76 : 0.64;
 }
 
 }  // namespace
@@ -114,6 +124,25 @@ std::size_t lengthOf(std::string_view text) {
     std::size_t count = 0;
     forCharacters(text, [&](std::string_view) { ++count; });
     return count;
+}
+
+double widthOf(std::string_view text, double size) {
+    double width = 0;
+    forCharacters(text, [&](std::string_view character) { width += widthOfCharacter(character) * size; });
+    return width;
+}
+
+std::string shortenTo(std::string_view text, double width, double size) {
+    if (widthOf(text, size) <= width) return clean(text);
+    std::size_t characters = 1;
+    double used = size;  // the ellipsis
+    bool fits = true;
+    forCharacters(text, [&](std::string_view character) {
+        used += widthOfCharacter(character) * size;
+        fits = fits && used <= width;
+        characters += fits;
+    });
+    return shorten(text, std::max<std::size_t>(characters, 2));
 }
 
 std::string_view ownName(std::string_view label) {

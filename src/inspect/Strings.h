@@ -26,6 +26,10 @@ std::string escapeDot(std::string_view text);
 std::string shorten(std::string_view text, std::size_t characters);
 /// Code points of clean(text).
 std::size_t lengthOf(std::string_view text);
+/// About how wide clean(text) is in letters of that size, rather too wide than too narrow.
+double widthOf(std::string_view text, double size);
+/// clean(text), or as much of it as fits with an ellipsis, at least one character.
+std::string shortenTo(std::string_view text, double width, double size);
 
 /// What stands in quotes in "CNNConvolution 'conv1'", or everything where nothing does.
 std::string_view ownName(std::string_view label);

@@ -55,6 +55,12 @@ TEST(InspectText, StringsAreShortenedByCharactersAndInvalidBytesReplaced) {
     EXPECT_EQ(clean("\xed\xa0\x80"), "\uFFFD\uFFFD\uFFFD");  // half of a surrogate pair
     EXPECT_EQ(clean("\xf0\x9f\x99\x82"), "\xf0\x9f\x99\x82");
     EXPECT_EQ(clean("\xe2\x82"), "\uFFFD\uFFFD");            // cut
+    for (const double width : {40.0, 90.0, 300.0}) {
+        EXPECT_LE(widthOf(shortenTo("WIDE convolution of images", width, 12), 12), width);
+        EXPECT_GT(lengthOf(shortenTo("WIDE convolution of images", width, 12)), 2u);
+    }
+    EXPECT_EQ(shortenTo("conv", 100, 12), "conv");
+    EXPECT_EQ(shortenTo("conv", 1, 12), "c\u2026");
     EXPECT_EQ(ownName("CNNConvolution 'conv1'"), "conv1");
     EXPECT_EQ(ownName("CNNAdd"), "CNNAdd");
     EXPECT_EQ(ownName("'"), "'");
