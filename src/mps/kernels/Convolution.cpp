@@ -293,12 +293,16 @@ std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionAccess::exp
     return borrowed(convolution, commandBuffer);
 }
 
+void ConvolutionAccess::requireTwin(const std::string& kernel, const MPS::CNNConvolutionDescriptor& gradient,
+                                    const MPS::CNNConvolutionDescriptor& forward) {
+    const auto expected = geometryOf(forward), found = geometryOf(gradient);
+    if (found != expected)
+        throw MTL::Error(kernel, "weights", "the geometry of the forward kernel, " + expected, found);
+}
+
 template <class Gradient, class Forward>
 void ConvolutionAccess::share(Gradient& gradient, const Forward& forward) {
-    if (geometryOf(*gradient.descriptor_) != geometryOf(*forward.descriptor_))
-        throw MTL::Error(gradient.name(), "weights",
-                         "the geometry of the forward kernel, " + geometryOf(*forward.descriptor_),
-                         geometryOf(*gradient.descriptor_));
+    checkTwin(gradient, forward);
     gradient.parameters_ = forward.parameters_;
 }
 

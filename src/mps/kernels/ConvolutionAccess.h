@@ -17,6 +17,12 @@ struct ConvolutionAccess {
     static void shareParameters(MPS::CNNConvolutionTransposeGradient& gradient,
                                 const MPS::CNNConvolutionTranspose& forward);
 
+    /// Throws unless both kernels have the geometry of one layer.
+    template <class Gradient, class Forward>
+    static void checkTwin(const Gradient& gradient, const Forward& forward) {
+        requireTwin(gradient.name(), *gradient.descriptor_, *forward.descriptor_);
+    }
+
     /// A temporary state (read count 1) that shows the kernel's own parameters instead of a copy. An
     /// optimizer that writes its result into it updates the kernel in place, and reloading from it then
     /// copies nothing. For graphs, which reload right after the update: nobody may keep it. Falls back to a
@@ -67,7 +73,9 @@ struct ConvolutionAccess {
     static ArrayRef gradientForBiases(MPS::CNNConvolutionGradientState& state);
 
 private:
-    /// The two above for any pair of classes of the family.
+    static void requireTwin(const std::string& kernel, const MPS::CNNConvolutionDescriptor& gradient,
+                            const MPS::CNNConvolutionDescriptor& forward);
+    /// What the functions above do for any pair of classes of the family.
     template <class Gradient, class Forward>
     static void share(Gradient& gradient, const Forward& forward);
     template <class Forward>

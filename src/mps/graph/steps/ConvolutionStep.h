@@ -37,7 +37,10 @@ public:
         : kernel_(std::move(kernel)),
           update_(kernel_->name(), forward.weights(), forward.group(), kernel_->dataSource(), style),
           shared_(kernel_->dataSource() == forwardKernel.dataSource()) {
-        if (shared_) ConvolutionAccess::shareParameters(*kernel_, forwardKernel);
+        if (shared_)
+            ConvolutionAccess::shareParameters(*kernel_, forwardKernel);
+        else
+            ConvolutionAccess::checkTwin(*kernel_, forwardKernel);
         forward.group()->addGradient(shared_ ? nullptr : std::make_shared<WeightsOf<Kernel>>(kernel_));
         if (!update_.isDone() && !isStateExported)
             kernel_->setGradientOption(MPS::CNNConvolutionGradientOptionGradientWithData);
