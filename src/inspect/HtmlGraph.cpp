@@ -172,7 +172,7 @@ private:
               box.index, box.index, keys, title, left(box.column), top(box), width(), kBoxHeight);
         drawLines(box, fmt::format("{} {}", box.index, ownName(step.label)), bytes,
                   again                 ? fmt::format("again {}", step.recomputes)
-                  : step.updatesWeights ? "updates weights"
+                  : step.updatesWeights ? "weights"
                                         : "",
                   step.className, shape);
     }
