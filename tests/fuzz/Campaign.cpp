@@ -1,5 +1,6 @@
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 
 #include "Check.h"
 
@@ -23,8 +24,9 @@ std::size_t runCampaign(const Campaign& campaign) {
             std::fflush(stdout);
         }
     }
-    std::printf("%zu graphs (%zu exact, %zu with several losses), %zu filters, %zu failures, %.1f s\n", tally.graphs,
-                tally.exact, tally.withSeveralLosses, tally.filters, tally.failures, seconds());
+    std::printf("%zu graphs (%zu exact, %zu with several losses), %zu filters, %zu failures, %.1f s, %.1f s of processors\n",
+                tally.graphs, tally.exact, tally.withSeveralLosses, tally.filters, tally.failures, seconds(),
+                static_cast<double>(std::clock()) / CLOCKS_PER_SEC);
     std::printf("devices: worst share of the allowance %.3f (seed %llu), kinks %zu\n", tally.worstShare,
                 static_cast<unsigned long long>(tally.worstShareSeed), tally.kinksOfDevices);
     std::printf("central differences: %zu directions, worst share %.3f (seed %llu), kinks %zu\n", tally.differences,

@@ -228,7 +228,7 @@ void Checker::compareDifferences(const Plan& plan, const TrainingNodes& nodes, c
     test::Random random(plan.choices + 2);
 
     // Which directions the graph gave the derivative of.
-    std::set<std::size_t> unknown;
+    auto unknown = plan.constants;
     for (const auto& key : nodes.made)
         if (!nodes.given.contains(key) || !base.values.contains(gradientName(key.first, key.second)))
             unknown.insert(key.second);

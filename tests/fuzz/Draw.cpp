@@ -244,7 +244,7 @@ void drawTerminals(Drawer& d) {
 
 std::vector<Family> allFamilies() {
     std::vector<Family> all;
-    for (const auto& list : {weightedFamilies(), pointwiseFamilies(), windowFamilies()})
+    for (const auto& list : {weightedFamilies(), pointwiseFamilies(), windowFamilies(), shapeFamilies(), lossFamilies()})
         all.insert(all.end(), list.begin(), list.end());
     return all;
 }

@@ -80,5 +80,7 @@ std::vector<Family> allFamilies();
 std::vector<Family> weightedFamilies();
 std::vector<Family> pointwiseFamilies();
 std::vector<Family> windowFamilies();
+std::vector<Family> shapeFamilies();
+std::vector<Family> lossFamilies();
 
 }  // namespace pewter::fuzz

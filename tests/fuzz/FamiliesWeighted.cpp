@@ -2,6 +2,9 @@
 
 #include <MPS/CNNBatchNormalizationNode.hpp>
 #include <MPS/CNNConvolutionNode.hpp>
+#include <MPS/CNNConvolutionTransposeNode.hpp>
+#include <MPS/CNNGroupNormalizationNode.hpp>
+#include <MPS/CNNInstanceNormalizationNode.hpp>
 #include <cmath>
 
 #include "Draw.h"
@@ -152,6 +155,115 @@ bool drawBatchNormalization(Drawer& d) {
     return true;
 }
 
+/// By a policy, or with the state of a convolution: then its result is as large as what went into that.
+bool drawTransposed(Drawer& d) {
+    std::vector<std::size_t> convolutions;
+    for (std::size_t i = 0; i < d.plan.nodes.size(); ++i)
+        if (d.plan.nodes[i].text.starts_with("convolution")) convolutions.push_back(i);
+    std::size_t image = d.pick(), linked = 0;
+    const bool isLinked = !convolutions.empty() && d.chance(0.5);
+    Size result;
+    Drawer::Axis x{d.between(1, 3), d.between(1, 3), 1}, y{d.between(1, 3), d.between(1, 3), 1};
+    MPS::NNPaddingMethod method = MPS::NNPaddingMethodSizeSame;
+    if (isLinked) {
+        linked = convolutions[d.between(0, convolutions.size() - 1)];
+        const auto& convolution = d.plan.nodes[linked];
+        const auto found = d.pickWhere([&](const Size& size) {
+            return size.width == convolution.size.width && size.height == convolution.size.height;
+        });
+        image = *found;
+        const Size& source = d.sizeOf(convolution.sources[0]);
+        result = source;
+        const auto descriptor = std::dynamic_pointer_cast<ConvolutionWeights>(convolution.parameters)->descriptor();
+        x = {descriptor->kernelWidth(), descriptor->strideInPixelsX(), descriptor->dilationRateX()};
+        y = {descriptor->kernelHeight(), descriptor->strideInPixelsY(), descriptor->dilationRateY()};
+    } else {
+        method = d.oneOf({MPS::NNPaddingMethodSizeSame, MPS::NNPaddingMethodSizeValidOnly, MPS::NNPaddingMethodSizeFull});
+        const auto extent = [&](std::size_t size, const Drawer::Axis& axis) {
+            const std::size_t base = (size - 1) * axis.stride + 1, more = axis.effective() - 1;
+            if (method == MPS::NNPaddingMethodSizeFull) return base + more;
+            if (method == MPS::NNPaddingMethodSizeSame) return base;
+            return base > more ? base - more : 0;
+        };
+        const Size& size = d.sizeOf(image);
+        result = {extent(size.width, x), extent(size.height, y), 1};
+    }
+    const std::size_t channels = d.sizeOf(image).channels, outputs = d.oneOf<std::size_t>({1, 2, 3, 4});
+    result.channels = outputs;
+    if (result.count() == 0 || result.count() > 200) return false;
+    const auto descriptor =
+        MPS::CNNConvolutionDescriptor::cnnConvolutionDescriptor(x.window, y.window, channels, outputs);
+    descriptor->setStrideInPixelsX(x.stride);
+    descriptor->setStrideInPixelsY(y.stride);
+    descriptor->setDilationRateX(x.dilation);
+    descriptor->setDilationRateY(y.dilation);
+    const auto weights = newWeights(d, descriptor);
+    PlanNode node;
+    node.sources = {image};
+    node.size = result;
+    node.text = fmt::format("transposed convolution {}{}", Drawer::textOf(x, y, {method}),
+                            isLinked ? fmt::format(" state of #{}", linked + d.plan.inputs.size()) : "");
+    node.magnitude = (d.plan.isExact ? static_cast<double>(x.window * y.window * channels) / 2 : 1.5) *
+                         d.plan.magnitudeOf(image) +
+                     0.5;
+    node.terms = std::max(x.window * y.window * std::max(channels, outputs), d.plan.batch * result.width * result.height);
+    node.parameters = weights;
+    drawStyle(d, node);
+    node.build = [=](const std::vector<ImageNode>& s, const Building& building) -> FilterNode {
+        std::shared_ptr<MPS::CNNConvolutionGradientStateNode> state;
+        if (isLinked)
+            state = std::dynamic_pointer_cast<MPS::CNNConvolutionNode>(building.filters->at(linked))
+                        ->convolutionGradientState();
+        const auto filter = MPS::CNNConvolutionTransposeNode::node(s[0], state, weights);
+        filter->setPaddingPolicy(MPS::NNDefaultPadding::padding(method));
+        return filter;
+    };
+    d.add(std::move(node));
+    return true;
+}
+
+template <class Weights>
+void fill(Drawer& d, Weights& weights, std::size_t channels, const char* what) {
+    weights.name = fmt::format("{} {}", what, d.plan.parameters.size());
+    weights.first.values = d.parameters(channels, 1.5);
+    weights.second.values = d.parameters(channels, 1);
+}
+
+bool drawSampleNormalization(Drawer& d) {
+    const std::size_t image = d.pick();
+    const Size size = d.sizeOf(image);
+    PlanNode node;
+    node.sources = {image};
+    node.size = size;
+    node.magnitude = 5;
+    node.terms = 2 * size.count();
+    node.ownsState = true;
+    drawStyle(d, node);
+    if (d.chance(0.5)) {
+        const auto weights = std::make_shared<InstanceWeights>();
+        fill(d, *weights, size.channels, "instance weights");
+        node.text = "instance normalisation";
+        node.parameters = weights;
+        node.build = [weights](const std::vector<ImageNode>& s, const Building&) -> FilterNode {
+            return MPS::CNNInstanceNormalizationNode::node(s[0], weights);
+        };
+    } else {
+        std::vector<std::size_t> groups;
+        for (std::size_t g = 1; g <= size.channels; ++g)
+            if (size.channels % g == 0) groups.push_back(g);
+        const auto weights = std::make_shared<GroupWeights>(groups[d.between(0, groups.size() - 1)]);
+        fill(d, *weights, size.channels, "group weights");
+        node.text = fmt::format("group normalisation, {} groups", weights->numberOfGroups());
+        node.parameters = weights;
+        node.build = [weights](const std::vector<ImageNode>& s, const Building&) -> FilterNode {
+            return MPS::CNNGroupNormalizationNode::node(s[0], weights);
+        };
+    }
+    d.plan.parameters.push_back(node.parameters);
+    d.add(std::move(node));
+    return true;
+}
+
 }  // namespace
 
 std::size_t Drawer::addFullyConnected(std::size_t source, std::size_t channels) {
@@ -177,7 +289,9 @@ std::size_t Drawer::addFullyConnected(std::size_t source, std::size_t channels) 
 std::vector<Family> weightedFamilies() {
     return {{"convolution", 4, drawConvolution, true},
             {"fully connected", 1.5, drawFullyConnected, true},
-            {"batch normalisation", 1.5, drawBatchNormalization, false}};
+            {"transposed convolution", 0.8, drawTransposed, true},
+            {"batch normalisation", 1.5, drawBatchNormalization, false},
+            {"group normalisation", 0.8, drawSampleNormalization, false}};
 }
 
 }  // namespace pewter::fuzz

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <MPS/CNNNormalizationNode.hpp>
 #include <MPS/CNNPoolingNode.hpp>
 
 #include "Draw.h"
@@ -65,13 +66,41 @@ bool drawDilated(Drawer& d) {
     return true;
 }
 
+template <class Node>
+std::shared_ptr<Node> withParameters(const std::shared_ptr<Node>& node, float alpha, float beta, float delta) {
+    node->setAlpha(alpha);
+    node->setBeta(beta);
+    node->setDelta(delta);
+    return node;
+}
+
+/// Normalisations by a neighbourhood. A large delta: nothing near 0 is divided by.
+bool drawLocalNormalization(Drawer& d) {
+    const std::size_t image = d.pickTame(6);
+    const Size size = d.sizeOf(image);
+    const float alpha = d.number(0.25, 2), beta = d.number(0.25, 1.5), delta = d.number(0.5, 2);
+    const std::size_t window = d.between(1, 5), kind = d.between(0, 2);
+    const char* const names[] = {"spatial", "local contrast", "cross-channel"};
+    d.addUnary(
+        image, size, fmt::format("{} normalisation {} alpha={} beta={} delta={}", names[kind], window, alpha, beta, delta),
+        [=](const ImageNode& x) -> FilterNode {
+            if (kind == 0) return withParameters(MPS::CNNSpatialNormalizationNode::node(x, window), alpha, beta, delta);
+            if (kind == 1)
+                return withParameters(MPS::CNNLocalContrastNormalizationNode::node(x, window), alpha, beta, delta);
+            return withParameters(MPS::CNNCrossChannelNormalizationNode::node(x, window), alpha, beta, delta);
+        },
+        3 * d.plan.magnitudeOf(image), window * window + 4);
+    return true;
+}
+
 }  // namespace
 
 std::vector<Family> windowFamilies() {
     return {{"max pooling", 1.2, drawMax, true},
             {"average pooling", 1, drawAverage, false},
             {"L2 pooling", 0.5, drawL2, false},
-            {"dilated max pooling", 0.5, drawDilated, true}};
+            {"dilated max pooling", 0.5, drawDilated, true},
+            {"spatial normalisation", 0.8, drawLocalNormalization, false}};
 }
 
 }  // namespace pewter::fuzz

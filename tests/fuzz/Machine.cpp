@@ -214,7 +214,7 @@ Outcome TrainingRun::encode(const ImageValues& inputs) {
     run(commandBuffer);
 
     for (std::size_t i = 0; i < labels.size(); ++i)
-        outcome.values["loss of " + graph_->sourceStateHandles()[i]->label()] = lossesOf(labels[i]);
+        outcome.values[fmt::format("loss of {}", graph_->sourceStateHandles()[i]->label())] = lossesOf(labels[i]);
     for (const auto& [name, batch] : readable)
         if (isReadable(batch)) outcome.values[name] = valuesOf(batch);
     for (const auto& source : plan_.parameters) {
@@ -308,7 +308,7 @@ std::map<std::string, std::vector<double>> infer(const Machine& machine, const P
                                                  Format format) {
     std::map<std::string, std::vector<double>> all;
     for (const auto& terminal : plan.terminals)
-        all["inferred " + imageName(terminal.image)] =
+        all[fmt::format("inferred #{}", terminal.image)] =
             encodeForward(machine, plan, nodes.forward.images[terminal.image], format);
     return all;
 }

@@ -36,6 +36,7 @@ std::set<const MPS::NNFilterNode*> reachable(const std::vector<ImageNode>& resul
 ForwardNodes::ForwardNodes(const Plan& plan, const std::vector<bool>* isTrained, const std::set<std::size_t>& cutAt) {
     Building building;
     building.forwardOnly = isTrained != nullptr;
+    building.filters = &filters;
     const auto named = [](std::size_t i) { return std::make_shared<Name>(imageName(i)); };
     for (std::size_t i = 0; i < plan.inputs.size(); ++i) images.push_back(MPS::NNImageNode::node(named(i)));
     for (const auto& planned : plan.nodes) {
@@ -100,7 +101,7 @@ TrainingNodes::TrainingNodes(const Plan& plan)
         const auto handler = [&](const FilterNode& node, const FilterNode& inference, const ImageNode& source,
                                  const ImageNode&) {
             names[node->resultImage().get()] = source->handle()->label();
-            if (inference) node->setLabel("gradient of " + inference->label());
+            if (inference) node->setLabel(fmt::format("gradient of {}", inference->label()));
         };
         for (const auto& terminus : last->trainingGraph(gradient, plan.usesHandler ? MPS::GradientNodeBlock(handler)
                                                                                   : MPS::GradientNodeBlock())) {

@@ -1,5 +1,7 @@
 #include "Parameters.h"
 
+#include <fmt/format.h>
+
 #include <MPS/CNNConvolutionState.hpp>
 #include <MTL/MTL.hpp>
 #include <stdexcept>
@@ -21,8 +23,8 @@ std::vector<double> Parameter::gradient() const {
     for (const auto& [state, buffer] : given_) {
         const std::size_t bytes = buffer->length() / sum.size();
         if (bytes * sum.size() != buffer->length() || (bytes != sizeof(float) && bytes != sizeof(double)))
-            throw std::runtime_error("a gradient buffer of " + std::to_string(buffer->length()) + " bytes for " +
-                                     std::to_string(sum.size()) + " parameters");
+            throw std::runtime_error(
+                fmt::format("a gradient buffer of {} bytes for {} parameters", buffer->length(), sum.size()));
         const void* const data = buffer->contents();
         for (std::size_t i = 0; i < sum.size(); ++i)
             sum[i] += bytes == sizeof(double) ? static_cast<const double*>(data)[i] : static_cast<const float*>(data)[i];

@@ -2,6 +2,8 @@
 
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNConvolution.hpp>
+#include <MPS/CNNGroupNormalization.hpp>
+#include <MPS/CNNInstanceNormalization.hpp>
 #include <MTL/CommandBuffer.hpp>
 #include <map>
 #include <memory>
@@ -97,6 +99,59 @@ public:
         const CommandBuffer& commandBuffer, const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
     bool updateGammaAndBeta(const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
     void noteExported(const CommandBuffer& commandBuffer, const MPS::StateBatch& states) override;
+};
+
+/// Scale and shift of an instance or a group normalisation, whose gradients lie in one state a sample.
+template <class DataSource, class States>
+class SampleWeights : public ParameterSource, public DataSource {
+public:
+    std::size_t numberOfFeatureChannels() const override { return first.values.size(); }
+    const float* gamma() override { return first.values.data(); }
+    const float* beta() override { return second.values.data(); }
+    float epsilon() const override { return 0.125F; }
+    std::string label() const override { return name; }
+    std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> updateGammaAndBeta(const CommandBuffer& commandBuffer,
+                                                                               const States& states) override {
+        ++updates;
+        for (const auto& state : states) {
+            keep(commandBuffer, state);
+            if (state->isTemporary()) state->setReadCount(state->readCount() - 1);
+        }
+        return nullptr;
+    }
+    bool updateGammaAndBeta(const States& states) override {
+        ++updates;
+        for (const auto& state : states) {
+            first.take(state, state->gradientForGamma());
+            second.take(state, state->gradientForBeta());
+        }
+        return false;
+    }
+    void noteExported(const CommandBuffer& commandBuffer, const MPS::StateBatch& states) override {
+        for (const auto& state : states)
+            keep(commandBuffer, std::dynamic_pointer_cast<MPS::CNNNormalizationGradientState>(state));
+    }
+
+private:
+    template <class State>
+    void keep(const CommandBuffer& commandBuffer, const std::shared_ptr<State>& state) {
+        first.note(commandBuffer, state, state->gradientForGamma());
+        second.note(commandBuffer, state, state->gradientForBeta());
+    }
+};
+
+using InstanceWeights =
+    SampleWeights<MPS::CNNInstanceNormalizationDataSource, MPS::CNNInstanceNormalizationGradientStateBatch>;
+
+class GroupWeights final
+    : public SampleWeights<MPS::CNNGroupNormalizationDataSource, MPS::CNNGroupNormalizationGradientStateBatch> {
+public:
+    explicit GroupWeights(std::size_t groups) : groups_(groups) {}
+    std::size_t numberOfGroups() const override { return groups_; }
+    void setNumberOfGroups(std::size_t groups) override { groups_ = groups; }
+
+private:
+    std::size_t groups_;
 };
 
 }  // namespace pewter::fuzz

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Building {
     bool forwardOnly = false;
     /// Then: what normalises with statistics of the batch in the training graph must be told to.
     bool usesStatistics = false;
+    /// The filters of the nodes before.
+    const std::vector<FilterNode>* filters = nullptr;
 };
 
 /// One filter. Images are numbered: the inputs, then the results of the nodes in their order.
@@ -83,6 +86,8 @@ struct Plan {
 
     std::vector<Size> inputs;
     std::vector<std::vector<double>> inputValues;  ///< the whole batch
+    /// Inputs that matter to the losses and yet have no gradient (weights of a loss).
+    std::set<std::size_t> constants;
     std::vector<PlanNode> nodes;
     std::vector<PlanImage> images;
     std::vector<std::shared_ptr<ParameterSource>> parameters;
