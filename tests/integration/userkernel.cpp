@@ -1,11 +1,12 @@
 #include <MPS/MPS.hpp>
 #include <Pewter/Check.hpp>
 #include <Pewter/HostKernel.hpp>
+#include <Pewter/KernelNode.hpp>
 #include <cmath>
 #include <cstdio>
 
-// A kernel and a data source written outside the project, checked the way the library checks its own: a row for each in an
-// op table, central differences in double.
+// Kernels and a data source written outside the project, checked the way the library checks its own: a row for each in an
+// op table, central differences in double. The kernels by themselves, and as filters of a graph.
 
 namespace {
 
@@ -62,6 +63,85 @@ OpCase swish(bool careless) {
         return kernel;
     };
     return caseOf(careless ? "careless" : "b = 1.5", pair);
+}
+
+/// y = x / sqrt(1 + mean of x^2) over the pixels of each channel: the root is kept for the gradient.
+class Tame final : public pewter::HostStateKernel {
+public:
+    using HostStateKernel::HostStateKernel;
+    const char* className() const override { return "Tame"; }
+
+protected:
+    std::size_t stateSize(const MPS::Image& source, const MPS::Image&) const override { return source.featureChannels(); }
+    Computation computation() const override {
+        return [](const pewter::HostTensor& x, const pewter::HostTensor&, const pewter::HostGeometry&, pewter::HostTensor& y,
+                  pewter::HostTensor& roots) {
+            for (std::size_t i = 0; i < x.values.size(); ++i) root(roots, x, i) += x.values[i] * x.values[i];
+            for (double& value : roots.values) value = std::sqrt(1 + value / static_cast<double>(x.h * x.w));
+            for (std::size_t i = 0; i < x.values.size(); ++i) y.values[i] = x.values[i] / root(roots, x, i);
+        };
+    }
+
+public:
+    /// The number that belongs to value i of x.
+    static double& root(pewter::HostTensor& roots, const pewter::HostTensor& x, std::size_t i) {
+        return roots.values[i / (x.h * x.w * x.c) * x.c + i % x.c];
+    }
+};
+
+class TameGradient final : public pewter::HostStateGradientKernel {
+public:
+    using HostStateGradientKernel::HostStateGradientKernel;
+    const char* className() const override { return "TameGradient"; }
+
+protected:
+    Computation computation() const override {
+        return [](const pewter::HostTensor& g, const pewter::HostTensor& x, const pewter::HostTensor& state,
+                  const pewter::HostGeometry&, pewter::HostTensor& dx) {
+            auto roots = state, sums = state;
+            for (double& value : sums.values) value = 0;
+            for (std::size_t i = 0; i < x.values.size(); ++i) Tame::root(sums, x, i) += g.values[i] * x.values[i];
+            for (std::size_t i = 0; i < x.values.size(); ++i) {
+                const double r = Tame::root(roots, x, i);
+                const double through = x.values[i] * Tame::root(sums, x, i) / (r * r * r * static_cast<double>(x.h * x.w));
+                dx.values[i] = g.values[i] / r - through;
+            }
+        };
+    }
+};
+
+/// Swish and Tame as filters of a graph, with a neuron of the library between them; trained through.
+OpCase filters() {
+    OpCase op;
+    op.name = "two filters and a neuron";
+    op.operands = {{"source", {2, 3, 2, 3}}};
+    op.run = [](const Setting& setting, const std::vector<Array>& operands, const Incoming* incoming) {
+        const auto swish = pewter::KernelNode::node(
+            MPS::NNImageNode::node(), [](const auto& device) { return std::make_shared<Swish>(device); },
+            [](const auto& device) { return std::make_shared<SwishGradient>(device); });
+        const auto neuron = MPS::CNNNeuronTanHNode::node(swish->resultImage());
+        const auto tame = pewter::KernelNode::node(
+            neuron->resultImage(), [](const auto& device) { return std::make_shared<Tame>(device); },
+            [](const auto& device) { return std::make_shared<TameGradient>(device); });
+        const auto encoded = [&](const std::shared_ptr<MPS::NNImageNode>& result, const std::vector<MPS::ImageBatch>& sources) {
+            MPS::NNGraph graph(setting.device, result);
+            graph.setFormat(setting.format);
+            const auto commands = setting.device->newCommandQueue()->commandBuffer();
+            const auto images = graph.encodeBatch(commands, sources);
+            finish(commands);
+            return arrayOf(images);
+        };
+        const auto sources = imagesOf(setting, operands[0]);
+        Outcome outcome{{encoded(tame->resultImage(), {sources})}, std::vector<Array>(1)};
+        if (incoming) {
+            const auto& shape = operands[0].shape;
+            const auto termini = tame->trainingGraph(MPS::NNImageNode::node());
+            outcome.gradients[0] = encoded(termini.at(0)->resultImage(),
+                                           {imagesOf(setting, {shape, (*incoming)(0, shape)}), sources});
+        }
+        return outcome;
+    };
+    return op;
 }
 
 /// Weights and biases from lists.
@@ -131,6 +211,7 @@ int main() {
     const auto reference = MTL::copyDevice("reference");
     OpTable table;
     table.add(rowOf("swish", swish(false)));
+    table.add(rowOf("filters", filters()));
     table.add(rowOf("convolution", convolution()));
     if (checkGradients(table, reference, {}, print).failed != 0) return 1;
 
@@ -138,11 +219,13 @@ int main() {
     wrong.add(rowOf("swish", swish(true)));
     if (checkGradients(wrong, reference, {}, print).failed != 1) return 2;
 
-    const auto report = compareDevices(swish(false), MTL::createSystemDefaultDevice(), reference,
-                                       MPS::ImageFeatureChannelFormat::Float32);
-    if (!report.passed) {
-        std::puts(report.problem.c_str());
-        return 3;
+    for (const auto& op : {swish(false), filters()}) {
+        const auto report = compareDevices(op, MTL::createSystemDefaultDevice(), reference,
+                                           MPS::ImageFeatureChannelFormat::Float32);
+        if (!report.passed) {
+            std::puts(report.problem.c_str());
+            return 3;
+        }
     }
     return 0;
 }
