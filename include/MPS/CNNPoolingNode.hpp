@@ -71,8 +71,8 @@ protected:
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 };
 
-/// MPSCNNPoolingL2NormNode: CNNPoolingL2Norm: the root of the sum of squares. What lies outside the source
-/// adds nothing.
+/// MPSCNNPoolingL2NormNode: CNNPoolingL2Norm: the root of the sum of squares. Outside the source the edge is
+/// repeated.
 class PEWTER_API CNNPoolingL2NormNode final : public CNNPoolingNode {
 public:
     /// Window and stride of filterSize.   Objective-C: +nodeWithSource:filterSize:

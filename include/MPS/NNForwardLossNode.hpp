@@ -126,6 +126,8 @@ public:
     bool isLabelsGradientFilter() const { return isLabelsGradientFilter_; }
 
 protected:
+    /// The refusal is that of every gradient filter.
+    bool hasSingularGradient() const override { return true; }
     std::unique_ptr<pewter::mps::Step> compile(pewter::mps::Compilation& compilation) const override;
 
 private:
