@@ -11,8 +11,12 @@ using ops::Tensor;
 
 namespace {
 
-/// Elements of a row taken at a time, so that its sums stay in the caches.
-constexpr std::int64_t kTile = 2048;
+/// Elements of a row taken at a time, so that the sums of its columns stay in the first-level cache.
+constexpr std::int64_t kTile = 1536;
+/// Elements whose windows are summed along the row before they are used.
+constexpr std::int64_t kPiece = 512;
+/// Up to as many taps, sums along a row leave those of its columns as they are.
+constexpr std::int64_t kFewTaps = 11;
 
 double* doubles(Scratch::Frame& frame, std::int64_t count) {
     return static_cast<double*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(double)));
@@ -39,11 +43,14 @@ public:
           centres_(frame.floats(tile_ * geometry.c)) {}
 
     /// fn(first element of the row, elements, sums, squares, what the centres read) for the tiles of result
-    /// row y.
+    /// row y; `written` is another row of results that is used soon.
     template <class Fn>
-    void forTiles(const float* image, std::int64_t y, Fn&& fn) {
+    void forTiles(const float* image, std::int64_t y, const float* written, Fn&& fn) {
         const auto& window = g_.window;
         g_.under(y, rows_);
+        // The row that the windows of the next result row add.
+        const std::int64_t added = y + 1 - window.padTop + window.height - 1;
+        const float* newRow = added >= 0 && added < g_.h ? image + added * g_.w * g_.c : nullptr;
         const std::int64_t centre = g_.centre(y);
         const float* centreRow = centre < 0 ? nullptr : image + centre * g_.w * g_.c;
         double *const squareColumns = columns_ + wide_ * g_.c, *const squares = sums_ + tile_ * g_.c;
@@ -53,15 +60,19 @@ public:
             g_.fillOutside(first, count, columns_, [&](std::int64_t from, std::int64_t to, double* into) {
                 rows_.point(image + from * g_.c, g_.w * g_.c);
                 PEWTER_VECTOR(weightedMoments)
-                (rows_.at, rows_.weight, rows_.count, (to - from) * g_.c, into,
-                 squareColumns + (into - columns_));
+                (rows_.at, rows_.weight, rows_.count, (to - from) * g_.c, into, squareColumns + (into - columns_),
+                 newRow ? newRow + from * g_.c : nullptr, written ? written + x * g_.c : nullptr);
             });
             // Its columns inside came with those of the sums, and lie at the same places.
             g_.fillOutside(first, count, squareColumns, [](std::int64_t, std::int64_t, double*) {});
-            PEWTER_VECTOR(slidingDoubles)(columns_, window.width, g_.c, some * g_.c, sums_);
-            PEWTER_VECTOR(slidingDoubles)(squareColumns, window.width, g_.c, some * g_.c, squares);
-            fn(x * g_.c, some * g_.c, sums_, squares,
-               g_.columns(centreRow, x - window.padLeft + window.width / 2, some, centres_));
+            const float* centres = g_.columns(centreRow, x - window.padLeft + window.width / 2, some, centres_);
+            const std::int64_t all = some * g_.c, piece = window.width <= kFewTaps ? kPiece : all;
+            for (std::int64_t i = 0; i < all; i += piece) {
+                const std::int64_t elements = std::min(piece, all - i);
+                PEWTER_VECTOR(slidingDoubles)(columns_ + i, window.width, g_.c, elements, sums_);
+                PEWTER_VECTOR(slidingDoubles)(squareColumns + i, window.width, g_.c, elements, squares);
+                fn(x * g_.c + i, elements, sums_, squares, centres + i);
+            }
         }
     }
 
@@ -93,7 +104,7 @@ void Cpu::run(const ops::LocalContrastNormalizationForward& op, ops::Stream& str
         for (std::int64_t row = from; row < to; ++row) {
             const auto* image = static_cast<const float*>(at(src, row / op.dst.h, 0, 0));
             float* y = dst.data() + row * length;
-            own.forTiles(image, row % op.dst.h,
+            own.forTiles(image, row % op.dst.h, y,
                          [&](std::int64_t first, std::int64_t count, const double* sums,
                              const double* squares, const float* x) {
                              PEWTER_VECTOR(contrastRun)
@@ -153,7 +164,7 @@ private:
     void window(const float* image, const float* gradient, std::int64_t row) {
         const float* g = gradient + row * length_;
         float *a = slot(a_, row), *b = b_ ? slot(b_, row) : nullptr, *bm = b_ ? slot(bm_, row) : nullptr;
-        moments_.forTiles(image, row,
+        moments_.forTiles(image, row, row + 1 < g_.outH ? g + length_ : nullptr,
                           [&](std::int64_t first, std::int64_t count, const double* sums,
                               const double* squares, const float* x) {
                               PEWTER_VECTOR(contrastGradientRun)

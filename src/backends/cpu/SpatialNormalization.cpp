@@ -11,8 +11,8 @@ using ops::Tensor;
 
 namespace {
 
-/// Elements of a row taken at a time, so that its sums stay in the caches.
-constexpr std::int64_t kTile = 4096;
+/// Elements of a row taken at a time, so that its sums stay in the first-level cache.
+constexpr std::int64_t kTile = 2048;
 
 /// Sums over the windows of result rows: first down the columns, then along the row.
 class Windows {
@@ -30,12 +30,15 @@ public:
           centres_(frame.floats(tile_ * geometry.c)) {}
 
     /// fn(first element of the row, elements, sums of squares, what the centres read) for the tiles of result
-    /// row y.
+    /// row y; `written` is another row of results that is used soon.
     template <class Fn>
-    void forTiles(const float* image, std::int64_t y, Fn&& fn) {
+    void forTiles(const float* image, std::int64_t y, const float* written, Fn&& fn) {
         const auto& window = g_.window;
         g_.under(y, rows_);
         rows_.point(image, g_.w * g_.c);
+        // The row that the windows of the next result row add.
+        const std::int64_t added = y + 1 - window.padTop + window.height - 1;
+        const float* newRow = added >= 0 && added < g_.h ? image + added * g_.w * g_.c : nullptr;
         const std::int64_t centre = g_.centre(y);
         const float* centreRow = centre < 0 ? nullptr : image + centre * g_.w * g_.c;
         for (std::int64_t x = 0; x < g_.outW; x += tile_) {
@@ -44,7 +47,9 @@ public:
                            [&](std::int64_t from, std::int64_t to, float* into) {
                                for (std::int64_t i = 0; i < rows_.count; ++i) rows_.at[i] += from * g_.c;
                                PEWTER_VECTOR(weightedSquares)
-                               (rows_.at, rows_.weight, rows_.count, (to - from) * g_.c, into);
+                               (rows_.at, rows_.weight, rows_.count, (to - from) * g_.c, into,
+                                newRow ? newRow + from * g_.c : nullptr,
+                                written ? written + x * g_.c : nullptr);
                                for (std::int64_t i = 0; i < rows_.count; ++i) rows_.at[i] -= from * g_.c;
                            });
             PEWTER_VECTOR(slidingSums)(columns_, window.width, g_.c, some * g_.c, sums_);
@@ -80,7 +85,7 @@ void Cpu::run(const ops::SpatialNormalizationForward& op, ops::Stream& stream) {
         for (std::int64_t row = from; row < to; ++row) {
             const auto* image = static_cast<const float*>(at(src, row / op.dst.h, 0, 0));
             float* y = dst.data() + row * length;
-            own.forTiles(image, row % op.dst.h,
+            own.forTiles(image, row % op.dst.h, y,
                          [&](std::int64_t first, std::int64_t count, const float* sums, const float* x) {
                              PEWTER_VECTOR(spatialRun)(own.parameters(), sums, x, y + first, count);
                          });
@@ -130,7 +135,7 @@ private:
     void window(const float* image, const float* gradient, std::int64_t row) {
         const float* g = gradient + row * length_;
         float *a = slot(a_, row), *s = slot(s_, row);
-        windows_.forTiles(image, row,
+        windows_.forTiles(image, row, row + 1 < g_.outH ? g + length_ : nullptr,
                           [&](std::int64_t first, std::int64_t count, const float* sums, const float* x) {
                               PEWTER_VECTOR(spatialGradientRun)
                               (windows_.parameters(), sums, x, g + first, a + first, s + first, count);

@@ -7,6 +7,8 @@
 // of all their windows: neighbours' channels are never within reach. What falls on the zeros is computed and
 // not used.
 
+#define PEWTER_LAMBDA __attribute__((always_inline))
+
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
@@ -51,13 +53,13 @@ void crossChannelPixels(const CrossChannelParameters& p, const float* x, float* 
     const Wide wide{pixels, c, c + p.size - 1, p.size / 2};
     const std::int64_t most = wide.count() + p.size - 1;
     float *const squares = room, *const factors = room + most;
+    askForNext(x, pixels * c);
     windowSums(p, x, wide, squares, factors);
     const float delta = p.delta, scale = p.scale;
     const std::int64_t count = wide.count();
-    withPower(p.power, [=](auto power) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) factors[i] = power(delta + scale * factors[i]);
-    });
+    forPowers(
+        p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * factors[i]; },
+        [=](std::int64_t i, float, float power) PEWTER_LAMBDA { factors[i] = power; });
     for (std::int64_t i = 0; i < pixels; ++i) {
         const float *from = x + i * c, *by = factors + i * wide.stride;
         float* to = y + i * c;
@@ -77,14 +79,12 @@ void crossChannelGradientPixels(const CrossChannelParameters& p, const float* x,
     askForNext(g, pixels * c);
     const float delta = p.delta, scale = p.scale;
     const std::int64_t count = wide.count();
-    withPower(p.power, [=](auto inversePower) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) {
-            const float base = delta + scale * sums[i];
-            power[i] = inversePower(base);
-            quotient[i] = power[i] / base;
-        }
-    });
+    forPowers(
+        p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
+        [=](std::int64_t i, float base, float inversePower) PEWTER_LAMBDA {
+            power[i] = inversePower;
+            quotient[i] = inversePower / base;
+        });
     // The windows that contain channel k are those of channels k - (size-1)/2 ... k + size/2.
     const Wide adjoint{pixels, c, wide.stride, (p.size - 1) / 2};
     adjoint.fill(shares, p.size, [=](std::int64_t i, std::int64_t at) { return g[i] * x[i] * quotient[at]; });

@@ -3,6 +3,10 @@
 #include "backends/cpu/vector/Math.h"
 #include "backends/cpu/vector/Power.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
@@ -49,6 +53,83 @@ PEWTER_INLINE void withPower(const Power& p, Fn fn) {
             return fn(InversePower<2>(p));
         default:
             return fn(InversePower<3>(p));
+    }
+}
+
+/// Elements whose powers are made together.
+constexpr std::int64_t kPowers = 256;
+
+#if defined(__AVX512F__)
+
+/// Where a root of x was made of 0, infinity or less than 0 by Newton's step, what the estimate has is right.
+PEWTER_INLINE __m512 orEstimate(__m512 refined, __m512 estimate) {
+    return _mm512_mask_mov_ps(refined, _mm512_cmp_ps_mask(refined, refined, _CMP_UNORD_Q), estimate);
+}
+
+/// x^(-Quarters / 4) within 3 roundings: the processor's estimates of 14 bits and a step of Newton's on the quarter.
+template <int Quarters>
+PEWTER_INLINE void inverseRoots(const float* from, float* to) {
+    const __m512 x = _mm512_loadu_ps(from), one = _mm512_set1_ps(1.0f);
+    const __m512 root = _mm512_maskz_rsqrt14_ps(0xffff, x);
+    if constexpr (Quarters == 2) {
+        const __m512 off = _mm512_fnmadd_ps(_mm512_mul_ps(x, root), root, one);
+        const __m512 refined = _mm512_fmadd_ps(_mm512_mul_ps(root, _mm512_set1_ps(0.5f)), off, root);
+        _mm512_storeu_ps(to, orEstimate(refined, root));
+        return;
+    }
+    const __m512 quarter = _mm512_maskz_rsqrt14_ps(0xffff, _mm512_mul_ps(x, root));
+    // y^4 x^Quarters = 1.
+    __m512 y = quarter, off;
+    if constexpr (Quarters == 1) {
+        const __m512 square = _mm512_mul_ps(y, y);
+        off = _mm512_fnmadd_ps(_mm512_mul_ps(x, square), square, one);
+    } else {
+        y = _mm512_mul_ps(_mm512_mul_ps(quarter, quarter), quarter);
+        const __m512 t = _mm512_mul_ps(x, y);
+        off = _mm512_fnmadd_ps(_mm512_mul_ps(t, t), _mm512_mul_ps(t, y), one);
+    }
+    const __m512 refined = _mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.25f)), off, y);
+    _mm512_storeu_ps(to, orEstimate(refined, root));
+}
+
+/// The same for `count` values; the ends of both runs are read and written up to a whole register.
+PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, std::int64_t count) {
+    if (p.whole != 0 || p.quarter == 0 || !p.inverse) return false;
+    for (std::int64_t i = 0; i < count; i += 16) switch (p.quarter) {
+            case 1:
+                inverseRoots<1>(from + i, to + i);
+                break;
+            case 2:
+                inverseRoots<2>(from + i, to + i);
+                break;
+            default:
+                inverseRoots<3>(from + i, to + i);
+        }
+    return true;
+}
+
+#else
+
+PEWTER_INLINE bool inverseRootsOf(const Power&, const float*, float*, std::int64_t) { return false; }
+
+#endif
+
+/// use(i, base, base^-exponent) with the base of element i, i < count.
+template <class Base, class Use>
+PEWTER_INLINE void forPowers(const Power& p, std::int64_t count, Base base, Use use) {
+    alignas(64) float bases[kPowers], powers[kPowers];
+    for (std::int64_t first = 0; first < count; first += kPowers) {
+        const std::int64_t some = count - first < kPowers ? count - first : kPowers;
+        PEWTER_VECTORIZE
+        for (std::int64_t i = 0; i < some; ++i) bases[i] = base(first + i);
+        for (std::int64_t i = some; i < kPowers && i % 16 != 0; ++i) bases[i] = 1.0f;
+        if (!inverseRootsOf(p, bases, powers, some))
+            withPower(p, [&](auto power) {
+                PEWTER_VECTORIZE
+                for (std::int64_t i = 0; i < some; ++i) powers[i] = power(bases[i]);
+            });
+        PEWTER_VECTORIZE
+        for (std::int64_t i = 0; i < some; ++i) use(first + i, bases[i], powers[i]);
     }
 }
 

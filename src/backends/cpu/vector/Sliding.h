@@ -37,6 +37,14 @@ PEWTER_INLINE void slide(T* values, std::int64_t taps, std::int64_t step, std::i
             return slideFew<6>(values, step, count, sums);
         case 7:
             return slideFew<7>(values, step, count, sums);
+        case 8:
+            return slideFew<8>(values, step, count, sums);
+        case 9:
+            return slideFew<9>(values, step, count, sums);
+        case 10:
+            return slideFew<10>(values, step, count, sums);
+        case 11:
+            return slideFew<11>(values, step, count, sums);
         default:
             break;
     }

@@ -2,28 +2,27 @@
 
 #include "backends/cpu/vector/PowerRun.h"
 
+#define PEWTER_LAMBDA __attribute__((always_inline))
+
 namespace pewter::cpu::PEWTER_ISA {
 
 void spatialRun(const SpatialParameters& p, const float* sums, const float* x, float* y, std::int64_t count) {
     const float delta = p.delta, scale = p.scale;
-    withPower(p.power, [=](auto power) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) y[i] = x[i] * power(delta + scale * sums[i]);
-    });
+    forPowers(
+        p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
+        [=](std::int64_t i, float, float power) PEWTER_LAMBDA { y[i] = x[i] * power; });
 }
 
 void spatialGradientRun(const SpatialParameters& p, const float* sums, const float* x, const float* g,
                         float* a, float* s, std::int64_t count) {
     const float delta = p.delta, scale = p.scale;
-    withPower(p.power, [=](auto power) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) {
-            const float t = delta + scale * sums[i];
-            const float scaled = g[i] * power(t);
+    forPowers(
+        p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
+        [=](std::int64_t i, float base, float power) PEWTER_LAMBDA {
+            const float scaled = g[i] * power;
             a[i] = scaled;
-            s[i] = scaled * x[i] / t;
-        }
-    });
+            s[i] = scaled * x[i] / base;
+        });
 }
 
 void spatialSourceRun(float factor, const float* x, const float* a, const float* s, float* diff,
@@ -55,34 +54,42 @@ void contrastRun(const ContrastParameters& p, const double* sums, const double* 
                  float* y, std::int64_t count) {
     const double share = p.share, alpha = p.alpha, delta = p.delta, p0 = p.p0;
     const float pm = p.pm, ps = p.ps;
-    withPower(p.power, [=](auto power) {
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) {
+    forPowers(
+        p.power, count,
+        [=](std::int64_t i) PEWTER_LAMBDA {
             const Contrast c(share, alpha, delta, p0, sums[i], squares[i], x[i]);
-            y[i] = pm + ps * c.distance * power(c.t);
-        }
-    });
+            y[i] = c.distance;
+            return c.t;
+        },
+        [=](std::int64_t i, float, float power) PEWTER_LAMBDA { y[i] = pm + ps * y[i] * power; });
 }
 
 void contrastGradientRun(const ContrastParameters& p, const double* sums, const double* squares,
                          const float* x, const float* g, float* a, float* b, float* bm, std::int64_t count) {
     const double share = p.share, alpha = p.alpha, delta = p.delta, p0 = p.p0;
-    withPower(p.power, [=](auto power) {
-        if (!b) {
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < count; ++i)
-                a[i] = g[i] * power(Contrast(share, alpha, delta, p0, sums[i], squares[i], x[i]).t);
-            return;
-        }
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < count; ++i) {
+    if (!b) {
+        forPowers(
+            p.power, count,
+            [=](std::int64_t i) PEWTER_LAMBDA {
+                return Contrast(share, alpha, delta, p0, sums[i], squares[i], x[i]).t;
+            },
+            [=](std::int64_t i, float, float power) PEWTER_LAMBDA { a[i] = g[i] * power; });
+        return;
+    }
+    forPowers(
+        p.power, count,
+        [=](std::int64_t i) PEWTER_LAMBDA {
             const Contrast c(share, alpha, delta, p0, sums[i], squares[i], x[i]);
-            const float scaled = g[i] * power(c.t), shared = scaled * c.distance / c.t;
+            b[i] = c.distance;
+            bm[i] = c.mean;
+            return c.t;
+        },
+        [=](std::int64_t i, float base, float power) PEWTER_LAMBDA {
+            const float scaled = g[i] * power, shared = scaled * b[i] / base;
             a[i] = scaled;
             b[i] = shared;
-            bm[i] = shared * c.mean;
-        }
-    });
+            bm[i] *= shared;
+        });
 }
 
 void contrastSourceRun(float ps, float meanShare, float factor, const float* x, const float* a,

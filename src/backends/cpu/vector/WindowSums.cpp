@@ -22,13 +22,27 @@ bool areOnes(const float* weights, std::int64_t count) {
     return true;
 }
 
+/// Lines of `count` elements at two places; null: none.
+struct Ahead {
+    const float *next = nullptr, *written = nullptr;
+
+    PEWTER_INLINE void operator()(std::int64_t i, std::int64_t count) const {
+        constexpr std::int64_t kLine = 16;
+        for (std::int64_t k = i; k < i + count; k += kLine) {
+            if (next) __builtin_prefetch(next + k, 0, 2);
+            if (written) __builtin_prefetch(written + k, 1, 2);
+        }
+    }
+};
+
 /// Four vectors of columns at a time: their sums stay in registers while all rows pass.
 template <class Term>
 PEWTER_INLINE void sumRows(const float* const* rows, const float* weights, std::int64_t taps,
-                           std::int64_t count, float* sums, Term term) {
+                           std::int64_t count, float* sums, Term term, Ahead ahead = {}) {
     constexpr std::int64_t kStep = sizeof(Floats) / sizeof(float);
     std::int64_t i = 0;
     for (; i + 4 * kStep <= count; i += 4 * kStep) {
+        ahead(i, 4 * kStep);
         Floats a = {}, b = {}, c = {}, d = {};
         for (std::int64_t r = 0; r < taps; ++r) {
             const float* row = rows[r] + i;
@@ -71,9 +85,14 @@ PEWTER_INLINE void momentsAt(const float* const* rows, const float* weights, std
 
 template <bool Weighted>
 void momentsOf(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
-               double* sums, double* squares) {
-    constexpr std::int64_t kStep = sizeof(Doubles) / sizeof(double);
+               double* sums, double* squares, Ahead ahead) {
+    constexpr std::int64_t kStep = sizeof(Doubles) / sizeof(double), kLine = 16;
     std::int64_t i = 0;
+    for (; i + kLine <= count; i += kLine) {
+        ahead(i, kLine);
+        for (std::int64_t k = i; k < i + kLine; k += kStep)
+            momentsAt<Doubles, HalfFloats, Weighted>(rows, weights, taps, k, sums, squares);
+    }
     for (; i + kStep <= count; i += kStep)
         momentsAt<Doubles, HalfFloats, Weighted>(rows, weights, taps, i, sums, squares);
     for (; i < count; ++i) momentsAt<double, float, Weighted>(rows, weights, taps, i, sums, squares);
@@ -88,15 +107,17 @@ void weightedSums(const float* const* rows, const float* weights, std::int64_t t
 }
 
 void weightedSquares(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
-                     float* sums) {
-    if (areOnes(weights, taps)) return sumRows(rows, weights, taps, count, sums, Term<true, false>());
-    sumRows(rows, weights, taps, count, sums, Term<true, true>());
+                     float* sums, const float* next, const float* written) {
+    const Ahead ahead{next, written};
+    if (areOnes(weights, taps)) return sumRows(rows, weights, taps, count, sums, Term<true, false>(), ahead);
+    sumRows(rows, weights, taps, count, sums, Term<true, true>(), ahead);
 }
 
 void weightedMoments(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
-                     double* sums, double* squares) {
-    if (areOnes(weights, taps)) return momentsOf<false>(rows, weights, taps, count, sums, squares);
-    momentsOf<true>(rows, weights, taps, count, sums, squares);
+                     double* sums, double* squares, const float* next, const float* written) {
+    const Ahead ahead{next, written};
+    if (areOnes(weights, taps)) return momentsOf<false>(rows, weights, taps, count, sums, squares, ahead);
+    momentsOf<true>(rows, weights, taps, count, sums, squares, ahead);
 }
 
 void slidingSums(float* values, std::int64_t taps, std::int64_t step, std::int64_t count, float* sums) {

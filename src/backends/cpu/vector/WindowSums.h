@@ -10,6 +10,8 @@
 // weightedSums:    sums[i] = sum over r < taps of weights[r] * rows[r][i].
 // weightedSquares: the same of the squares.
 // weightedMoments: both, in double.
+// The latter two ask for `count` elements at `next` and `written` meanwhile, which are to be read and written soon: rows are
+// too short for the processor to see those after them coming, and a window's arithmetic hides the wait. Null: for none.
 // slidingSums:     sums[i] = sum over t < taps of values[i + t * step], i < count. values holds count + (taps
 // - 1) * step
 //                  elements and is used up.
@@ -18,9 +20,10 @@
     void weightedSums(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count, \
                       float* sums);                                                                          \
     void weightedSquares(const float* const* rows, const float* weights, std::int64_t taps,                  \
-                         std::int64_t count, float* sums);                                                   \
+                         std::int64_t count, float* sums, const float* next, const float* written);          \
     void weightedMoments(const float* const* rows, const float* weights, std::int64_t taps,                  \
-                         std::int64_t count, double* sums, double* squares);                                 \
+                         std::int64_t count, double* sums, double* squares, const float* next,               \
+                         const float* written);                                                              \
     void slidingSums(float* values, std::int64_t taps, std::int64_t step, std::int64_t count, float* sums);  \
     void slidingDoubles(double* values, std::int64_t taps, std::int64_t step, std::int64_t count,            \
                         double* sums);
