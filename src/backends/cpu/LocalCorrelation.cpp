@@ -9,10 +9,8 @@ using ops::Tensor;
 
 namespace {
 
-/// Fewer channels than this leave most of a dot product's vectors idle: then pixels lie side by side instead.
+/// Fewer channels than this leave most of a dot product's vectors idle: then shifts lie side by side instead.
 constexpr std::int64_t kFewChannels = 32;
-/// Pixels of a row taken at a time, so that their products stay in the caches.
-constexpr std::int64_t kTile = 128;
 
 std::int64_t landing(std::int64_t position, std::int64_t extent, ops::Edge edge) {
     if (position >= 0 && position < extent) return position;
@@ -36,12 +34,16 @@ public:
           pixels_(static_cast<const float**>(frame.bytes(static_cast<std::size_t>(wide_) * sizeof(float*)))) {
         std::fill_n(zeros_, c_, 0.0f);
         if (c_ >= kFewChannels) return;
-        planesA_ = frame.floats(c_ * kTile);
-        planesB_ = frame.floats(slots_ * c_ * wide_);
-        products_ = frame.floats(width_ * kTile);
+        phase_ = (wide_ + op.strideX - 1) / op.strideX;
+        plane_ = phase_ * op.strideX;
+        // Shifts are read as many at a time as there are lanes: past the end, the last time.
+        planes_ = frame.floats((slots_ + 1) * c_ * plane_ + kShiftsAtOnce);
+        std::fill_n(planes_, (slots_ + 1) * c_ * plane_ + kShiftsAtOnce, 0.0f);
         held_ =
             static_cast<std::int64_t*>(frame.bytes(static_cast<std::size_t>(slots_) * sizeof(std::int64_t)));
         std::fill_n(held_, slots_, -1);
+        rows_ = static_cast<const float**>(
+            frame.bytes(static_cast<std::size_t>(2 * op.windowY + 1) * sizeof(float*)));
     }
 
     void row(std::int64_t image, std::int64_t y, float* dst) {
@@ -49,13 +51,23 @@ public:
             const std::int64_t v =
                 landing(op_.offsetY + y + (n - op_.windowY) * op_.strideY, secondary_.h, op_.edge);
             float* to = dst + n * width_;
-            if (v < 0)
+            if (planes_)
+                rows_[n] = planesOf(image, v);
+            else if (v < 0)
                 for (std::int64_t x = 0; x < op_.dst.w; ++x) std::fill_n(to + x * shifts_, width_, 0.0f);
-            else if (planesA_)
-                byPlanes(image, y, v, to);
             else
                 byPixels(image, y, v, to);
         }
+        if (!planes_) return;
+        const ShiftedRow r{static_cast<const float*>(at(primary_, image, y, 0)),
+                           op_.dst.w,
+                           c_,
+                           width_,
+                           op_.strideX,
+                           phase_,
+                           plane_,
+                           shifts_};
+        PEWTER_VECTOR(shiftedProducts)(r, rows_, 2 * op_.windowY + 1, dst);
     }
 
 private:
@@ -75,29 +87,17 @@ private:
          dst, shifts_);
     }
 
-    void byPlanes(std::int64_t image, std::int64_t y, std::int64_t v, float* dst) {
-        const float* planes = planesOf(image, v);
-        for (std::int64_t x = 0; x < op_.dst.w; x += kTile) {
-            const std::int64_t count = std::min(kTile, op_.dst.w - x);
-            const auto* a = static_cast<const float*>(at(primary_, image, y, x));
-            for (std::int64_t z = 0; z < c_; ++z)
-                for (std::int64_t i = 0; i < count; ++i) planesA_[z * count + i] = a[i * c_ + z];
-            PEWTER_VECTOR(planarProducts)
-            (planesA_, planes + x, count, wide_, c_, width_, op_.strideX, products_);
-            for (std::int64_t i = 0; i < count; ++i)
-                for (std::int64_t m = 0; m < width_; ++m)
-                    dst[(x + i) * shifts_ + m] = products_[m * count + i];
-        }
-    }
-
-    /// The channel planes of a row, kept for the result rows that follow.
+    /// The channel planes of a row, kept for the result rows that follow; zeros for a row outside.
     const float* planesOf(std::int64_t image, std::int64_t v) {
+        if (v < 0) return planes_ + slots_ * c_ * plane_;
         const std::int64_t slot = v % slots_, id = image * secondary_.h + v;
-        float* planes = planesB_ + slot * c_ * wide_;
+        float* planes = planes_ + slot * c_ * plane_;
         if (held_[slot] == id) return planes;
         findPixels(image, v);
         for (std::int64_t z = 0; z < c_; ++z)
-            for (std::int64_t j = 0; j < wide_; ++j) planes[z * wide_ + j] = pixels_[j][z];
+            for (std::int64_t p = 0; p < op_.strideX; ++p)
+                for (std::int64_t j = p, to = z * plane_ + p * phase_; j < wide_; j += op_.strideX)
+                    planes[to++] = pixels_[j][z];
         held_[slot] = id;
         return planes;
     }
@@ -107,7 +107,9 @@ private:
     std::int64_t c_, width_, shifts_, wide_, slots_;
     float* zeros_;
     const float** pixels_;
-    float *planesA_ = nullptr, *planesB_ = nullptr, *products_ = nullptr;
+    std::int64_t phase_ = 0, plane_ = 0;
+    float* planes_ = nullptr;
+    const float** rows_ = nullptr;
     std::int64_t* held_ = nullptr;
 };
 
