@@ -49,10 +49,10 @@ void Cpu::run(const ops::DropoutForward& op, ops::Stream&) {
     const std::int64_t elements = mask.h * mask.w * mask.c;
     const std::int64_t runs = (elements + kRun - 1) / kRun;
     const auto draw = PEWTER_VECTOR(dropoutMask);
-    const auto multiply = PEWTER_VECTOR(dropoutApply);
+    const auto multiply = PEWTER_VECTOR(dropoutApplyBytes);
     // A mask of its own for every element is applied while it is in the cache.
     const bool whole = mask.sameExtents(op.src);
-    const Source src(op.src), masks(mask);
+    const Source src(op.src);
     const Sink dst(op.dst);
     parallelFor(0, mask.n * runs, kElementGrain / 2 / kRun, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t i = from; i < to; ++i) {
@@ -61,10 +61,10 @@ void Cpu::run(const ops::DropoutForward& op, ops::Stream&) {
             draw(op.seed, op.sequence, static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(first / 4),
                  op.keepProbability, static_cast<std::uint8_t*>(mask.data) + at, some);
             if (!whole) continue;
-            alignas(64) float in[kRun], kept[kRun], out[kRun];
+            alignas(64) float in[kRun], out[kRun];
             const float* x = src.read(at, some, in);
             float* y = dst.room(at, some, out);
-            multiply(x, masks.read(at, some, kept), op.keepProbability, y, some);
+            multiply(x, static_cast<const std::uint8_t*>(mask.data) + at, op.keepProbability, y, some);
             dst.write(at, some, y);
         }
     });

@@ -166,8 +166,17 @@ void dropoutMask(std::uint64_t seed, std::uint64_t sequence, std::uint32_t image
 
 void dropoutApply(const float* src, const float* mask, float keepProbability, float* dst,
                   std::int64_t count) {
+    const float scale = 1.0f / keepProbability;
     PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i) dst[i] = src[i] * mask[i] / keepProbability;
+    for (std::int64_t i = 0; i < count; ++i) dst[i] = src[i] * mask[i] * scale;
+}
+
+void dropoutApplyBytes(const float* src, const std::uint8_t* mask, float keepProbability, float* dst,
+                       std::int64_t count) {
+    const float scale = 1.0f / keepProbability;
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i)
+        dst[i] = src[i] * static_cast<float>(static_cast<std::int32_t>(mask[i])) * scale;
 }
 
 }  // namespace pewter::cpu::PEWTER_ISA
