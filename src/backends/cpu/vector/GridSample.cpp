@@ -3,6 +3,8 @@
 #include "backends/cpu/vector/Math.h"
 #include "backends/cpu/vector/Register.h"
 
+#define PEWTER_LAMBDA __attribute__((always_inline))
+
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
@@ -32,6 +34,26 @@ PEWTER_INLINE void placeAxis(const float* grid, double offset, double step, doub
         axis.low[i] = low;
         axis.weight[i] = static_cast<float>(1 - fraction);
         axis.nextWeight[i] = static_cast<float>(fraction);
+    }
+}
+
+/// The same where offset and step are whole numbers: the fraction and what it lacks of 1 are those of the grid's value, each
+/// rounded once.
+PEWTER_INLINE void placeWholeAxis(const float* grid, std::int32_t offset, std::int32_t step, std::int32_t least,
+                                  std::int32_t most, std::int64_t count, Axis& axis) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) {
+        const float value = grid[2 * i];
+        float bounded = value > -0x1p23f ? value : -0x1p23f;
+        bounded = bounded < 0x1p23f ? bounded : 0x1p23f;
+        std::int32_t whole = static_cast<std::int32_t>(bounded);
+        whole -= static_cast<float>(whole) > bounded ? 1 : 0;
+        const float below = static_cast<float>(whole);
+        const std::int32_t low = offset + step * static_cast<std::int32_t>(i) + whole;
+        const bool beyond = low < least || low >= most;
+        axis.low[i] = low < least ? least : (low > most ? most : low);
+        axis.weight[i] = value == value ? (beyond ? 1.0f : (below + 1.0f) - bounded) : kNaN;
+        axis.nextWeight[i] = value == value ? (beyond ? 0.0f : bounded - below) : kNaN;
     }
 }
 
@@ -98,30 +120,73 @@ PEWTER_INLINE void sampleThree(const float* a, const float* b, const float* c, c
         }
 }
 
+/// What the four taps of a chunk's pixels weigh, and where the first of them is: its number as a pixel. Pixels of which a
+/// tap may lie outside are not `inside`; one whose last tap is the last of the image is not either, where `readsOn` says
+/// that a float behind a tap is read too.
+struct Taps {
+    std::int32_t first[kChunk], inside[kChunk];
+    float weights[4][kChunk];
+    std::int32_t outside;  ///< pixels that are not inside
+
+    PEWTER_INLINE Taps(const GridSamplePlan& p, const Axis& x, const Axis& y, bool readsOn, std::int64_t count) {
+        const auto w = static_cast<std::int32_t>(p.w);
+        const auto lastX = static_cast<std::uint32_t>(p.w - 1), lastY = static_cast<std::uint32_t>(p.h - 1);
+        const std::int32_t end = readsOn ? static_cast<std::int32_t>((p.h - 1) * p.w - 2) : 0x7fffffff;
+        std::int32_t all = 0;
+        PEWTER_VECTORIZE
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int32_t u = x.low[i], v = y.low[i], at = v * w + u;
+            first[i] = at;
+            const std::int32_t in = (static_cast<std::uint32_t>(u) < lastX ? 1 : 0) &
+                                    (static_cast<std::uint32_t>(v) < lastY ? 1 : 0) & (at != end ? 1 : 0);
+            inside[i] = in;
+            all += in;
+            weights[0][i] = y.weight[i] * x.weight[i];
+            weights[1][i] = y.weight[i] * x.nextWeight[i];
+            weights[2][i] = y.nextWeight[i] * x.weight[i];
+            weights[3][i] = y.nextWeight[i] * x.nextWeight[i];
+        }
+        outside = static_cast<std::int32_t>(count) - all;
+    }
+};
+
+/// Asks for the lines of four taps: where the next pixels lie is nothing that the processor could foresee.
+PEWTER_INLINE void ask(const float* tap, std::int64_t row, std::int64_t c) {
+    constexpr std::int64_t kLine = 16;
+    for (std::int64_t i = 0; i < 2 * c; i += kLine) {
+        __builtin_prefetch(tap + i);
+        __builtin_prefetch(tap + row + i);
+    }
+}
+
 template <int Channels>
 void chunkOf(const GridSamplePlan& p, const float* image, const Axis& x, const Axis& y, float* dst,
              std::int64_t count) {
+    constexpr std::int64_t kAhead = 6;
     const std::int64_t c = Channels > 0 ? Channels : p.c, row = p.w * c;
-    // Taps 0 and 1 lie inside where the first is less than this.
-    const auto lastX = static_cast<std::uint32_t>(p.w - 1), lastY = static_cast<std::uint32_t>(p.h - 1);
-    for (std::int64_t i = 0; i < count; ++i, dst += c) {
-        const std::int64_t u = x.low[i], v = y.low[i];
-        if (static_cast<std::uint32_t>(u) >= lastX || static_cast<std::uint32_t>(v) >= lastY) {
-            sampleEdge(p, image, x, y, i, dst);
-            continue;
-        }
-        const float* a = image + v * row + u * c;
+    const Taps taps(p, x, y, Channels == 3, count);
+    const auto pixel = [&](std::int64_t i, float* to) PEWTER_LAMBDA {
+        const float* a = image + taps.first[i] * c;
         const float *b = a + c, *e = a + row, *f = e + c;
-        const float wa = y.weight[i] * x.weight[i], wb = y.weight[i] * x.nextWeight[i];
-        const float we = y.nextWeight[i] * x.weight[i], wf = y.nextWeight[i] * x.nextWeight[i];
-        if constexpr (Channels == 3) {
-            // The float behind is the next pixel's, which is there and is written later.
-            if (i + 1 < count && (u + 2 < p.w || v + 2 < p.h)) {
-                sampleThree(a, b, e, f, wa, wb, we, wf, dst);
-                continue;
-            }
+        const float wa = taps.weights[0][i], wb = taps.weights[1][i], we = taps.weights[2][i], wf = taps.weights[3][i];
+        if constexpr (Channels <= 0) {
+            if (i + kAhead < count && taps.inside[i + kAhead]) ask(image + taps.first[i + kAhead] * c, row, c);
         }
-        sample<Channels>(a, b, e, f, wa, wb, we, wf, dst, c);
+        // The float behind is the next pixel's, which is there and is written later.
+        if (Channels == 3 && i + 1 < count)
+            sampleThree(a, b, e, f, wa, wb, we, wf, to);
+        else
+            sample<Channels>(a, b, e, f, wa, wb, we, wf, to, c);
+    };
+    if (taps.outside == 0) {
+        for (std::int64_t i = 0; i < count; ++i) pixel(i, dst + i * c);
+        return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+        if (taps.inside[i])
+            pixel(i, dst + i * c);
+        else
+            sampleEdge(p, image, x, y, i, dst + i * c);
     }
 }
 
@@ -130,6 +195,12 @@ void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
     const double step = p.relative ? 1 : 0, least = p.clamp ? 0 : -2;
     const double mostX = static_cast<double>(p.clamp ? p.w - 1 : p.w + 1);
     const double mostY = static_cast<double>(p.clamp ? p.h - 1 : p.h + 1);
+    // Far from what 32 bits hold, with any value of the grid.
+    const auto isWhole = [](double offset) PEWTER_LAMBDA {
+        return offset > -0x1p24 && offset < 0x1p24 && static_cast<double>(static_cast<std::int32_t>(offset)) == offset;
+    };
+    const bool whole = isWhole(p.offsetX) && isWhole(p.offsetY) && p.w < (1 << 24) && p.h < (1 << 24) &&
+                       p.outW < (1 << 24) && p.outH < (1 << 24);
     Axis x, y;
     for (std::int64_t row = from; row < to; ++row) {
         const float* image = p.src + row / p.outH * p.h * p.w * p.c;
@@ -138,6 +209,16 @@ void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
         const double top = p.offsetY + step * static_cast<double>(row % p.outH);
         for (std::int64_t first = 0; first < p.outW; first += kChunk) {
             const std::int64_t count = p.outW - first < kChunk ? p.outW - first : kChunk;
+            if (whole) {
+                const auto low = static_cast<std::int32_t>(least), step32 = static_cast<std::int32_t>(step);
+                placeWholeAxis(grid + 2 * first,
+                               static_cast<std::int32_t>(p.offsetX) + step32 * static_cast<std::int32_t>(first),
+                               step32, low, static_cast<std::int32_t>(mostX), count, x);
+                placeWholeAxis(grid + 2 * first + 1, static_cast<std::int32_t>(top), 0, low,
+                               static_cast<std::int32_t>(mostY), count, y);
+                chunkOf<Channels>(p, image, x, y, dst + first * p.c, count);
+                continue;
+            }
             placeAxis(grid + 2 * first, p.offsetX + step * static_cast<double>(first), step, least, mostX,
                       count, x);
             placeAxis(grid + 2 * first + 1, top, 0, least, mostY, count, y);
