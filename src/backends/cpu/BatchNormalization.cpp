@@ -53,7 +53,17 @@ public:
         if (!hasNeuron()) return diffDst;
         alignas(64) float z[kShortRun];
         PEWTER_VECTOR(normalizeRun)(x, mean.of(first), scale.of(first), beta.of(first), z, count);
-        PEWTER_VECTOR(neuronGradient)(neuron, slopes.of(first), z, diffDst, room, count);
+        // Memory for the next run is asked for while the neuron keeps the processor busy.
+        constexpr std::int64_t kPiece = 128, kLine = 16;
+        const float* const slope = slopes.of(first);
+        for (std::int64_t i = 0; i < count; i += kPiece) {
+            const std::int64_t some = std::min(kPiece, count - i);
+            for (std::int64_t k = i; k < i + some; k += kLine) {
+                __builtin_prefetch(x + count + k);
+                __builtin_prefetch(diffDst + count + k);
+            }
+            PEWTER_VECTOR(neuronGradient)(neuron, slope ? slope + i : nullptr, z + i, diffDst + i, room + i, some);
+        }
         return room;
     }
 
