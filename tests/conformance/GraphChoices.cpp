@@ -2,6 +2,10 @@
 
 #include <MPS/NNPadding.hpp>
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
 
 #include "EveryDevice.h"
 #include "GraphNets.h"
@@ -227,4 +231,30 @@ TEST(GraphChoices, U44_AnUpdateThatIsRefusedOnTheHostIsReportedByItsKernelAndCha
                 ElementsAre(testing::AllOf(HasSubstr("'dense'"), HasSubstr("refused the update")),
                             testing::AllOf(HasSubstr("'conv'"), HasSubstr("stay as they are"))));
     EXPECT_EQ(net.step(2), before);
+}
+
+TEST(GraphChoices, ThePageHasAllFortySevenAndEachNamesTestsThatExist) {
+    const auto read = [](const std::filesystem::path& path) {
+        std::ifstream in(path);
+        std::ostringstream text;
+        text << in.rdbuf();
+        return text.str();
+    };
+    std::string sources;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(std::filesystem::path(PEWTER_FIXTURES).parent_path()))
+        if (entry.path().extension() == ".cpp") sources += read(entry.path());
+    std::istringstream page(read(std::filesystem::path(PEWTER_DOCS) / "graph.md"));
+    const std::regex row("\\| ([0-9]+) \\|.*"), name("`[A-Za-z0-9]+\\.([A-Za-z0-9_]+)`");
+    std::size_t rows = 0;
+    for (std::string line; std::getline(page, line);) {
+        std::smatch match;
+        if (!std::regex_match(line, match, row)) continue;
+        EXPECT_EQ(match[1], std::to_string(++rows));
+        std::size_t tests = 0;
+        for (std::sregex_iterator at(line.begin(), line.end(), name), end; at != end; ++at, ++tests)
+            EXPECT_NE(sources.find((*at)[1].str()), std::string::npos) << (*at)[1];
+        EXPECT_GT(tests, 0u) << line;
+    }
+    EXPECT_EQ(rows, 47u);
 }
