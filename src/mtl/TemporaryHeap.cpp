@@ -90,7 +90,7 @@ std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::take(std::size_t bytes) {
 }
 
 std::shared_ptr<TemporaryHeap::Range> TemporaryHeap::takeForPlan(std::size_t bytes, std::size_t live) {
-    livePeak_ = std::max(livePeak_, live_ + live);
+    livePeak_ = std::max(livePeak_, live);
     auto range = findRoom(roundUp(bytes));
     range->isPlan_ = true;
     return range;

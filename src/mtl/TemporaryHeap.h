@@ -32,8 +32,8 @@ public:
     /// A range for `bytes` bytes. Its address is valid once materialize() has run.
     std::shared_ptr<Range> take(std::size_t bytes);
 
-    /// A range for one run of a plan that needs `bytes` bytes; of these, and of what is taken besides, at most `live` are
-    /// in use at a time.
+    /// A range for one run of a plan that needs `bytes` bytes; of these, and of all that is taken besides, at most `live`
+    /// are in use at a time while it runs.
     std::shared_ptr<Range> takeForPlan(std::size_t bytes, std::size_t live);
 
     /// Puts memory behind every range taken so far; called by commit.

@@ -38,6 +38,8 @@ struct ReturnAtEnd {
 void Execution::replay(const std::shared_ptr<Recording>& recording, const SourceShape& shape) {
     const auto run = std::make_shared<Run>();
     run->recording = recording;
+    // Results that leave the graph are part of the plan's own account.
+    const std::size_t live = root().heap()->live();
     for (const auto& storage : shape.storages()) run->sources.push_back(storage->materialize());
     for (const auto& result : recording->results) {
         const auto& step = program_.steps[result.step];
@@ -50,7 +52,7 @@ void Execution::replay(const std::shared_ptr<Recording>& recording, const Source
         run->results.push_back(ImageAccess::storage(*images[0])->materialize());
     }
     if (const std::size_t bytes = recording->heap->planExtent())
-        run->arena = root().heap()->takeForPlan(bytes, recording->report.lowerBoundBytes);
+        run->arena = root().heap()->takeForPlan(bytes, live + recording->report.lowerBoundBytes);
     const ReturnAtEnd returned{run->arena};
     stepsBegun_ = program_.steps.size();
     for (const auto& number : recording->numbers)
