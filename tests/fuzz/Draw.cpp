@@ -291,6 +291,13 @@ Plan drawPlan(std::uint64_t seed) {
     plan.dropsTermini = d.chance(0.25);
     plan.temporarySources = d.chance(0.1);
     plan.temporaryStates = d.chance(0.3);
+    if (d.chance(0.4)) {
+        const bool none = d.chance(0.4);
+        auto& o = plan.options;
+        for (bool* const option : {&o.fuseNeurons, &o.foldBatchNormalization, &o.fuseNeuronGradients,
+                                   &o.accumulateGradients, &o.inPlace, &o.deadCode})
+            *option = !none && d.chance(0.5);
+    }
     return plan;
 }
 

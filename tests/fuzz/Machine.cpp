@@ -13,9 +13,12 @@ namespace pewter::fuzz {
 
 Machine::Machine(const std::string& name) : device(MTL::copyDevice(name)), queue(device->newCommandQueue()) {}
 
-std::shared_ptr<MPS::NNGraph> makeGraph(const Machine& machine, const std::vector<ImageNode>& results,
+std::shared_ptr<MPS::NNGraph> makeGraph(const Machine& machine, const Plan& plan, const std::vector<ImageNode>& results,
                                         const std::vector<bool>& needed, Format format) {
-    auto graph = MPS::NNGraph::graph(machine.device, results, needed);
+    auto options = format == Format::Float64 ? MPS::NNGraphOptions::none() : plan.options;
+    // Random graphs do much that is legal but seldom meant.
+    options.warningHandler = [](const std::string&) {};
+    auto graph = MPS::NNGraph::graph(machine.device, results, needed, options);
     graph->setFormat(format);
     return graph;
 }
@@ -134,7 +137,7 @@ TrainingRun::TrainingRun(const Machine& machine, const Plan& plan, const Trainin
         images.push_back(result.image);
         needed.push_back(result.isNeeded);
     }
-    graph_ = makeGraph(machine, images, needed, format);
+    graph_ = makeGraph(machine, plan, images, needed, format);
     graph_->setOutputStateIsTemporary(plan.temporaryStates);
 }
 
@@ -246,7 +249,7 @@ void Objective::build() {
         image->setImageAllocator(MPS::Image::defaultAllocator());
         results.push_back(image);
     }
-    graph_ = makeGraph(machine_, results, std::vector<bool>(results.size(), true), Format::Float64);
+    graph_ = makeGraph(machine_, plan_, results, std::vector<bool>(results.size(), true), Format::Float64);
 }
 
 double Objective::operator()(const ImageValues& inputs) {
@@ -285,7 +288,7 @@ namespace {
 
 /// One encode of forward filters for one image of theirs.
 std::vector<double> encodeForward(const Machine& machine, const Plan& plan, const ImageNode& image, Format format) {
-    const auto graph = makeGraph(machine, {image}, {true}, format);
+    const auto graph = makeGraph(machine, plan, {image}, {true}, format);
     const auto inputs = inputsOf(plan);
     std::vector<Batch> sources;
     for (const auto& handle : graph->sourceImageHandles())

@@ -33,8 +33,9 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// The place where a graph gets its options: every graph of the fuzzer is made here.
-std::shared_ptr<MPS::NNGraph> makeGraph(const Machine& machine, const std::vector<ImageNode>& results,
+/// Where graphs get their options: every graph of the fuzzer is made here. In double, where derivatives are checked,
+/// without rewrites, else with those of the plan.
+std::shared_ptr<MPS::NNGraph> makeGraph(const Machine& machine, const Plan& plan, const std::vector<ImageNode>& results,
                                         const std::vector<bool>& needed, Format format);
 
 /// A compiled graph of a plan.

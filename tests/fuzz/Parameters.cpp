@@ -55,7 +55,7 @@ bool ConvolutionWeights::update(const std::shared_ptr<MPS::CNNConvolutionGradien
     ++updates;
     first.take(gradientState, gradientState->gradientForWeights());
     second.take(gradientState, gradientState->gradientForBiases());
-    return false;
+    return true;
 }
 
 void ConvolutionWeights::noteExported(const CommandBuffer& commandBuffer, const MPS::StateBatch& states) {
@@ -77,7 +77,7 @@ bool NormalizationWeights::updateGammaAndBeta(const std::shared_ptr<MPS::CNNBatc
     ++updates;
     first.take(state, state->gradientForGamma());
     second.take(state, state->gradientForBeta());
-    return false;
+    return true;
 }
 
 void NormalizationWeights::noteExported(const CommandBuffer& commandBuffer, const MPS::StateBatch& states) {

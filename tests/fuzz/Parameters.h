@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-/// Data sources of random graphs: they keep the gradients that a graph hands them, and leave the values alone.
+/// Data sources of random graphs: they keep the gradients that a graph hands them, and leave the values alone (on the host
+/// they claim to have changed them, so that they are loaded again).
 namespace pewter::fuzz {
 
 using CommandBuffer = std::shared_ptr<MTL::CommandBuffer>;
@@ -125,7 +126,7 @@ public:
             first.take(state, state->gradientForGamma());
             second.take(state, state->gradientForBeta());
         }
-        return false;
+        return true;
     }
     void noteExported(const CommandBuffer& commandBuffer, const MPS::StateBatch& states) override {
         for (const auto& state : states)

@@ -77,7 +77,12 @@ std::string Plan::text() const {
     }
     for (const auto& [set, what] : {std::pair{usesHandler, "node handler"}, {dropsTermini, "some termini"},
                                     {temporarySources, "temporary sources"}, {temporaryStates, "temporary states"},
-                                    {separateEncodes, "single-image form"}})
+                                    {!options.fuseNeurons, "no fused neurons"},
+                                    {!options.foldBatchNormalization, "no folded normalisation"},
+                                    {!options.fuseNeuronGradients, "no fused neuron gradients"},
+                                    {!options.accumulateGradients, "no accumulated gradients"},
+                                    {!options.inPlace, "nothing in place"},
+                                    {!options.deadCode, "dead code"}})
         if (set) out += fmt::format("  {}\n", what);
     return out;
 }

@@ -2,6 +2,7 @@
 
 #include <MPS/CNNLoss.hpp>
 #include <MPS/NNFilterNode.hpp>
+#include <MPS/NNGraphOptions.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -99,7 +100,8 @@ struct Plan {
     bool dropsTermini = false;      ///< some ends of the backward pass are left out or not needed
     bool temporarySources = false;  ///< inputs are temporaries of the command buffer
     bool temporaryStates = false;
-    bool separateEncodes = false;  ///< the form for one image, whose pictures are the batch
+    /// Of the graph on the device under test; on `reference` in double nothing is rewritten.
+    MPS::NNGraphOptions options;
 
     const Size& sizeOf(std::size_t image) const {
         return image < inputs.size() ? inputs[image] : nodes[image - inputs.size()].size;
