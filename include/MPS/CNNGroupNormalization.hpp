@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include <MPS/CNNGradientKernel.hpp>
 #include <MPS/CNNKernel.hpp>
 #include <MPS/CNNNormalizationState.hpp>
+#include <MPS/CNNSampleNormalizationGradient.hpp>
 
 namespace MPS {
 
@@ -140,24 +140,13 @@ private:
 /// With xh = (x - mean) r, r = 1 / sqrt(variance + epsilon), g the incoming gradient, h = gamma[c] g and S
 /// the sum over the m pixels and channels of a group: beta gets sum g, gamma gets sum g xh over the pixels of
 /// each channel, dx = r (h - S(h) / m - xh S(h xh) / m). Gradient, source image and state lose one read each.
-class PEWTER_API CNNGroupNormalizationGradient final : public CNNGradientKernel {
+class PEWTER_API CNNGroupNormalizationGradient final : public CNNSampleNormalizationGradient {
 public:
     /// Objective-C: -initWithDevice:
     explicit CNNGroupNormalizationGradient(std::shared_ptr<MTL::Device> device);
 
-    bool isStateModified() const override { return true; }
-    void configure(const pewter::mps::ForwardRecord& forward) override;
     const char* className() const override { return "CNNGroupNormalizationGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    const char* acceptedState() const override { return "CNNGroupNormalizationGradientState"; }
-    bool accepts(const State& state) const override;
-    ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates,
-                                     const ImageDescriptor& suggested) override;
-    void validate(const pewter::mps::BinaryEncoding& encoding) const override;
-    void record(pewter::mps::BinaryEncoding& encoding) override;
 };
 
 }  // namespace MPS

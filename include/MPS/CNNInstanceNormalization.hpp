@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include <MPS/CNNGradientKernel.hpp>
 #include <MPS/CNNKernel.hpp>
 #include <MPS/CNNNormalizationState.hpp>
+#include <MPS/CNNSampleNormalizationGradient.hpp>
 
 namespace MPS {
 
@@ -141,24 +141,13 @@ private:
 /// With xh = (x - mean) r, r = 1 / sqrt(variance + epsilon), g the incoming gradient and m the pixels of the
 /// image: beta gets B = sum g, gamma gets G = sum g xh, dx = gamma r (g - B / m - xh G / m). Gradient, source
 /// image and state lose one read each.
-class PEWTER_API CNNInstanceNormalizationGradient final : public CNNGradientKernel {
+class PEWTER_API CNNInstanceNormalizationGradient final : public CNNSampleNormalizationGradient {
 public:
     /// Objective-C: -initWithDevice:
     explicit CNNInstanceNormalizationGradient(std::shared_ptr<MTL::Device> device);
 
-    bool isStateModified() const override { return true; }
-    void configure(const pewter::mps::ForwardRecord& forward) override;
     const char* className() const override { return "CNNInstanceNormalizationGradient"; }
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
-
-protected:
-    const char* acceptedState() const override { return "CNNInstanceNormalizationGradientState"; }
-    bool accepts(const State& state) const override;
-    ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<Image>>& sourceImages,
-                                     const StateBatch& sourceStates,
-                                     const ImageDescriptor& suggested) override;
-    void validate(const pewter::mps::BinaryEncoding& encoding) const override;
-    void record(pewter::mps::BinaryEncoding& encoding) override;
 };
 
 }  // namespace MPS

@@ -36,6 +36,7 @@
 #include <MPS/CNNNormalizationState.hpp>
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNPoolingNode.hpp>
+#include <MPS/CNNSampleNormalizationGradient.hpp>
 #include <MPS/CNNSoftMax.hpp>
 #include <MPS/CNNSoftMaxNode.hpp>
 #include <MPS/CNNUpsampling.hpp>

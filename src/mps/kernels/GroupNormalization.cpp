@@ -5,10 +5,8 @@
 #include <MTL/Error.hpp>
 
 #include "mps/core/Geometry.h"
-#include "mps/kernels/GradientChecks.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
 #include "mps/kernels/NormalizationReload.h"
-#include "mps/kernels/Pointwise.h"
 
 namespace MPS {
 
@@ -122,37 +120,13 @@ void CNNGroupNormalization::record(UnaryEncoding& encoding) { recordNormalizatio
 // --- gradient ---
 
 CNNGroupNormalizationGradient::CNNGroupNormalizationGradient(std::shared_ptr<MTL::Device> device)
-    : CNNGradientKernel(std::move(device)) {}
+    : CNNSampleNormalizationGradient(std::move(device), "CNNGroupNormalization") {}
 
 std::shared_ptr<Kernel> CNNGroupNormalizationGradient::copy(
     const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNGroupNormalizationGradient>(new CNNGroupNormalizationGradient(*this));
     if (device) copy->setDevice(device);
     return copy;
-}
-
-bool CNNGroupNormalizationGradient::accepts(const State& state) const {
-    return dynamic_cast<const CNNGroupNormalizationGradientState*>(&state) != nullptr;
-}
-
-void CNNGroupNormalizationGradient::configure(const ForwardRecord& forward) {
-    CNNGradientKernel::configure(forward);
-    configurePrimary(*this, forward);
-}
-
-ImageDescriptor CNNGroupNormalizationGradient::adjustDescriptor(
-    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates,
-    const ImageDescriptor& suggested) {
-    takeGradientSlice(*this, sourceImages, sourceStates);
-    return suggested;
-}
-
-void CNNGroupNormalizationGradient::validate(const BinaryEncoding& encoding) const {
-    validateNormalizationGradient(*this, encoding, "CNNGroupNormalization");
-}
-
-void CNNGroupNormalizationGradient::record(BinaryEncoding& encoding) {
-    recordNormalizationGradient(encoding);
 }
 
 }  // namespace MPS

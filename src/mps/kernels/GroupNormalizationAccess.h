@@ -1,6 +1,5 @@
 #pragma once
 
-#include <MPS/CNNGradientKernel.hpp>
 #include <MPS/CNNKernel.hpp>
 #include <MPS/CNNNormalizationState.hpp>
 #include <MTL/Resource.hpp>
@@ -55,7 +54,7 @@ struct GroupNormalizationAccess {
     static void differentiate(State& state) { state.differentiated_ = true; }
 };
 
-// The encodes of both families; `stateClass` and `kernelClass` are names for errors.
+// The forward encodes of both families; `stateClass` is a name for errors.
 
 /// Parameters of a kernel: throws for no channels and for groups that do not divide them.
 void checkGroups(const MPS::Kernel& kernel, std::size_t channels, std::size_t groups);
@@ -63,10 +62,6 @@ void checkGroups(const MPS::Kernel& kernel, std::size_t channels, std::size_t gr
 void validateNormalization(const MPS::CNNKernel& kernel, const UnaryEncoding& encoding,
                            const GroupNormalizationParameters& parameters, const char* stateClass);
 void recordNormalization(UnaryEncoding& encoding, const GroupNormalizationParameters& parameters);
-
-void validateNormalizationGradient(const MPS::CNNGradientKernel& kernel, const BinaryEncoding& encoding,
-                                   const char* kernelClass);
-void recordNormalizationGradient(BinaryEncoding& encoding);
 
 /// For update callbacks that leave everything as it is: one read of every distinct temporary state.
 template <class State>

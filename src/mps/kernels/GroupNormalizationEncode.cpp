@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
+#include <MPS/CNNSampleNormalizationGradient.hpp>
 #include <MTL/Error.hpp>
 #include <unordered_set>
 
 #include "mps/core/ForwardRecord.h"
 #include "mps/kernels/GradientChecks.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
+#include "mps/kernels/Pointwise.h"
 
 namespace pewter::mps {
 
@@ -134,45 +136,70 @@ void recordNormalization(UnaryEncoding& encoding, const GroupNormalizationParame
         });
 }
 
-void validateNormalizationGradient(const MPS::CNNGradientKernel& kernel, const BinaryEncoding& encoding,
-                                   const char* kernelClass) {
-    const auto& record = requireRecord(kernel, encoding.sourceStates, {kernelClass});
-    const auto& first = static_cast<const State&>(*encoding.sourceStates[0]);
-    const auto images = encoding.images / encoding.sourceStates.size();
-    std::unordered_set<const MPS::State*> seen;
-    for (const auto& state : encoding.sourceStates) {
-        const auto& own = static_cast<const State&>(*state);
-        if (!Access::isFilled(own))
-            throw Error(kernel.name(), "gradientState", "one that a forward encode has filled",
-                        "one that none has");
-        if (Access::groups(own) != Access::groups(first) ||
-            Access::parameters(own).channels != Access::parameters(first).channels)
-            throw Error(kernel.name(), "gradientState", "states of one layer in a batch",
-                        fmt::format("{} groups and {}", Access::groups(first), Access::groups(own)));
-        if (Access::images(own) != images)
-            throw Error(kernel.name(), "gradientState", fmt::format("one made for {} images", images),
-                        fmt::format("{}", Access::images(own)));
-        if (!seen.insert(&own).second)
-            throw Error(kernel.name(), "gradientStates", "a state of its own for every image",
-                        "one state twice");
-    }
-    requireForwardImages(kernel, encoding, record);
-    if (kernel.secondaryOffset().x != 0 || kernel.secondaryOffset().y != 0)
-        throw Error(kernel.name(), "secondaryOffset",
-                    "(0, 0), since the statistics are those of the whole image",
-                    placeOf(kernel.secondaryOffset().x, kernel.secondaryOffset().y));
-    if (kernel.primaryOffset().x != 0 || kernel.primaryOffset().y != 0)
-        throw Error(kernel.name(), "primaryOffset",
-                    "(0, 0), since the statistics are those of the whole image",
-                    placeOf(kernel.primaryOffset().x, kernel.primaryOffset().y));
+}  // namespace pewter::mps
+
+namespace MPS {
+
+using namespace pewter::mps;
+namespace ops = pewter::ops;
+
+CNNSampleNormalizationGradient::CNNSampleNormalizationGradient(std::shared_ptr<MTL::Device> device,
+                                                               const char* forwardClass)
+    : CNNGradientKernel(std::move(device)),
+      forwardClass_(forwardClass),
+      stateClass_(std::string(forwardClass) + "GradientState") {}
+
+bool CNNSampleNormalizationGradient::accepts(const MPS::State& state) const {
+    return state.className() == stateClass_;
 }
 
-void recordNormalizationGradient(BinaryEncoding& encoding) {
+void CNNSampleNormalizationGradient::configure(const ForwardRecord& forward) {
+    CNNGradientKernel::configure(forward);
+    configurePrimary(*this, forward);
+}
+
+ImageDescriptor CNNSampleNormalizationGradient::adjustDescriptor(
+    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates,
+    const ImageDescriptor& suggested) {
+    takeGradientSlice(*this, sourceImages, sourceStates);
+    return suggested;
+}
+
+void CNNSampleNormalizationGradient::validate(const BinaryEncoding& encoding) const {
+    const auto& record = requireRecord(*this, encoding.sourceStates, {forwardClass_});
+    const auto& first = static_cast<const CNNNormalizationGradientState&>(*encoding.sourceStates[0]);
+    const auto images = encoding.images / encoding.sourceStates.size();
+    std::unordered_set<const State*> seen;
+    for (const auto& state : encoding.sourceStates) {
+        const auto& own = static_cast<const CNNNormalizationGradientState&>(*state);
+        if (!Access::isFilled(own))
+            throw Error(name(), "gradientState", "one that a forward encode has filled", "one that none has");
+        if (Access::groups(own) != Access::groups(first) ||
+            Access::parameters(own).channels != Access::parameters(first).channels)
+            throw Error(name(), "gradientState", "states of one layer in a batch",
+                        fmt::format("{} groups and {}", Access::groups(first), Access::groups(own)));
+        if (Access::images(own) != images)
+            throw Error(name(), "gradientState", fmt::format("one made for {} images", images),
+                        fmt::format("{}", Access::images(own)));
+        if (!seen.insert(&own).second)
+            throw Error(name(), "gradientStates", "a state of its own for every image", "one state twice");
+    }
+    requireForwardImages(*this, encoding, record);
+    if (secondaryOffset().x != 0 || secondaryOffset().y != 0)
+        throw Error(name(), "secondaryOffset", "(0, 0), since the statistics are those of the whole image",
+                    placeOf(secondaryOffset().x, secondaryOffset().y));
+    if (primaryOffset().x != 0 || primaryOffset().y != 0)
+        throw Error(name(), "primaryOffset", "(0, 0), since the statistics are those of the whole image",
+                    placeOf(primaryOffset().x, primaryOffset().y));
+}
+
+void CNNSampleNormalizationGradient::record(BinaryEncoding& encoding) {
     auto& encoder = *encoding.encoder;
     const auto& shape = encoding.secondary.shape;
     const auto target = encoder.wholeGradient(encoding.destination, encoding.clip, shape.w, shape.h);
     const auto gradient = encoding.primary.region(0, 0, shape.w, shape.h);
-    const auto groups = Access::groups(static_cast<const State&>(*encoding.sourceStates[0]));
+    const auto groups =
+        Access::groups(static_cast<const CNNNormalizationGradientState&>(*encoding.sourceStates[0]));
     for (const auto& piece : piecesOf(encoding.sourceStates, encoding.images, true))
         encoder.run([source = encoding.secondary.images(piece.first, piece.count),
                      incoming = gradient.images(piece.first, piece.count),
@@ -190,7 +217,8 @@ void recordNormalizationGradient(BinaryEncoding& encoding) {
             op.groups = groups;
             return op;
         });
-    for (const auto& state : encoding.sourceStates) Access::differentiate(static_cast<State&>(*state));
+    for (const auto& state : encoding.sourceStates)
+        Access::differentiate(static_cast<CNNNormalizationGradientState&>(*state));
 }
 
-}  // namespace pewter::mps
+}  // namespace MPS

@@ -5,10 +5,8 @@
 #include <MTL/Error.hpp>
 
 #include "mps/core/Geometry.h"
-#include "mps/kernels/GradientChecks.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
 #include "mps/kernels/NormalizationReload.h"
-#include "mps/kernels/Pointwise.h"
 
 namespace MPS {
 
@@ -134,7 +132,7 @@ void CNNInstanceNormalization::record(UnaryEncoding& encoding) {
 // --- gradient ---
 
 CNNInstanceNormalizationGradient::CNNInstanceNormalizationGradient(std::shared_ptr<MTL::Device> device)
-    : CNNGradientKernel(std::move(device)) {}
+    : CNNSampleNormalizationGradient(std::move(device), "CNNInstanceNormalization") {}
 
 std::shared_ptr<Kernel> CNNInstanceNormalizationGradient::copy(
     const std::shared_ptr<MTL::Device>& device) const {
@@ -142,30 +140,6 @@ std::shared_ptr<Kernel> CNNInstanceNormalizationGradient::copy(
         std::shared_ptr<CNNInstanceNormalizationGradient>(new CNNInstanceNormalizationGradient(*this));
     if (device) copy->setDevice(device);
     return copy;
-}
-
-bool CNNInstanceNormalizationGradient::accepts(const State& state) const {
-    return dynamic_cast<const CNNInstanceNormalizationGradientState*>(&state) != nullptr;
-}
-
-void CNNInstanceNormalizationGradient::configure(const ForwardRecord& forward) {
-    CNNGradientKernel::configure(forward);
-    configurePrimary(*this, forward);
-}
-
-ImageDescriptor CNNInstanceNormalizationGradient::adjustDescriptor(
-    const std::vector<std::shared_ptr<Image>>& sourceImages, const StateBatch& sourceStates,
-    const ImageDescriptor& suggested) {
-    takeGradientSlice(*this, sourceImages, sourceStates);
-    return suggested;
-}
-
-void CNNInstanceNormalizationGradient::validate(const BinaryEncoding& encoding) const {
-    validateNormalizationGradient(*this, encoding, "CNNInstanceNormalization");
-}
-
-void CNNInstanceNormalizationGradient::record(BinaryEncoding& encoding) {
-    recordNormalizationGradient(encoding);
 }
 
 }  // namespace MPS
