@@ -46,12 +46,14 @@
 #include <MPS/CommandBuffer.hpp>
 #include <MPS/Handle.hpp>
 #include <MPS/Image.hpp>
+#include <MPS/ImageScale.hpp>
 #include <MPS/Kernel.hpp>
 #include <MPS/KernelTypes.hpp>
 #include <MPS/Matrix.hpp>
 #include <MPS/NNArithmeticNode.hpp>
 #include <MPS/NNCompare.hpp>
 #include <MPS/NNComparisonNode.hpp>
+#include <MPS/NNConcatenationNode.hpp>
 #include <MPS/NNFilterNode.hpp>
 #include <MPS/NNForwardLossNode.hpp>
 #include <MPS/NNGradientState.hpp>
@@ -74,6 +76,7 @@
 #include <MPS/NNReshape.hpp>
 #include <MPS/NNReshapeNode.hpp>
 #include <MPS/NNResize.hpp>
+#include <MPS/NNScaleNode.hpp>
 #include <MPS/NNSlice.hpp>
 #include <MPS/NNStateNode.hpp>
 #include <MPS/SecureCoding.hpp>
