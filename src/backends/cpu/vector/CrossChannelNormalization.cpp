@@ -79,11 +79,11 @@ void crossChannelGradientPixels(const CrossChannelParameters& p, const float* x,
     askForNext(g, pixels * c);
     const float delta = p.delta, scale = p.scale;
     const std::int64_t count = wide.count();
-    forPowers(
+    forPowers<true>(
         p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
-        [=](std::int64_t i, float base, float inversePower) PEWTER_LAMBDA {
+        [=](std::int64_t i, float reciprocal, float inversePower) PEWTER_LAMBDA {
             power[i] = inversePower;
-            quotient[i] = inversePower / base;
+            quotient[i] = inversePower * reciprocal;
         });
     // The windows that contain channel k are those of channels k - (size-1)/2 ... k + size/2.
     const Wide adjoint{pixels, c, wide.stride, (p.size - 1) / 2};

@@ -108,16 +108,29 @@ PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, 
     return true;
 }
 
+/// 1 / x within 2 roundings, in the same way; whole registers.
+PEWTER_INLINE void reciprocalsOf(const float* from, float* to, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const __m512 x = _mm512_loadu_ps(from + i), estimate = _mm512_maskz_rcp14_ps(0xffff, x);
+        const __m512 off = _mm512_fnmadd_ps(x, estimate, _mm512_set1_ps(1.0f));
+        _mm512_storeu_ps(to + i, orEstimate(_mm512_fmadd_ps(estimate, off, estimate), estimate));
+    }
+}
+
 #else
 
+PEWTER_INLINE void reciprocalsOf(const float* from, float* to, std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) to[i] = 1.0f / from[i];
+}
 PEWTER_INLINE bool inverseRootsOf(const Power&, const float*, float*, std::int64_t) { return false; }
 
 #endif
 
-/// use(i, base, base^-exponent) with the base of element i, i < count.
-template <class Base, class Use>
+/// use(i, 1 / base, base^-exponent) with the base of element i, i < count; the quotient is made only if Quotients.
+template <bool Quotients = false, class Base, class Use>
 PEWTER_INLINE void forPowers(const Power& p, std::int64_t count, Base base, Use use) {
-    alignas(64) float bases[kPowers], powers[kPowers];
+    alignas(64) float bases[kPowers], powers[kPowers], quotients[kPowers];
     for (std::int64_t first = 0; first < count; first += kPowers) {
         const std::int64_t some = count - first < kPowers ? count - first : kPowers;
         PEWTER_VECTORIZE
@@ -128,8 +141,14 @@ PEWTER_INLINE void forPowers(const Power& p, std::int64_t count, Base base, Use 
                 PEWTER_VECTORIZE
                 for (std::int64_t i = 0; i < some; ++i) powers[i] = power(bases[i]);
             });
-        PEWTER_VECTORIZE
-        for (std::int64_t i = 0; i < some; ++i) use(first + i, bases[i], powers[i]);
+        if constexpr (Quotients) {
+            reciprocalsOf(bases, quotients, some);
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < some; ++i) use(first + i, quotients[i], powers[i]);
+        } else {
+            PEWTER_VECTORIZE
+            for (std::int64_t i = 0; i < some; ++i) use(first + i, 0.0f, powers[i]);
+        }
     }
 }
 

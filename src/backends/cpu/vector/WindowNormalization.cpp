@@ -16,12 +16,12 @@ void spatialRun(const SpatialParameters& p, const float* sums, const float* x, f
 void spatialGradientRun(const SpatialParameters& p, const float* sums, const float* x, const float* g,
                         float* a, float* s, std::int64_t count) {
     const float delta = p.delta, scale = p.scale;
-    forPowers(
+    forPowers<true>(
         p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
-        [=](std::int64_t i, float base, float power) PEWTER_LAMBDA {
+        [=](std::int64_t i, float quotient, float power) PEWTER_LAMBDA {
             const float scaled = g[i] * power;
             a[i] = scaled;
-            s[i] = scaled * x[i] / base;
+            s[i] = scaled * x[i] * quotient;
         });
 }
 
@@ -76,7 +76,7 @@ void contrastGradientRun(const ContrastParameters& p, const double* sums, const 
             [=](std::int64_t i, float, float power) PEWTER_LAMBDA { a[i] = g[i] * power; });
         return;
     }
-    forPowers(
+    forPowers<true>(
         p.power, count,
         [=](std::int64_t i) PEWTER_LAMBDA {
             const Contrast c(share, alpha, delta, p0, sums[i], squares[i], x[i]);
@@ -84,8 +84,8 @@ void contrastGradientRun(const ContrastParameters& p, const double* sums, const 
             bm[i] = c.mean;
             return c.t;
         },
-        [=](std::int64_t i, float base, float power) PEWTER_LAMBDA {
-            const float scaled = g[i] * power, shared = scaled * b[i] / base;
+        [=](std::int64_t i, float quotient, float power) PEWTER_LAMBDA {
+            const float scaled = g[i] * power, shared = scaled * b[i] * quotient;
             a[i] = scaled;
             b[i] = shared;
             bm[i] *= shared;
