@@ -15,9 +15,9 @@
 #include <nlohmann/json.hpp>
 
 #include "Arguments.h"
-#include "Ceilings.h"
-#include "Profile.h"
 #include "mtl/Device.h"
+#include "profile/Ceilings.h"
+#include "profile/ProfilingBackend.h"
 #include "table/Table.h"
 
 namespace {
@@ -26,18 +26,18 @@ using namespace pewter;
 
 struct Measured {
     std::string family, name;
-    bench::ProfileRow row;  // one run, the fastest
+    profile::ProfileRow row;  // one run, the fastest
 };
 
 /// Ones for every output: what the incoming gradient is does not matter to the time.
 const check::Incoming kOnes = [](std::size_t, const check::Shape& shape) { return std::vector<double>(shape.count(), 1.0); };
 
-std::vector<Measured> measure(const check::OpRow& row, const std::shared_ptr<bench::ProfilingBackend>& profile,
+std::vector<Measured> measure(const check::OpRow& row, const std::shared_ptr<profile::ProfilingBackend>& profile,
                               const std::shared_ptr<MTL::Device>& device, std::size_t repeats) {
     std::vector<Measured> all;
     for (const auto& op : row.large) {
         const auto operands = check::draw(op, 1);
-        std::map<std::pair<std::string, std::string>, bench::ProfileRow> best;
+        std::map<std::pair<std::string, std::string>, profile::ProfileRow> best;
         for (std::size_t i = 0; i < repeats; ++i) {
             profile->clear();
             op.run({device, MPS::ImageFeatureChannelFormat::Float32}, operands, op.isDifferentiable() ? &kOnes : nullptr);
@@ -60,17 +60,17 @@ void run(std::vector<char*> arguments) {
     const auto& table = optable::opTable();
     if (!family.empty()) table.row(family);
 
-    const auto ceilings = bench::measureCeilings();
+    const auto ceilings = profile::measureCeilings();
     const double copy = ceilings.bytesPerSecond, multiplyAdd = ceilings.flopsPerSecond;
-    fmt::print("{} threads; copies {:.1f} GB/s, multiply-adds {:.0f} GFLOP/s\n", bench::threadCount(), copy / 1e9,
+    fmt::print("{} threads; copies {:.1f} GB/s, multiply-adds {:.0f} GFLOP/s\n", profile::threadCount(), copy / 1e9,
                multiplyAdd / 1e9);
     fmt::print("{:<28} {:<40} {:<36} {:>9} {:>9} {:>8} {:>7}\n", "family", "case", "operation", "ms", "GFLOP/s", "GB/s",
                "share");
 
     // The registry keeps the backend alive.
     const auto inner = std::shared_ptr<ops::Backend>(&mtl::deviceOf(*MTL::copyDevice(deviceName)).backend(), [](auto*) {});
-    const auto profile = std::make_shared<bench::ProfilingBackend>(
-        inner, bench::threadCount() == 1 ? bench::threadSeconds : bench::secondsNow);
+    const auto profile = std::make_shared<profile::ProfilingBackend>(
+        inner, profile::threadCount() == 1 ? profile::threadSeconds : profile::secondsNow);
     const auto device = std::make_shared<mtl::Device>(profile, 1000);
     auto list = nlohmann::json::array();
     for (const auto& row : table.rows()) {

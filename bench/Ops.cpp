@@ -15,10 +15,10 @@
 #include <memory>
 
 #include "Arguments.h"
-#include "Ceilings.h"
 #include "Problems.h"
-#include "Work.h"
 #include "ops/Backend.h"
+#include "profile/Ceilings.h"
+#include "profile/Work.h"
 
 namespace {
 
@@ -84,7 +84,7 @@ void measure(benchmark::State& state, Bench& bench, const Op& op) {
         bench.stream().synchronize();
     }
     const auto rate = benchmark::Counter::kIsIterationInvariantRate;
-    const bench::Work work = bench::workOf(op);
+    const profile::Work work = profile::workOf(op);
     if (work.flops > 0) state.counters["GFLOP/s"] = benchmark::Counter(work.flops * 1e-9, rate);
     state.counters["GB/s"] = benchmark::Counter(work.bytes * 1e-9, rate);
 }
@@ -346,11 +346,11 @@ ops::Backend& backendNamed(const std::string& name) {
 }
 
 void addCeilings() {
-    const auto loop = bench::ceilings::widestLoop();
+    const auto loop = profile::ceilings::widestLoop();
     benchmark::RegisterBenchmark(fmt::format("ceiling/multiply-add {}", loop.name).c_str(),
                                  [loop](benchmark::State& s) {
                                      double flops = 0;
-                                     for (auto _ : s) flops += bench::runMultiplyAdds(loop, 1'000'000);
+                                     for (auto _ : s) flops += profile::runMultiplyAdds(loop, 1'000'000);
                                      s.counters["GFLOP/s"] =
                                          benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
                                  })
@@ -358,7 +358,7 @@ void addCeilings() {
         ->Unit(benchmark::kMicrosecond);
     benchmark::RegisterBenchmark("ceiling/copy 256 MiB",
                                  [](benchmark::State& s) {
-                                     bench::CopyBuffers buffers;
+                                     profile::CopyBuffers buffers;
                                      double bytes = 0;
                                      for (auto _ : s) bytes += buffers.copy();
                                      s.counters["GB/s"] =

@@ -10,7 +10,11 @@ void addInspectCommand(CLI::App& app);
 void addCoverageCommand(CLI::App& app);
 void addGradcheckCommand(CLI::App& app);
 void addOpsCommand(CLI::App& app);
+void addBenchCommand(CLI::App& app);
 
+/// Starts the command anew with a variable of the environment that libraries read when they are loaded, unless it has that
+/// value. Throws MPS::Error when it cannot.
+void restartWith(const char* variable, const std::string& value);
 /// Throws MPS::Error when writeText could not write there; the file exists then. Nothing for "" and "-".
 void checkWritable(const std::string& path, const char* option = "--json");
 /// Writes a text to the file that an option names, "-" for standard output; throws MPS::Error when it cannot.

@@ -117,7 +117,7 @@ TEST_F(Command, MistakesAreOneSentenceAndAStatus) {
         EXPECT_EQ(outcome.err, "pewter: " + message + "\n");
         EXPECT_EQ(outcome.out, "");
     };
-    fails("fly", "pewter: command: expected one of devices, train, inspect, coverage, gradcheck, ops, found \"fly\".");
+    fails("fly", "pewter: command: expected one of devices, train, inspect, coverage, gradcheck, ops, bench, found \"fly\".");
     fails("train lenet", "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"lenet\".");
     fails("inspect lenet", "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"lenet\".");
     std::string names;
@@ -215,7 +215,7 @@ TEST_F(Command, DevicesListsEveryDevice) {
 TEST_F(Command, HelpNamesTheSubcommands) {
     const auto outcome = run("--help");
     EXPECT_EQ(outcome.status, 0);
-    for (const char* name : {"devices", "train", "inspect", "coverage", "gradcheck"}) EXPECT_THAT(outcome.out, HasSubstr(name));
+    for (const char* name : {"devices", "train", "inspect", "coverage", "gradcheck", "ops", "bench"}) EXPECT_THAT(outcome.out, HasSubstr(name));
 }
 
 }  // namespace

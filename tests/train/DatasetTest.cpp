@@ -180,5 +180,58 @@ TEST(DatasetSplit, RefusesToLeaveAPartEmpty) {
               "out 5.");
 }
 
+/// Image i is bytes 2i, 2i + 1; its target is 3 bytes from 10 i.
+Dataset withTargets(std::size_t count) {
+    Bytes bytes(2 * count);
+    std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+    TargetImages targets{1, 3, 1, {}};
+    for (std::size_t i = 0; i < 3 * count; ++i) targets.bytes.push_back(static_cast<std::uint8_t>(10 * (i / 3) + i % 3));
+    return Dataset("images", 2, 1, 1, bytes, targets);
+}
+
+TEST(DatasetTargets, BelongToTheirImages) {
+    const Dataset set = withTargets(4);
+    EXPECT_EQ(set.count(), 4u);
+    EXPECT_EQ(set.classCount(), 0u);
+    EXPECT_TRUE(set.hasTargets());
+    EXPECT_FALSE(pairs(3).hasTargets());
+    Bytes images(4), targets(6);
+    const std::vector<std::uint32_t> order{3, 1};
+    set.gather(order, images, {});
+    set.gatherTargets(order, targets);
+    EXPECT_THAT(images, ElementsAre(6, 7, 2, 3));
+    EXPECT_THAT(targets, ElementsAre(30, 31, 32, 10, 11, 12));
+    const auto parts = set.split(0.25, 1);
+    EXPECT_EQ(parts.train.count(), 3u);
+    const auto first = parts.test.image(0)[0] / 2;
+    EXPECT_EQ(parts.test.targets().bytes[0], 10 * first);
+}
+
+TEST(DatasetTargets, AreNoLabels) {
+    const Dataset set = withTargets(4), labelled = pairs(4);
+    Bytes four(4), one(1), three(3);
+    const std::vector<std::uint32_t> order{0};
+    EXPECT_EQ(errorOf([&] { set.label(0); }), "images: label: expected a dataset with labels, found one with target images.");
+    EXPECT_EQ(errorOf([&] { set.gather(order, {}, one); }),
+              "images: labels: expected none for a dataset with target images, found 1 bytes.");
+    EXPECT_EQ(errorOf([&] { labelled.gatherTargets(order, three); }),
+              "pairs: targets: expected a dataset with target images, found one with labels.");
+    EXPECT_EQ(errorOf([&] { set.gatherTargets(order, four); }),
+              "images: targets: expected room for 1 images of 3 bytes, found 4 bytes.");
+    EXPECT_EQ(errorOf([&] { set.gatherTargets(std::vector<std::uint32_t>{4}, three); }),
+              "images: indices[0]: expected 0 to 3, found 4.");
+}
+
+TEST(DatasetTargets, HaveTheSizeTheySay) {
+    EXPECT_EQ(errorOf([] { Dataset("odd", 2, 1, 1, Bytes(4), TargetImages{1, 3, 1, Bytes(5)}); }),
+              "odd: targets: expected 2 images x 3 x 1 x 1 bytes, found 5 bytes.");
+    EXPECT_EQ(errorOf([] { Dataset("odd", 2, 1, 1, Bytes(5), TargetImages{1, 3, 1, Bytes(6)}); }),
+              "odd: bytes: expected 2 images x 1 x 2 x 1 bytes, found 5 bytes.");
+    EXPECT_EQ(errorOf([] { Dataset("flat", 2, 1, 1, Bytes(4), TargetImages{1, 0, 1, Bytes(0)}); }),
+              "flat: target size: expected width, height and channels of at least 1, found 1 x 0 x 1.");
+    EXPECT_EQ(errorOf([] { Dataset("none", 2, 1, 1, Bytes(), TargetImages{1, 3, 1, Bytes(0)}); }),
+              "none: bytes: expected 1 to 4294967295 images, found 0.");
+}
+
 }  // namespace
 }  // namespace pewter::train::tests

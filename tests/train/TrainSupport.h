@@ -68,20 +68,24 @@ std::shared_ptr<Source> sourceNamed(const TrainingNetwork& network, const std::s
     return nullptr;
 }
 
-/// The bytes of every weight, bias, scale and statistic of a network.
+/// The bytes of every weight, bias and scale of a network.
 inline std::vector<std::uint8_t> parametersOf(const TrainingNetwork& network) {
     std::vector<std::uint8_t> out;
     const auto add = [&](const void* values, std::size_t count) {
         const auto* bytes = static_cast<const std::uint8_t*>(values);
-        out.insert(out.end(), bytes, bytes + count * sizeof(float));
+        if (bytes) out.insert(out.end(), bytes, bytes + count * sizeof(float));
+    };
+    const auto addNorm = [&](auto& norm) {
+        for (const float* values : {norm.gamma(), norm.beta()}) add(values, norm.numberOfFeatureChannels());
     };
     for (const auto& source : network.dataSources()) {
         if (const auto conv = std::dynamic_pointer_cast<ConvolutionDataSource>(source)) {
             add(conv->weights(), conv->descriptor()->weightCount());
             add(conv->biasTerms(), conv->shape().outputs);
         } else if (const auto norm = std::dynamic_pointer_cast<BatchNormalizationDataSource>(source)) {
-            for (const float* values : {norm->gamma(), norm->beta()})
-                add(values, norm->numberOfFeatureChannels());
+            addNorm(*norm);
+        } else if (const auto instance = std::dynamic_pointer_cast<InstanceNormalizationDataSource>(source)) {
+            addNorm(*instance);
         }
     }
     return out;

@@ -14,7 +14,7 @@
 
 /// What the processor can do at most, measured by loops that depend on nothing of the library: fused
 /// multiply-adds on registers, and copies between buffers larger than any cache.
-namespace pewter::bench {
+namespace pewter::profile {
 
 inline int threadCount() {
 #ifdef _OPENMP
@@ -174,4 +174,4 @@ inline Ceilings measureCeilings() {
     return sum;
 }
 
-}  // namespace pewter::bench
+}  // namespace pewter::profile

@@ -8,7 +8,7 @@
 
 /// What an operation must do at least: multiplications and additions, and bytes read and written once each.
 /// The figures that rates and limits are made of.
-namespace pewter::bench {
+namespace pewter::profile {
 
 struct Work {
     double flops = 0, bytes = 0;
@@ -172,4 +172,4 @@ std::string extentsOf(const Op& op) {
         return {};
 }
 
-}  // namespace pewter::bench
+}  // namespace pewter::profile
