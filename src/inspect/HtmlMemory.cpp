@@ -71,25 +71,31 @@ public:
     }
 
     void drawBlocks(const std::vector<MapBlock>& blocks) {
+        const auto owners = memoryOwners(report_);
         for (const auto& block : blocks) {
             const double left = x(block.from), right = x(block.to), high = y(static_cast<double>(block.offset + block.bytes)),
                          low = y(static_cast<double>(block.offset));
-            std::string label = "scratch", keys = fmt::format("k{}", block.firstStep), token;
+            std::string label = "scratch", later, keys = fmt::format("k{}", block.firstStep), token;
             if (block.image < report_.images.size()) {
                 label = report_.images[block.image].label;
                 token = fmt::format("i{}", block.image);
+                for (std::size_t i = 0; i < owners.size(); ++i)
+                    if (owners[i] == block.image) {
+                        keys += fmt::format(" i{}", i);
+                        later += "\nthen " + report_.images[i].label;
+                    }
             } else if (block.state < report_.states.size()) {
                 label = report_.states[block.state].label;
                 token = fmt::format("s{}", block.state);
             }
             if (!token.empty()) keys += ' ' + token;
-            print("<g class=\"block {}\" data-m=\"{}\" data-k=\"{}\"><title>{}: {}\n{} bytes ({}) at offset {}\nfrom step {} "
+            print("<g class=\"block {}\" data-m=\"{}\" data-k=\"{}\"><title>{}: {}{}\n{} bytes ({}) at offset {}\nfrom step {} "
                   "to step {}</title><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
-                  classOf(block.kind), token.empty() ? keys : token, keys, nameOf(block.kind), escapeXml(label),
+                  classOf(block.kind), token.empty() ? keys : token, keys, nameOf(block.kind), escapeXml(label), escapeXml(later),
                   grouped(block.bytes), humanBytes(block.bytes), grouped(block.offset),
                   escapeXml(stepName(report_, block.firstStep)), escapeXml(stepName(report_, block.lastStep)), number(left),
                   number(high), number(right - left), number(low - high));
-            if (right - left >= 36 && low - high >= 14) {
+            if (right - left >= 48 && low - high >= 14) {
                 const bool two = low - high >= 30 && right - left >= 60;
                 const double middle = (low + high) / 2 + (two ? -3 : 4);
                 print("<text x=\"{}\" y=\"{}\">{}</text>", number(left + 4), number(middle),

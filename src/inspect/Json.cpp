@@ -30,6 +30,7 @@ Json stepsOf(const NNGraphReport& report) {
 
 Json imagesOf(const NNGraphReport& report) {
     Json images = Json::array();
+    const auto owners = memoryOwners(report);
     for (const auto& image : report.images)
         images.push_back({{"label", image.label},
                           {"format", image.format},
@@ -39,6 +40,7 @@ Json imagesOf(const NNGraphReport& report) {
                           {"count", image.count},
                           {"bytes", image.bytes},
                           {"offset", index(image.offset)},
+                          {"in_place_of", index(owners[images.size()])},
                           {"first_writer", index(image.firstWriter)},
                           {"last_reader", index(image.lastReader)},
                           {"read_count", image.readCount},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <Pewter/Inspect.hpp>
+#include <algorithm>
 #include <iterator>
 
 #include "inspect/Roles.h"
@@ -37,7 +38,8 @@ private:
     }
 
     void writeSteps() {
-        print("{:>4}  {:<46} {:<24} {:>12} {:>12}\n", "step", "kernel", "result", "bytes", "live");
+        const std::size_t width = labelWidth(report_.steps);
+        print("{:>4}  {:<{}} {:<24} {:>12} {:>12}\n", "step", "kernel", width, "result", "bytes", "live");
         for (std::size_t i = 0; i < report_.steps.size(); ++i) {
             const auto& step = report_.steps[i];
             std::string shape = "-";
@@ -47,11 +49,18 @@ private:
                 shape = fmt::format("{}x{}x{} {}", image.width, image.height, image.featureChannels, image.format);
                 bytes = image.bytes;
             }
-            print("{:>4}  {:<46} {:<24} {:>12} {:>12}", i, step.label, shape, bytes, liveAt(step));
+            print("{:>4}  {:<{}} {:<24} {:>12} {:>12}", i, step.label, width, shape, bytes, liveAt(step));
             if (step.updatesWeights) print("  updates weights");
             if (step.recomputes != npos) print("  runs step {} again", step.recomputes);
             print("\n");
         }
+    }
+
+    template <class Slots>
+    static std::size_t labelWidth(const Slots& slots) {
+        std::size_t width = 30;
+        for (const auto& slot : slots) width = std::max(width, std::min<std::size_t>(slot.label.size(), 60));
+        return width;
     }
 
     /// Where a slot's memory is, for the last column.
@@ -61,25 +70,31 @@ private:
     }
 
     void writeImages() {
-        print("\nImages\n{:>4}  {:<46} {:<24} {:>12} {:>7} {:>7} {:>12}\n", "", "label", "shape", "bytes", "writer",
+        const std::size_t width = labelWidth(report_.images);
+        const auto owners = memoryOwners(report_);
+        print("\nImages\n{:>4}  {:<{}} {:<24} {:>12} {:>7} {:>7} {:>12}\n", "", "label", width, "shape", "bytes", "writer",
               "reader", "offset");
         for (std::size_t i = 0; i < report_.images.size(); ++i) {
             const auto& image = report_.images[i];
-            print("{:>4}  {:<46} {:<24} {:>12} {:>7} {:>7} {:>12}{}{}{}\n", i, image.label,
-                  fmt::format("{}x{}x{} {}", image.width, image.height, image.featureChannels, image.format), image.bytes,
-                  indexOf(image.firstWriter), indexOf(image.lastReader), placeOf(image), image.source ? "  input" : "",
-                  image.result ? "  result" : "", image.exported ? "  exported" : "");
+            print("{:>4}  {:<{}} {:<24} {:>12} {:>7} {:>7} {:>12}{}{}{}", i, image.label, width,
+                  image.count == 0 ? "-" : fmt::format("{}x{}x{} {}", image.width, image.height, image.featureChannels,
+                                                       image.format),
+                  image.bytes, indexOf(image.firstWriter), indexOf(image.lastReader), placeOf(image),
+                  image.source ? "  input" : "", image.result ? "  result" : "", image.exported ? "  exported" : "");
+            if (owners[i] != npos) print("  in place of {}", owners[i]);
+            print("\n");
         }
     }
 
     void writeStates() {
-        print("\nStates\n{:>4}  {:<46} {:<24} {:>12} {:>7} {:>7} {:>12}\n", "", "label", "class", "bytes", "writer",
-              "reader", "offset");
+        const std::size_t width = labelWidth(report_.states);
+        print("\nStates\n{:>4}  {:<{}} {:<30} {:>12} {:>7} {:>7} {:>12}\n", "", "label", width, "class", "bytes",
+              "writer", "reader", "offset");
         for (std::size_t i = 0; i < report_.states.size(); ++i) {
             const auto& state = report_.states[i];
-            print("{:>4}  {:<46} {:<24} {:>12} {:>7} {:>7} {:>12}{}{}\n", i, state.label, state.className, state.bytes,
-                  indexOf(state.firstWriter), indexOf(state.lastReader), placeOf(state), state.source ? "  input" : "",
-                  state.exported ? "  exported" : "");
+            print("{:>4}  {:<{}} {:<30} {:>12} {:>7} {:>7} {:>12}{}{}\n", i, state.label, width, state.className,
+                  state.bytes, indexOf(state.firstWriter), indexOf(state.lastReader), placeOf(state),
+                  state.source ? "  input" : "", state.exported ? "  exported" : "");
         }
         print("\nGradient states\n");
         for (const auto& state : report_.states) {

@@ -66,6 +66,26 @@ std::vector<NNGraphReport::Range> rangesOf(const NNGraphReport& report) {
     return ranges;
 }
 
+std::vector<std::size_t> memoryOwners(const NNGraphReport& report) {
+    std::vector<std::size_t> owners(report.images.size(), npos), lastStep(report.images.size(), npos);
+    for (const auto& range : rangesOf(report))
+        if (range.image < lastStep.size()) lastStep[range.image] = range.lastStep;
+    for (const auto& step : report.steps) {
+        if (step.resultImage >= report.images.size()) continue;
+        const auto& image = report.images[step.resultImage];
+        if (!image.temporary || image.offset != npos || image.bytes == 0) continue;
+        for (const std::size_t source : step.sourceImages) {
+            if (source >= report.images.size()) continue;
+            const std::size_t owner = owners[source] == npos ? source : owners[source];
+            if (lastStep[owner] == npos || report.images[owner].bytes < image.bytes) continue;
+            if (image.lastReader != npos && lastStep[owner] < image.lastReader) continue;
+            owners[step.resultImage] = owner;
+            break;
+        }
+    }
+    return owners;
+}
+
 std::size_t liveAt(const NNGraphReport::Step& step) { return std::max(step.liveBytes, step.peakBytes); }
 
 std::size_t temporaryBytes(const NNGraphReport& report) {

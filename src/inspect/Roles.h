@@ -27,6 +27,10 @@ struct Roles {
 /// The pieces of temporary memory: the report's own, or one for each image and state whose offset is known.
 std::vector<MPS::NNGraphReport::Range> rangesOf(const MPS::NNGraphReport& report);
 
+/// For each image that a kernel wrote in place: the image whose memory it took over, npos for all others. Reports say only
+/// that such an image has no range of its own; the range of one of its writer's sources then lasts as long as it.
+std::vector<std::size_t> memoryOwners(const MPS::NNGraphReport& report);
+
 /// The most that is alive while a step is encoded.
 std::size_t liveAt(const MPS::NNGraphReport::Step& step);
 

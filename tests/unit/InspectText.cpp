@@ -107,6 +107,42 @@ TEST(InspectText, TheTablesNameEverySlotItsStepsAndItsPlace) {
     EXPECT_THAT(text, HasSubstr(inspect::ratioOf(report.peakBytes, report.lowerBoundBytes)));
 }
 
+TEST(InspectText, AnImageWrittenInPlaceNamesTheOneWhoseMemoryItHas) {
+    NNGraphReport report;
+    report.steps.resize(4);
+    report.images.resize(4);
+    for (std::size_t i = 0; i < 4; ++i) {
+        auto& step = report.steps[i];
+        step.label = "kernel";
+        step.resultImage = i;
+        if (i > 0) step.sourceImages = {i - 1};
+        auto& image = report.images[i];
+        image.label = "image";
+        image.count = image.width = image.height = image.featureChannels = 1;
+        image.bytes = 64;
+        image.firstWriter = i;
+        image.temporary = true;
+        if (i < 3) image.lastReader = i + 1;
+    }
+    // 1 and 2 are written over 0, 3 has memory of its own.
+    report.images[0].offset = 0;
+    report.images[3].offset = 64;
+    report.ranges = {{.offset = 0, .bytes = 64, .firstStep = 0, .lastStep = 3, .image = 0},
+                     {.offset = 64, .bytes = 64, .firstStep = 3, .lastStep = 3, .image = 3}};
+    const auto images = json::parse(inspect::json(report, kSubject)).at("images");
+    EXPECT_TRUE(images[0].at("in_place_of").is_null());
+    EXPECT_EQ(images[1].at("in_place_of"), 0);
+    EXPECT_EQ(images[2].at("in_place_of"), 0);
+    EXPECT_TRUE(images[3].at("in_place_of").is_null());
+    EXPECT_THAT(inspect::text(report, kSubject), HasSubstr("  in place of 0\n"));
+    EXPECT_THAT(inspect::html(report, kSubject), HasSubstr("in place of 0</td>"));
+    // What ends before the image is read cannot be its memory.
+    report.ranges[0].lastStep = 2;
+    const auto shorter = json::parse(inspect::json(report, kSubject)).at("images");
+    EXPECT_EQ(shorter[1].at("in_place_of"), 0);
+    EXPECT_TRUE(shorter[2].at("in_place_of").is_null());
+}
+
 TEST(InspectText, JsonHasTheWholeReport) {
     auto report = chainReport();
     report.steps[10].recomputes = 1;
