@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backends/cpu/Cpu.h"
+#include "backends/cpu/Depthwise.h"
 #include "backends/cpu/Engine.h"
 #include "backends/cpu/Runs.h"
 #include "backends/cpu/vector/Arithmetic.h"
@@ -287,6 +288,12 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
     Problem problem(op.src, op.dst, op.window, op.groups);
     if (problem.isEmpty()) return;
     Scratch::Frame frame(scratchOf(stream));
+    const bool bias = !op.bias.isNull();
+    if (runDepthwise(op.src, op.weights, op.dst, bias ? staged(op.bias, frame) : nullptr, op.window, op.groups, false,
+                     frame)) {
+        if (op.neuron.type != ops::NeuronType::None) run(ops::NeuronForward{op.dst, op.dst, op.neuron}, stream);
+        return;
+    }
     Tensor src = op.src;
     if (problem.needsBorder()) {
         src = borderedImage(problem, frame);
@@ -295,7 +302,6 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
     } else {
         src = staged(op.src, frame);
     }
-    const bool bias = !op.bias.isNull();
     const auto prepared = primitives_->get(problem.key(kForward, bias, false, op.neuron), [&] {
         Prepared made = prepareForward(problem, bias, op.neuron);
         addReorder(made, problem, false, false);
@@ -318,6 +324,7 @@ void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
     Problem problem(op.diffSrc, op.diffDst, op.window, op.groups);
     Scratch::Frame frame(scratchOf(stream));
     const bool finishing = !op.bias.isNull() || op.neuron.type != ops::NeuronType::None;
+    if (!finishing && runDepthwise(op.diffDst, op.weights, op.diffSrc, nullptr, op.window, op.groups, true, frame)) return;
     const bool border = !problem.isEmpty() && problem.needsBorder();
     if (border) problem = problem.bordered();
     const Tensor bordered = border ? borderedImage(problem, frame) : Tensor();

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "backends/cpu/Staging.h"
+#include "ops/Convolution.h"
+
+namespace pewter::cpu {
+
+/// dst = bias + the cross-correlation of each channel of src with its own taps (weights: c filters of one channel), or with
+/// `turned` the adjoint of such a convolution from src, its incoming gradient, to dst. False where that is not what the
+/// operands are, or another path serves: nothing is done then.
+bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops::Tensor& dst, const float* bias,
+                  const ops::Window& window, std::int64_t groups, bool turned, Scratch::Frame& frame);
+
+}  // namespace pewter::cpu

@@ -1,0 +1,99 @@
+#include "backends/cpu/vector/Depthwise.h"
+
+#include "backends/cpu/vector/Math.h"
+#include "backends/cpu/vector/Register.h"
+
+// A register of channels at a time. Where windows of 3 x 3 move by one pixel, four neighbours are computed together: they
+// share taps and what they read.
+
+namespace pewter::cpu::PEWTER_ISA {
+namespace {
+
+/// Taps of an axis whose pixels lie inside, from the first tap's position on.
+struct Range {
+    std::int64_t from, to;
+    Range(std::int64_t position, std::int64_t taps, std::int64_t dilation, std::int64_t extent) : from(0), to(taps) {
+        while (from < to && position + from * dilation < 0) ++from;
+        while (to > from && position + (to - 1) * dilation >= extent) --to;
+    }
+};
+
+/// One pixel; `at` is where its tap (0,0) reads, which may lie outside.
+template <class V>
+void pixelOf(const DepthwisePlan& p, const float* at, Range rows, Range columns, std::int64_t first, std::int64_t end,
+             float* dst) {
+    const std::int64_t stepY = p.window.dilationY * p.w * p.c, stepX = p.window.dilationX * p.c;
+    for (std::int64_t i = first; i + kLanesOf<V> <= end; i += kLanesOf<V>) {
+        V sum = {};
+        if (p.bias) loadFrom(p.bias + i, sum);
+        for (std::int64_t r = rows.from; r < rows.to; ++r)
+            for (std::int64_t q = columns.from; q < columns.to; ++q) {
+                V x, tap;
+                loadFrom(at + r * stepY + q * stepX + i, x);
+                loadFrom(p.taps + (r * p.window.width + q) * p.c + i, tap);
+                sum += x * tap;
+            }
+        storeTo(dst + i, sum);
+    }
+}
+
+/// Four neighbouring pixels whose three columns of taps lie inside.
+void fourOf(const DepthwisePlan& p, const float* at, Range rows, float* dst) {
+    const std::int64_t c = p.c, whole = c / kLanes * kLanes;
+    for (std::int64_t i = 0; i < whole; i += kLanes) {
+        Vector s0 = {};
+        if (p.bias) loadFrom(p.bias + i, s0);
+        Vector s1 = s0, s2 = s0, s3 = s0;
+        for (std::int64_t r = rows.from; r < rows.to; ++r) {
+            const float *x = at + r * p.w * c + i, *taps = p.taps + r * 3 * c + i;
+            Vector x0, x1, x2, x3, x4, x5, a, b, d;
+            loadFrom(x, x0);
+            loadFrom(x + c, x1);
+            loadFrom(x + 2 * c, x2);
+            loadFrom(x + 3 * c, x3);
+            loadFrom(x + 4 * c, x4);
+            loadFrom(x + 5 * c, x5);
+            loadFrom(taps, a);
+            loadFrom(taps + c, b);
+            loadFrom(taps + 2 * c, d);
+            s0 += x0 * a, s1 += x1 * a, s2 += x2 * a, s3 += x3 * a;
+            s0 += x1 * b, s1 += x2 * b, s2 += x3 * b, s3 += x4 * b;
+            s0 += x2 * d, s1 += x3 * d, s2 += x4 * d, s3 += x5 * d;
+        }
+        storeTo(dst + i, s0);
+        storeTo(dst + c + i, s1);
+        storeTo(dst + 2 * c + i, s2);
+        storeTo(dst + 3 * c + i, s3);
+    }
+    const Range columns(0, 3, 1, 3);
+    for (std::int64_t k = 0; k < 4 && whole < c; ++k) pixelOf<float>(p, at + k * c, rows, columns, whole, c, dst + k * c);
+}
+
+}  // namespace
+
+void depthwiseRows(const DepthwisePlan& p, std::int64_t from, std::int64_t to) {
+    const ops::Window& k = p.window;
+    const bool three = k.width == 3 && k.height == 3 && k.strideX == 1 && k.dilationX == 1 && k.dilationY == 1;
+    const std::int64_t whole = p.c / kLanes * kLanes;
+    for (std::int64_t row = from; row < to; ++row) {
+        const std::int64_t top = row % p.outH * k.strideY - k.padTop;
+        const float* line = p.src + (row / p.outH * p.h + top) * p.w * p.c;
+        float* dst = p.dst + row * p.outW * p.c;
+        const Range rows(top, k.height, k.dilationY, p.h);
+        for (std::int64_t x = 0; x < p.outW;) {
+            const std::int64_t left = x * k.strideX - k.padLeft;
+            const float* at = line + left * p.c;
+            if (three && left >= 0 && left + 6 <= p.w && x + 4 <= p.outW) {
+                fourOf(p, at, rows, dst + x * p.c);
+                x += 4;
+                continue;
+            }
+            const Range columns(left, k.width, k.dilationX, p.w);
+            pixelOf<Vector>(p, at, rows, columns, 0, whole, dst + x * p.c);
+            pixelOf<float>(p, at, rows, columns, whole, p.c, dst + x * p.c);
+            ++x;
+        }
+    }
+}
+
+}  // namespace pewter::cpu::PEWTER_ISA

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "backends/cpu/vector/Dispatch.h"
+#include "ops/Convolution.h"
+
+namespace pewter::cpu {
+
+/// A convolution of every channel with taps of its own: dense images of c channels, taps as window.height x window.width rows
+/// of c. Reads outside are zeros. bias: c values or null.
+struct DepthwisePlan {
+    const float *src, *taps, *bias;
+    float* dst;
+    std::int64_t h, w, c, outH, outW;
+    ops::Window window;
+};
+
+}  // namespace pewter::cpu
+
+// Rows [from, to) of all result images.
+#define PEWTER_DEPTHWISE_FUNCTIONS void depthwiseRows(const DepthwisePlan& plan, std::int64_t from, std::int64_t to);
+
+PEWTER_VECTOR_FUNCTIONS(PEWTER_DEPTHWISE_FUNCTIONS)

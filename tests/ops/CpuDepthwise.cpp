@@ -1,0 +1,63 @@
+// Depthwise convolutions on the cpu device against the oracle, on small whole numbers: nothing is rounded.
+
+#include <gtest/gtest.h>
+
+#include "OpTensors.h"
+#include "RunCpu.h"
+#include "RunReference.h"
+#include "ops/Convolution.h"
+
+namespace pewter::test {
+namespace {
+
+struct Problem {
+    std::int64_t n, h, w, c, kernelHeight, kernelWidth, stride, dilation, pad;
+};
+
+class CpuDepthwise : public ::testing::TestWithParam<Problem> {};
+
+void fillWhole(OpTensor& t, std::int64_t seed) {
+    for (std::int64_t i = 0; i < t.count(); ++i) t.set(i, static_cast<double>((i * 7 + i / 11 + seed) % 9 - 4));
+}
+
+TEST_P(CpuDepthwise, EveryResultIsThatOfTheOracle) {
+    PEWTER_NEEDS_CPU();
+    const Problem p = GetParam();
+    const auto outputs = [&](std::int64_t extent, std::int64_t taps) {
+        return (extent + 2 * p.pad - (taps - 1) * p.dilation - 1) / p.stride + 1;
+    };
+    const ops::Window window{p.kernelWidth, p.kernelHeight, p.stride, p.stride, p.dilation, p.dilation,
+                             p.pad,         p.pad,          ops::Edge::Zero};
+    OpTensor src(ops::Type::Float32, p.n, p.h, p.w, p.c), weights(ops::Type::Float32, p.c, p.kernelHeight, p.kernelWidth, 1);
+    OpTensor dst(ops::Type::Float32, p.n, outputs(p.h, p.kernelHeight), outputs(p.w, p.kernelWidth), p.c);
+    fillWhole(src, 1);
+    fillWhole(weights, 5);
+    OpTensor bias(ops::Type::Float32, 1, 1, 1, p.c), expected = dst;
+    fillWhole(bias, 3);
+    const ops::Tensor biases = bias;
+    const ops::Array array{biases.data, ops::Type::Float32, p.c};
+    for (const auto type : {ops::NeuronType::None, ops::NeuronType::ReLU})
+        for (const bool withBias : {false, true}) {
+            ops::ConvolutionForward forward{src, weights, dst, withBias ? array : ops::Array{}, window, p.c};
+            forward.neuron.type = type;
+            runCpu(forward);
+            forward.dst = expected;
+            runReference(forward);
+            ASSERT_EQ(dst.values(), expected.values());
+            ASSERT_TRUE(dst.guardsIntact());
+        }
+    OpTensor diffSrc = src, expectedDiff = src;
+    runCpu(ops::ConvolutionDataGradient{dst, weights, diffSrc, window, p.c});
+    runReference(ops::ConvolutionDataGradient{dst, weights, expectedDiff, window, p.c});
+    EXPECT_EQ(diffSrc.values(), expectedDiff.values());
+    EXPECT_TRUE(diffSrc.guardsIntact());
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CpuDepthwise,
+                         ::testing::Values(Problem{2, 9, 14, 16, 3, 3, 1, 1, 1}, Problem{1, 7, 13, 37, 3, 3, 1, 1, 1},
+                                           Problem{3, 5, 11, 128, 3, 3, 1, 1, 0}, Problem{1, 4, 3, 48, 3, 3, 1, 1, 2},
+                                           Problem{1, 12, 12, 32, 3, 3, 2, 1, 1}, Problem{2, 11, 12, 40, 3, 3, 1, 2, 2},
+                                           Problem{1, 9, 10, 19, 5, 5, 1, 1, 2}, Problem{1, 8, 9, 64, 1, 4, 1, 1, 1}));
+
+}  // namespace
+}  // namespace pewter::test
