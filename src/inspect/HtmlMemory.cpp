@@ -82,7 +82,7 @@ public:
                 for (std::size_t i = 0; i < owners.size(); ++i)
                     if (owners[i] == block.image) {
                         keys += fmt::format(" i{}", i);
-                        later += "\nthen " + report_.images[i].label;
+                        later.append("\nthen ").append(report_.images[i].label);
                     }
             } else if (block.state < report_.states.size()) {
                 label = report_.states[block.state].label;

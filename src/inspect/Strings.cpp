@@ -62,7 +62,7 @@ std::string humanBytes(std::size_t bytes) {
 
 std::string grouped(std::size_t number) {
     std::string text = std::to_string(number);
-    for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, ",");
+    for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, 1, ',');
     return text;
 }
 
