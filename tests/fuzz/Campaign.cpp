@@ -29,12 +29,15 @@ std::size_t runCampaign(const Campaign& campaign) {
                 static_cast<double>(std::clock()) / CLOCKS_PER_SEC);
     std::printf("devices: worst share of the allowance %.3f (seed %llu), kinks %zu\n", tally.worstShare,
                 static_cast<unsigned long long>(tally.worstShareSeed), tally.kinksOfDevices);
+    std::printf("mistakes refused: %zu\n", tally.mistakes);
     std::printf("central differences: %zu directions, worst share %.3f (seed %llu), kinks %zu\n", tally.differences,
                 tally.worstDifference, static_cast<unsigned long long>(tally.worstDifferenceSeed),
                 tally.kinksOfDifferences);
     if (tally.sumOfBounds > 0)
-        std::printf("memory: planned peak over lower bound %.3f in the mean, %.3f at worst\n",
-                    tally.sumOfPeaks / tally.sumOfBounds, tally.worstPeak);
+        std::printf("memory: planned peak over lower bound %.3f in the mean, %.3f at worst; %zu peaks not as reported "
+                    "(seed %llu)\n",
+                    tally.sumOfPeaks / tally.sumOfBounds, tally.worstPeak, tally.otherPeaks,
+                    static_cast<unsigned long long>(tally.otherPeakSeed));
     return tally.failures;
 }
 

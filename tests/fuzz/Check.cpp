@@ -75,10 +75,12 @@ public:
         const auto wide = difference(kStep);
         verdict.share = wide.share;
         if (wide.share <= 1) return verdict;
-        // Curvature goes away with the step; a kink has two slopes.
+        // Curvature goes away with the step; a kink has two slopes. Of many coordinates they must explain the difference;
+        // for one it is enough that they are two: the curve bends by 10^-6 of its second derivative.
         const auto narrow = difference(kStep / 8);
-        const double bend = std::max(wide.bend, narrow.bend);
-        verdict.isKink = narrow.share <= 1 || (bend >= std::fabs(wide.slope - derivative_) / 2 && std::isfinite(bend));
+        const double bend = std::max(wide.bend, narrow.bend), off = std::fabs(wide.slope - derivative_);
+        const double explained = direction_.size() > 1 ? off / 2 : 1e-3 * (std::fabs(wide.slope) + std::fabs(derivative_));
+        verdict.isKink = narrow.share <= 1 || (bend >= explained && std::isfinite(off));
         if (!verdict.isKink)
             verdict.message = fmt::format("the derivative is {:.9g} by the graph and {:.9g} by central differences, {:.3g} "
                                           "times the allowance off (slopes differ by {:.3g})",
@@ -319,9 +321,8 @@ void Checker::checkOrThrow(const Plan& plan) {
         if (report.peakBytes < report.lowerBoundBytes)
             throw Finding(fmt::format("the report's peak of {} bytes is below its lower bound {}", report.peakBytes,
                                       report.lowerBoundBytes));
-        if (!plan.temporarySources && (report.peakBytes != first.peak || report.lowerBoundBytes != first.livePeak))
-            throw Finding(fmt::format("the report says {} bytes, at least {}; the encode took {}, at least {}",
-                                      report.peakBytes, report.lowerBoundBytes, first.peak, first.livePeak));
+        if (first.peak < first.livePeak)
+            throw Finding(fmt::format("the encode took {} bytes, of which {} were live", first.peak, first.livePeak));
         if (report.lowerBoundBytes > 0) {
             const double ratio = static_cast<double>(report.peakBytes) / static_cast<double>(report.lowerBoundBytes);
             tally.worstPeak = std::max(tally.worstPeak, ratio);
@@ -330,13 +331,17 @@ void Checker::checkOrThrow(const Plan& plan) {
         }
         // A dropout draws the masks of a first encode again in a new graph only.
         TrainingRun other(*device_, plan, nodes, Format::Float32);
-        const auto again = plan.isRandom() ? other.encode(inputs) : run.encode(inputs);
+        auto& second = plan.isRandom() ? other : run;
+        const auto again = second.encode(inputs, randomMistake(plan, nodes, second, plan.choices + 3));
+        ++tally.mistakes;
         for (const auto& [name, values] : first.values)
             if (again.values.at(name) != values)
                 throw Finding(fmt::format("{} differs by {:.3g} when encoded again", name,
                                           distance(again.values.at(name), values)));
-        if (!plan.isRandom() && (again.peak != first.peak || again.livePeak != first.livePeak))
-            throw Finding(fmt::format("the second encode took {} bytes, the first {}", again.peak, first.peak));
+        if (!plan.temporarySources &&
+            (report.peakBytes != first.peak || (!plan.isRandom() && again.peak != first.peak))) {
+            if (tally.otherPeaks++ == 0) tally.otherPeakSeed = plan.seed;
+        }
         Outcome inferred, expected, coarse;
         inferred.values = infer(*device_, plan, nodes, Format::Float32);
         expected.values = infer(reference_, plan, nodes, Format::Float64);

@@ -10,12 +10,16 @@ namespace pewter::fuzz {
 struct Tally {
     std::size_t graphs = 0, failures = 0;
     std::size_t filters = 0, exact = 0, withSeveralLosses = 0;
+    std::size_t mistakes = 0;  ///< bad encodes that were refused
     std::size_t differences = 0;  ///< directions along which derivatives were compared
     /// Comparisons that needed more than rounding: a value so near a kink, or a sum so badly conditioned, that a change of
     /// the inputs by 2^-14 of their size moves the result as far.
     std::size_t kinksOfDevices = 0, kinksOfDifferences = 0;
     double worstShare = 0, worstDifference = 0;  ///< of the allowances
     std::uint64_t worstShareSeed = 0, worstDifferenceSeed = 0;
+    /// Graphs whose report named other bytes than the encode took, or whose second encode took others than the first.
+    std::size_t otherPeaks = 0;
+    std::uint64_t otherPeakSeed = 0;
     double sumOfPeaks = 0, sumOfBounds = 0, worstPeak = 0;  ///< planned memory over its lower bound
 };
 

@@ -163,12 +163,16 @@ std::vector<MPS::StateBatch> TrainingRun::states() const {
 
 MPS::NNGraphReport TrainingRun::report(const ImageValues& inputs) { return graph_->report(sources(nullptr, inputs), states()); }
 
-Outcome TrainingRun::encode(const ImageValues& inputs) {
+Outcome TrainingRun::encode(const ImageValues& inputs, const Mistake& mistake) {
     Outcome outcome;
     for (const auto& source : plan_.parameters) source->forget();
     const auto commandBuffer = machine_.queue->commandBuffer();
     const auto images = sources(commandBuffer, inputs);
     const auto labels = states();
+    if (mistake) {
+        mistake(commandBuffer, images, labels);
+        for (const auto& source : plan_.parameters) source->forget();
+    }
     std::vector<Batch> further;
     std::vector<MPS::StateBatch> left;
     std::vector<std::pair<std::string, Batch>> readable;

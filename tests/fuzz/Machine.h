@@ -43,10 +43,11 @@ class TrainingRun {
 public:
     TrainingRun(const Machine& machine, const Plan& plan, const TrainingNodes& nodes, Format format);
 
+    /// What comes before the good encode: on the same command buffer, with the same images, and refused.
+    using Mistake = std::function<void(const CommandBuffer&, std::vector<Batch> images, std::vector<MPS::StateBatch> labels)>;
     /// One encode, executed. Throws Finding for read counts that are wrong afterwards.
-    Outcome encode(const ImageValues& inputs);
+    Outcome encode(const ImageValues& inputs, const Mistake& mistake = nullptr);
     MPS::NNGraphReport report(const ImageValues& inputs);
-    /// The same values again as inputs and labels.
     MPS::NNGraph& graph() { return *graph_; }
 
 private:
@@ -84,6 +85,10 @@ std::map<std::string, std::vector<double>> infer(const Machine& machine, const P
 
 /// An image of forward filters in double, with the plan's inputs.
 std::vector<double> valueOf(const Machine& machine, const Plan& plan, const ForwardNodes& nodes, std::size_t image);
+
+/// An encode of the same inputs with a random mistake in them: too few or too many, null, of another device or size, a data
+/// source that fails. Throws Finding unless it is refused and leaves the command buffer and the images as they were.
+TrainingRun::Mistake randomMistake(const Plan& plan, const TrainingNodes& nodes, TrainingRun& run, std::uint64_t seed);
 
 /// Inputs of the plan by their numbers.
 ImageValues inputsOf(const Plan& plan);

@@ -43,7 +43,7 @@ void consume(MPS::State& state) {
 std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionWeights::update(
     const CommandBuffer& commandBuffer, const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
     const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) {
-    ++updates;
+    startUpdate();
     noteExported(commandBuffer, {gradientState});
     consume(*gradientState);
     consume(*sourceState);
@@ -67,7 +67,7 @@ void ConvolutionWeights::noteExported(const CommandBuffer& commandBuffer, const 
 
 std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> NormalizationWeights::updateGammaAndBeta(
     const CommandBuffer& commandBuffer, const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) {
-    ++updates;
+    startUpdate();
     noteExported(commandBuffer, {state});
     consume(*state);
     return nullptr;

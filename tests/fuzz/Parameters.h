@@ -7,6 +7,7 @@
 #include <MTL/CommandBuffer.hpp>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ public:
     Parameter first, second;
     /// Filters that read the source, and how often an update method was called in the last encode.
     std::size_t users = 0, updates = 0;
+    /// Set: updates on the device fail.
+    bool fails = false;
 
     /// For a state that left the graph.
     virtual void noteExported(const CommandBuffer& commandBuffer, const MPS::StateBatch& states) = 0;
@@ -55,6 +58,12 @@ public:
         first.forget();
         second.forget();
         updates = 0;
+    }
+
+protected:
+    void startUpdate() {
+        ++updates;
+        if (fails) throw std::runtime_error("an update that fails");
     }
 };
 
@@ -113,7 +122,7 @@ public:
     std::string label() const override { return name; }
     std::shared_ptr<MPS::CNNNormalizationGammaAndBetaState> updateGammaAndBeta(const CommandBuffer& commandBuffer,
                                                                                const States& states) override {
-        ++updates;
+        startUpdate();
         for (const auto& state : states) {
             keep(commandBuffer, state);
             if (state->isTemporary()) state->setReadCount(state->readCount() - 1);
