@@ -118,6 +118,43 @@ inline Work workOf(const ops::GridSample& op) {
     return {pixels * (20 + 8 * static_cast<double>(op.dst.c)), bytesOfAll(op.src, op.grid, op.dst)};
 }
 
+// Normalisations over windows compute more than they move. Their work is counted in instructions on whole registers, each as
+// a multiply-add on as many numbers of float32 (two operations each), those in double as two of them: window sums down the
+// columns and then along the rows, powers by estimate and refinement. Loads, stores and what moves between registers do not
+// count.
+
+/// x^-beta: a quarter's roots by the processor's estimates and Newton's step, any other by exponential and logarithm.
+inline double powerInstructions(double beta) {
+    if (beta == 0.25) return 11;
+    if (beta == 0.5) return 7;
+    return beta == 0.75 ? 13 : 45;
+}
+/// One multiply-add a row, one addition a column; base, power and product.
+inline Work workOf(const ops::SpatialNormalizationForward& op) {
+    const auto w = static_cast<double>(op.window.width), h = static_cast<double>(op.window.height);
+    return {2 * static_cast<double>(op.dst.count()) * (h + w + 1 + powerInstructions(op.beta)), bytesOfAll(op.src, op.dst)};
+}
+/// The same, a reciprocal (5), and the sums of what the windows over a pixel share.
+inline Work workOf(const ops::SpatialNormalizationGradient& op) {
+    const auto w = static_cast<double>(op.window.width), h = static_cast<double>(op.window.height);
+    return {2 * static_cast<double>(op.diffDst.count()) * (2 * (h + w) + 9 + powerInstructions(op.beta)),
+            bytesOfAll(op.src, op.diffDst, op.diffSrc)};
+}
+/// In double: a conversion, an addition and a multiply-add a row, two additions a column, and ten for mean, variance and
+/// distance.
+inline Work workOf(const ops::LocalContrastNormalizationForward& op) {
+    const auto w = static_cast<double>(op.window.width), h = static_cast<double>(op.window.height);
+    return {2 * static_cast<double>(op.dst.count()) * (6 * h + 4 * (w - 1) + 20 + powerInstructions(op.beta)),
+            bytesOfAll(op.src, op.dst)};
+}
+/// The same, a reciprocal, and the sums of three shares of the windows over a pixel.
+inline Work workOf(const ops::LocalContrastNormalizationGradient& op) {
+    const auto w = static_cast<double>(op.window.width), h = static_cast<double>(op.window.height);
+    return {2 * static_cast<double>(op.diffDst.count()) *
+                (6 * h + 4 * (w - 1) + 3 * (h + w - 2) + 36 + powerInstructions(op.beta)),
+            bytesOfAll(op.src, op.diffDst, op.diffSrc)};
+}
+
 /// Any other operation: each of its tensors and arrays once, found by the names that the seam uses.
 template <class Op>
 Work workOf(const Op& op) {
