@@ -29,7 +29,7 @@ public:
           sums_(frame.floats(tile_ * geometry.c)),
           centres_(frame.floats(tile_ * geometry.c)) {}
 
-    /// fn(first element of the row, elements, sums of squares, what the centres read) for the tiles of result
+    /// fn(first element of the row, elements, sums of the columns' squares, what the centres read) for the tiles of result
     /// row y; `written` is another row of results that is used soon.
     template <class Fn>
     void forTiles(const float* image, std::int64_t y, const float* written, Fn&& fn) {
@@ -52,13 +52,13 @@ public:
                                 written ? written + x * g_.c : nullptr);
                                for (std::int64_t i = 0; i < rows_.count; ++i) rows_.at[i] -= from * g_.c;
                            });
-            PEWTER_VECTOR(slidingSums)(columns_, window.width, g_.c, some * g_.c, sums_);
-            fn(x * g_.c, some * g_.c, sums_,
+            fn(x * g_.c, some * g_.c, columns_,
                g_.columns(centreRow, x - window.padLeft + window.width / 2, some, centres_));
         }
     }
 
     const SpatialParameters& parameters() const { return parameters_; }
+    float* room() const { return sums_; }
 
 private:
     const WindowRows& g_;
@@ -86,8 +86,9 @@ void Cpu::run(const ops::SpatialNormalizationForward& op, ops::Stream& stream) {
             const auto* image = static_cast<const float*>(at(src, row / op.dst.h, 0, 0));
             float* y = dst.data() + row * length;
             own.forTiles(image, row % op.dst.h, y,
-                         [&](std::int64_t first, std::int64_t count, const float* sums, const float* x) {
-                             PEWTER_VECTOR(spatialRun)(own.parameters(), sums, x, y + first, count);
+                         [&](std::int64_t first, std::int64_t count, float* columns, const float* x) {
+                             PEWTER_VECTOR(spatialRun)
+                             (own.parameters(), columns, op.window.width, geometry.c, x, y + first, count, own.room());
                          });
         }
     });
@@ -136,9 +137,10 @@ private:
         const float* g = gradient + row * length_;
         float *a = slot(a_, row), *s = slot(s_, row);
         windows_.forTiles(image, row, row + 1 < g_.outH ? g + length_ : nullptr,
-                          [&](std::int64_t first, std::int64_t count, const float* sums, const float* x) {
+                          [&](std::int64_t first, std::int64_t count, float* columns, const float* x) {
                               PEWTER_VECTOR(spatialGradientRun)
-                              (windows_.parameters(), sums, x, g + first, a + first, s + first, count);
+                              (windows_.parameters(), columns, g_.window.width, g_.c, x, g + first, a + first,
+                               s + first, count, windows_.room());
                           });
     }
 

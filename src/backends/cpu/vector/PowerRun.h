@@ -68,33 +68,45 @@ PEWTER_INLINE __m512 orEstimate(__m512 refined, __m512 estimate) {
 
 /// x^(-Quarters / 4) within 3 roundings: the processor's estimates of 14 bits and a step of Newton's on the quarter.
 template <int Quarters>
-PEWTER_INLINE void inverseRoots(const float* from, float* to) {
-    const __m512 x = _mm512_loadu_ps(from), one = _mm512_set1_ps(1.0f);
-    const __m512 root = _mm512_maskz_rsqrt14_ps(0xffff, x);
+PEWTER_INLINE __m512 inverseRoot(__m512 x) {
+    const __m512 one = _mm512_set1_ps(1.0f), root = _mm512_maskz_rsqrt14_ps(0xffff, x);
     if constexpr (Quarters == 2) {
         const __m512 off = _mm512_fnmadd_ps(_mm512_mul_ps(x, root), root, one);
-        const __m512 refined = _mm512_fmadd_ps(_mm512_mul_ps(root, _mm512_set1_ps(0.5f)), off, root);
-        _mm512_storeu_ps(to, orEstimate(refined, root));
-        return;
-    }
-    const __m512 quarter = _mm512_maskz_rsqrt14_ps(0xffff, _mm512_mul_ps(x, root));
-    // y^4 x^Quarters = 1.
-    __m512 y = quarter, off;
-    if constexpr (Quarters == 1) {
-        const __m512 square = _mm512_mul_ps(y, y);
-        off = _mm512_fnmadd_ps(_mm512_mul_ps(x, square), square, one);
+        return orEstimate(_mm512_fmadd_ps(_mm512_mul_ps(root, _mm512_set1_ps(0.5f)), off, root), root);
     } else {
-        y = _mm512_mul_ps(_mm512_mul_ps(quarter, quarter), quarter);
-        const __m512 t = _mm512_mul_ps(x, y);
-        off = _mm512_fnmadd_ps(_mm512_mul_ps(t, t), _mm512_mul_ps(t, y), one);
+        const __m512 quarter = _mm512_maskz_rsqrt14_ps(0xffff, _mm512_mul_ps(x, root));
+        // y^4 x^Quarters = 1.
+        __m512 y = quarter, off;
+        if constexpr (Quarters == 1) {
+            const __m512 square = _mm512_mul_ps(y, y);
+            off = _mm512_fnmadd_ps(_mm512_mul_ps(x, square), square, one);
+        } else {
+            y = _mm512_mul_ps(_mm512_mul_ps(quarter, quarter), quarter);
+            const __m512 t = _mm512_mul_ps(x, y);
+            off = _mm512_fnmadd_ps(_mm512_mul_ps(t, t), _mm512_mul_ps(t, y), one);
+        }
+        return orEstimate(_mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.25f)), off, y), root);
     }
-    const __m512 refined = _mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.25f)), off, y);
-    _mm512_storeu_ps(to, orEstimate(refined, root));
+}
+
+/// 1 / x within 2 roundings, in the same way.
+PEWTER_INLINE __m512 reciprocal(__m512 x) {
+    const __m512 estimate = _mm512_maskz_rcp14_ps(0xffff, x);
+    const __m512 off = _mm512_fnmadd_ps(x, estimate, _mm512_set1_ps(1.0f));
+    return orEstimate(_mm512_fmadd_ps(estimate, off, estimate), estimate);
+}
+
+/// Whether a power is one of those roots.
+PEWTER_INLINE bool isInverseRoot(const Power& p) { return p.whole == 0 && p.quarter != 0 && p.inverse; }
+
+template <int Quarters>
+PEWTER_INLINE void inverseRoots(const float* from, float* to) {
+    _mm512_storeu_ps(to, inverseRoot<Quarters>(_mm512_loadu_ps(from)));
 }
 
 /// The same for `count` values; the ends of both runs are read and written up to a whole register.
 PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, std::int64_t count) {
-    if (p.whole != 0 || p.quarter == 0 || !p.inverse) return false;
+    if (!isInverseRoot(p)) return false;
     for (std::int64_t i = 0; i < count; i += 16) switch (p.quarter) {
             case 1:
                 inverseRoots<1>(from + i, to + i);
@@ -108,13 +120,8 @@ PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, 
     return true;
 }
 
-/// 1 / x within 2 roundings, in the same way; whole registers.
 PEWTER_INLINE void reciprocalsOf(const float* from, float* to, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; i += 16) {
-        const __m512 x = _mm512_loadu_ps(from + i), estimate = _mm512_maskz_rcp14_ps(0xffff, x);
-        const __m512 off = _mm512_fnmadd_ps(x, estimate, _mm512_set1_ps(1.0f));
-        _mm512_storeu_ps(to + i, orEstimate(_mm512_fmadd_ps(estimate, off, estimate), estimate));
-    }
+    for (std::int64_t i = 0; i < count; i += 16) _mm512_storeu_ps(to + i, reciprocal(_mm512_loadu_ps(from + i)));
 }
 
 #else

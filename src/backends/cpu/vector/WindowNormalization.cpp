@@ -1,21 +1,94 @@
 #include "backends/cpu/vector/WindowNormalization.h"
 
 #include "backends/cpu/vector/PowerRun.h"
+#include "backends/cpu/vector/Sliding.h"
 
 #define PEWTER_LAMBDA __attribute__((always_inline))
 
 namespace pewter::cpu::PEWTER_ISA {
 
-void spatialRun(const SpatialParameters& p, const float* sums, const float* x, float* y, std::int64_t count) {
+namespace {
+
+#if defined(__AVX512F__)
+
+/// Up to as many taps a register adds them one by one.
+constexpr std::int64_t kFewTaps = 11;
+
+/// use(i, mask of the lanes that count, sum over the taps) for registers of windows: nothing goes through memory on the way.
+/// Taps: their number, 0 for any.
+template <int Taps, class Use>
+PEWTER_INLINE void forWindowsOf(const float* columns, std::int64_t taps, std::int64_t step, std::int64_t count, Use use) {
+    const std::int64_t number = Taps > 0 ? Taps : taps;
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const auto mask = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1 << (count - i)) - 1);
+        __m512 sum = _mm512_maskz_loadu_ps(mask, columns + i);
+        for (std::int64_t t = 1; t < number; ++t)
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, columns + i + t * step));
+        use(i, mask, sum);
+    }
+}
+
+template <class Use>
+PEWTER_INLINE void forWindows(const float* columns, std::int64_t taps, std::int64_t step, std::int64_t count, Use use) {
+    if (taps == 5) return forWindowsOf<5>(columns, taps, step, count, use);
+    if (taps == 9) return forWindowsOf<9>(columns, taps, step, count, use);
+    forWindowsOf<0>(columns, taps, step, count, use);
+}
+
+/// fn(the quarters of the exponent as a constant).
+template <class Fn>
+PEWTER_INLINE void withQuarters(const Power& p, Fn fn) {
+    if (p.quarter == 1) return fn.template operator()<1>();
+    if (p.quarter == 2) return fn.template operator()<2>();
+    fn.template operator()<3>();
+}
+
+#endif
+
+}  // namespace
+
+void spatialRun(const SpatialParameters& p, float* columns, std::int64_t taps, std::int64_t step, const float* x,
+                float* y, std::int64_t count, float* room) {
+#if defined(__AVX512F__)
+    if (taps <= kFewTaps && isInverseRoot(p.power)) {
+        const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
+        withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
+            forWindows(columns, taps, step, count, [=](std::int64_t i, __mmask16 mask, __m512 sum) PEWTER_LAMBDA {
+                const __m512 power = inverseRoot<Quarters>(_mm512_fmadd_ps(scales, sum, deltas));
+                _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), power));
+            });
+        });
+        return;
+    }
+#endif
+    slide(columns, taps, step, count, room);
     const float delta = p.delta, scale = p.scale;
+    const float* const sums = room;
     forPowers(
         p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
         [=](std::int64_t i, float, float power) PEWTER_LAMBDA { y[i] = x[i] * power; });
 }
 
-void spatialGradientRun(const SpatialParameters& p, const float* sums, const float* x, const float* g,
-                        float* a, float* s, std::int64_t count) {
+void spatialGradientRun(const SpatialParameters& p, float* columns, std::int64_t taps, std::int64_t step,
+                        const float* x, const float* g, float* a, float* s, std::int64_t count, float* room) {
+#if defined(__AVX512F__)
+    if (taps <= kFewTaps && isInverseRoot(p.power)) {
+        const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
+        withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
+            forWindows(columns, taps, step, count, [=](std::int64_t i, __mmask16 mask, __m512 sum) PEWTER_LAMBDA {
+                const __m512 base = _mm512_fmadd_ps(scales, sum, deltas);
+                const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, g + i), inverseRoot<Quarters>(base));
+                _mm512_mask_storeu_ps(a + i, mask, scaled);
+                const __m512 shared = _mm512_mul_ps(scaled, _mm512_maskz_loadu_ps(mask, x + i));
+                _mm512_mask_storeu_ps(s + i, mask, _mm512_mul_ps(shared, reciprocal(base)));
+            });
+        });
+        return;
+    }
+#endif
+    slide(columns, taps, step, count, room);
     const float delta = p.delta, scale = p.scale;
+    const float* const sums = room;
     forPowers<true>(
         p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
         [=](std::int64_t i, float quotient, float power) PEWTER_LAMBDA {

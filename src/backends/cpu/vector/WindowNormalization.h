@@ -25,8 +25,9 @@ struct ContrastParameters {
 // Runs of windows of which the sums are known: `sums` of squares, or `sums` and `squares` in double. x is
 // what the windows' centres read, g the incoming gradient.
 //
-// spatialRun:         y = x T^-beta.
-// spatialGradientRun: a = g T^-beta, s = g x T^(-beta-1).
+// spatialRun:         y = x T^-beta, from the sums of the columns: those of `taps` of them, `step` elements apart, are taken
+//                     here. `columns` is used up, room holds `count` elements.
+// spatialGradientRun: a = g T^-beta, s = g x T^(-beta-1); the same.
 // contrastRun:        y = pm + ps (x - p0 M) T^-beta.
 // contrastGradientRun: a = g T^-beta, b = g (x - p0 M) T^(-beta-1), bm = b M; b and bm are left alone when b
 // is null.
@@ -38,10 +39,11 @@ struct ContrastParameters {
 // contrastSourceRun: diff = ps (a - meanShare sumA - factor (x sumB - sumBM)); the last term is left out when
 // sumB is null.
 #define PEWTER_WINDOW_NORMALIZATION_FUNCTIONS                                                                \
-    void spatialRun(const SpatialParameters& p, const float* sums, const float* x, float* y,                 \
-                    std::int64_t count);                                                                     \
-    void spatialGradientRun(const SpatialParameters& p, const float* sums, const float* x, const float* g,   \
-                            float* a, float* s, std::int64_t count);                                         \
+    void spatialRun(const SpatialParameters& p, float* columns, std::int64_t taps, std::int64_t step,        \
+                    const float* x, float* y, std::int64_t count, float* room);                              \
+    void spatialGradientRun(const SpatialParameters& p, float* columns, std::int64_t taps,                   \
+                            std::int64_t step, const float* x, const float* g, float* a, float* s,           \
+                            std::int64_t count, float* room);                                                \
     void spatialSourceRun(float factor, const float* x, const float* a, const float* s, float* diff,         \
                           std::int64_t count);                                                               \
     void contrastRun(const ContrastParameters& p, const double* sums, const double* squares, const float* x, \
