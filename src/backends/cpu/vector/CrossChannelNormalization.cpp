@@ -7,8 +7,6 @@
 // of all their windows: neighbours' channels are never within reach. What falls on the zeros is computed and
 // not used.
 
-#define PEWTER_LAMBDA __attribute__((always_inline))
-
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
@@ -39,11 +37,34 @@ PEWTER_INLINE void askForNext(const float* run, std::int64_t count) {
     for (std::int64_t i = 0; i < count; i += 16) __builtin_prefetch(run + count + i, 0, 2);
 }
 
-/// sums[i]: those of the squares of x over the windows, in the wide layout without the zeros before.
-PEWTER_INLINE void windowSums(const CrossChannelParameters& p, const float* x, const Wide& wide,
-                              float* squares, float* sums) {
-    wide.fill(squares, p.size, [=](std::int64_t i, std::int64_t) { return x[i] * x[i]; });
-    slide(squares, p.size, 1, wide.count(), sums);
+/// factors[i] = base^-beta with the base of the window that begins at squares[i], and in quotients, unless null, that over the
+/// base. squares is used up.
+PEWTER_INLINE void windowPowers(const CrossChannelParameters& p, float* squares, std::int64_t count, float* factors,
+                                float* quotients) {
+#if defined(__AVX512F__)
+    if (p.size <= kFewTaps && isInverseRoot(p.power)) {
+        const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
+        withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
+            forWindows(squares, p.size, 1, count, [=](std::int64_t i, __mmask16 mask, __m512 sum) PEWTER_LAMBDA {
+                const __m512 base = _mm512_fmadd_ps(scales, sum, deltas), power = inverseRoot<Quarters>(base);
+                _mm512_mask_storeu_ps(factors + i, mask, power);
+                if (quotients) _mm512_mask_storeu_ps(quotients + i, mask, _mm512_mul_ps(power, reciprocal(base)));
+            });
+        });
+        return;
+    }
+#endif
+    slide(squares, p.size, 1, count, factors);
+    const float delta = p.delta, scale = p.scale;
+    const auto base = [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * factors[i]; };
+    if (!quotients) {
+        forPowers(p.power, count, base, [=](std::int64_t i, float, float power) PEWTER_LAMBDA { factors[i] = power; });
+        return;
+    }
+    forPowers<true>(p.power, count, base, [=](std::int64_t i, float inverse, float power) PEWTER_LAMBDA {
+        factors[i] = power;
+        quotients[i] = power * inverse;
+    });
 }
 
 }  // namespace
@@ -54,12 +75,8 @@ void crossChannelPixels(const CrossChannelParameters& p, const float* x, float* 
     const std::int64_t most = wide.count() + p.size - 1;
     float *const squares = room, *const factors = room + most;
     askForNext(x, pixels * c);
-    windowSums(p, x, wide, squares, factors);
-    const float delta = p.delta, scale = p.scale;
-    const std::int64_t count = wide.count();
-    forPowers(
-        p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * factors[i]; },
-        [=](std::int64_t i, float, float power) PEWTER_LAMBDA { factors[i] = power; });
+    wide.fill(squares, p.size, [=](std::int64_t i, std::int64_t) { return x[i] * x[i]; });
+    windowPowers(p, squares, wide.count(), factors, nullptr);
     for (std::int64_t i = 0; i < pixels; ++i) {
         const float *from = x + i * c, *by = factors + i * wide.stride;
         float* to = y + i * c;
@@ -75,16 +92,9 @@ void crossChannelGradientPixels(const CrossChannelParameters& p, const float* x,
     float *const shares = room, *const power = room + most, *const quotient = power + most,
                  *const sums = quotient + most;
     askForNext(x, pixels * c);
-    windowSums(p, x, wide, shares, sums);
+    wide.fill(shares, p.size, [=](std::int64_t i, std::int64_t) { return x[i] * x[i]; });
     askForNext(g, pixels * c);
-    const float delta = p.delta, scale = p.scale;
-    const std::int64_t count = wide.count();
-    forPowers<true>(
-        p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
-        [=](std::int64_t i, float reciprocal, float inversePower) PEWTER_LAMBDA {
-            power[i] = inversePower;
-            quotient[i] = inversePower * reciprocal;
-        });
+    windowPowers(p, shares, wide.count(), power, quotient);
     // The windows that contain channel k are those of channels k - (size-1)/2 ... k + size/2.
     const Wide adjoint{pixels, c, wide.stride, (p.size - 1) / 2};
     adjoint.fill(shares, p.size, [=](std::int64_t i, std::int64_t at) { return g[i] * x[i] * quotient[at]; });

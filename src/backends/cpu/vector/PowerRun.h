@@ -7,6 +7,9 @@
 #include <immintrin.h>
 #endif
 
+/// Lambdas in hot loops.
+#define PEWTER_LAMBDA __attribute__((always_inline))
+
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
@@ -122,6 +125,38 @@ PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, 
 
 PEWTER_INLINE void reciprocalsOf(const float* from, float* to, std::int64_t count) {
     for (std::int64_t i = 0; i < count; i += 16) _mm512_storeu_ps(to + i, reciprocal(_mm512_loadu_ps(from + i)));
+}
+
+/// Up to as many taps a register adds them one by one.
+constexpr std::int64_t kFewTaps = 11;
+
+/// use(i, mask of the lanes that count, sum over the taps) for registers of windows: nothing goes through memory on the way.
+/// Taps: their number, 0 for any.
+template <int Taps, class Use>
+PEWTER_INLINE void forWindowsOf(const float* columns, std::int64_t taps, std::int64_t step, std::int64_t count, Use use) {
+    const std::int64_t number = Taps > 0 ? Taps : taps;
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const auto mask = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1 << (count - i)) - 1);
+        __m512 sum = _mm512_maskz_loadu_ps(mask, columns + i);
+        for (std::int64_t t = 1; t < number; ++t)
+            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, columns + i + t * step));
+        use(i, mask, sum);
+    }
+}
+
+template <class Use>
+PEWTER_INLINE void forWindows(const float* columns, std::int64_t taps, std::int64_t step, std::int64_t count, Use use) {
+    if (taps == 5) return forWindowsOf<5>(columns, taps, step, count, use);
+    if (taps == 9) return forWindowsOf<9>(columns, taps, step, count, use);
+    forWindowsOf<0>(columns, taps, step, count, use);
+}
+
+/// fn(the quarters of the exponent as a constant).
+template <class Fn>
+PEWTER_INLINE void withQuarters(const Power& p, Fn fn) {
+    if (p.quarter == 1) return fn.template operator()<1>();
+    if (p.quarter == 2) return fn.template operator()<2>();
+    fn.template operator()<3>();
 }
 
 #else
