@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
     commandLine = argv;
     letWorkersSleep();
     CLI::App app("Pewter: the neural-network half of Metal Performance Shaders, on any machine.", "pewter");
+    app.set_version_flag("--version", "pewter " PEWTER_VERSION);
     app.require_subcommand(1);
     addDevicesCommand(app);
     addTrainCommand(app);

@@ -212,6 +212,12 @@ TEST_F(Command, DevicesListsEveryDevice) {
     EXPECT_THAT(outcome.out, HasSubstr("reference"));
 }
 
+TEST_F(Command, TellsItsVersion) {
+    const auto outcome = run("--version");
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_THAT(outcome.out, testing::MatchesRegex("pewter [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+}
+
 TEST_F(Command, HelpNamesTheSubcommands) {
     const auto outcome = run("--help");
     EXPECT_EQ(outcome.status, 0);
