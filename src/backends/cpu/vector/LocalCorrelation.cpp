@@ -98,8 +98,11 @@ PEWTER_INLINE void shiftsOf(const ShiftedRow& r, const float* a, const float* co
 #pragma GCC unroll 4
         for (int n = 0; n < Rows; ++n)
 #pragma GCC unroll 2
-            for (int k = 0; k < Blocks; ++k)
-                sums[n][k] += a[z] * loadLanes<Eight>(planes[n] + z * r.plane + at + 8 * k);
+            for (int k = 0; k < Blocks; ++k) {
+                Eight read;  // not by value: how it is passed depends on the instruction set
+                std::memcpy(&read, planes[n] + z * r.plane + at + 8 * k, sizeof read);
+                sums[n][k] += a[z] * read;
+            }
     for (int n = 0; n < Rows; ++n) {
         if (Whole) {
             std::memcpy(dst + n * r.shifts, sums[n], sizeof sums[n]);
