@@ -17,12 +17,15 @@ class CommandQueue;
 namespace pewter::mps {
 class GraphProgram;
 class PlanCache;
+struct PlanSettings;
+struct Recomputed;
 }
 
 namespace MPS {
 
 class Handle;
 class NNImageNode;
+class NNRecomputePolicy;
 
 /// What one encode of a graph does, step by step, and the memory it takes (extension).
 struct PEWTER_API NNGraphReport {
@@ -78,6 +81,10 @@ struct PEWTER_API NNGraphReport {
     std::size_t peakBytes = 0;
     /// The largest sum of live bytes at any step: no placement can need less.
     std::size_t lowerBoundBytes = 0;
+    /// Kernels that run a second time because their result was not kept, and the bytes of those results.
+    std::size_t recomputedSteps = 0, recomputedBytes = 0;
+    /// What peakBytes would be if everything was kept.
+    std::size_t peakWithoutRecomputation = 0;
 };
 
 /// MPSNNGraph: filter nodes compiled to kernels, encoded together.
@@ -179,6 +186,11 @@ public:
     NNGraphReport report(const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates = {}) {
         return memoryReport(sourceImages, sourceStates);
     }
+    /// Which forward images are computed again instead of kept. Default: none. What it saves and costs: memoryReport().
+    /// Takes effect with the next encode (extension).
+    void setRecomputePolicy(const NNRecomputePolicy& policy);
+    const NNRecomputePolicy& recomputePolicy() const;
+
     /// Whether encodes of such sources run a plan made by the first of them, or are encoded step by step each time, as when
     /// user code is asked while encoding or a state leaves the graph (extension).
     bool isReplayed(const std::vector<ImageBatch>& sourceImages, const std::vector<StateBatch>& sourceStates = {}) const;
@@ -196,8 +208,12 @@ private:
                    const std::vector<StateBatch>& sourceStates, std::vector<ImageBatch>* intermediateImages,
                    std::vector<StateBatch>* destinationStates, bool batch);
 
-    std::unique_ptr<pewter::mps::GraphProgram> program_;
+    pewter::mps::Recomputed makePlan(const pewter::mps::PlanSettings& settings, const std::vector<ImageBatch>& sourceImages,
+                                     const std::vector<StateBatch>& sourceStates);
+
+    std::shared_ptr<pewter::mps::GraphProgram> program_;
     std::unique_ptr<pewter::mps::PlanCache> plans_;
+    std::unique_ptr<NNRecomputePolicy> policy_;
     std::shared_ptr<ImageAllocator> allocator_;
     ImageFeatureChannelFormat format_ = ImageFeatureChannelFormat::Float16;
     bool outputStateIsTemporary_ = false, encoding_ = false;

@@ -47,9 +47,9 @@ void setReads(const ImageBatch& batch, std::size_t reads) {
     });
 }
 
-Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer,
+Execution::Execution(std::shared_ptr<GraphProgram> program, std::shared_ptr<MTL::CommandBuffer> commandBuffer,
                      Settings settings, Recording* recording)
-    : program_(program),
+    : shared_(std::move(program)),
       commandBuffer_(std::move(commandBuffer)),
       start_(commandBuffer_->rootCommandBuffer()),
       settings_(std::move(settings)),
@@ -57,8 +57,8 @@ Execution::Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> 
       commands_(mtl::recordingBuffer(*commandBuffer_, settings_.name).commandCount()),
       handlers_(root().completedHandlerCount()),
       temporaries_(root().temporaryCount()),
-      images_(program.images.size()),
-      states_(program.states.size()) {}
+      images_(shared_->images.size()),
+      states_(shared_->states.size()) {}
 
 Execution::~Execution() {
     if (done_) return;
@@ -71,7 +71,14 @@ Execution::~Execution() {
     root().truncateTemporaries(temporaries_);
     for (auto held = held_.rbegin(); held != held_.rend(); ++held)
         if (held->temporary->readCount() > 0) held->temporary->setReadCount(held->before);
-    for (std::size_t i = 0; i < stepsBegun_; ++i) program_.steps[i].step->rewind();
+    for (std::size_t i = 0; i < stepsBegun_; ++i) shared_->steps[i].step->rewind();
+}
+
+void Execution::use(std::shared_ptr<GraphProgram> program) {
+    shared_ = std::move(program);
+    images_.assign(shared_->images.size(), {});
+    states_.assign(shared_->states.size(), {});
+    held_.clear();
 }
 
 void Execution::raiseHeld() {
@@ -98,8 +105,8 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
                     fmt::format("{} inputs{}", expected, names.empty() ? "" : names + ")"),
                     fmt::format("{}", found));
     };
-    count("sourceImages", program_.sourceImages.size(), images.size(), program_.sourceImageHandles);
-    count("sourceStates", program_.sourceStates.size(), states.size(), program_.sourceStateHandles);
+    count("sourceImages", shared_->sourceImages.size(), images.size(), shared_->sourceImageHandles);
+    count("sourceStates", shared_->sourceStates.size(), states.size(), shared_->sourceStateHandles);
     const std::size_t length = images.empty() ? 0 : images[0].size();
     if (length == 0)
         throw Error(settings_.name, "sourceImages", "at least one image an input", "an empty batch");
@@ -156,17 +163,17 @@ void Execution::bindSources(const std::vector<ImageBatch>& images, const std::ve
                 throw Error(settings_.name, fmt::format("sourceStates[{}][{}]", i, j), "a state", "null");
     }
     for (std::size_t i = 0; i < images.size(); ++i) {
-        const std::size_t slot = program_.sourceImages[i];
+        const std::size_t slot = shared_->sourceImages[i];
         images_[slot] = images[i];
         forDistinct(images[i], [&](const auto& image) {
-            hold(ImageAccess::temporary(*image), "sourceImages", program_.images[slot].reads);
+            hold(ImageAccess::temporary(*image), "sourceImages", shared_->images[slot].reads);
         });
     }
     for (std::size_t i = 0; i < states.size(); ++i) {
-        const std::size_t slot = program_.sourceStates[i];
+        const std::size_t slot = shared_->sourceStates[i];
         states_[slot] = states[i];
         forDistinct(states[i], [&](const auto& state) {
-            hold(StateAccess::temporary(*state), "sourceStates", program_.states[slot].reads);
+            hold(StateAccess::temporary(*state), "sourceStates", shared_->states[slot].reads);
         });
     }
 }
@@ -184,7 +191,7 @@ void Execution::checkImage(const ProgramStep& step, const MPS::ImageDescriptor& 
 }
 
 void Execution::keepResult(std::size_t index, const ImageBatch& images) {
-    const ImageSlot& slot = program_.images[index];
+    const ImageSlot& slot = shared_->images[index];
     if (slot.handle)
         for (const auto& image : images)
             if (image->label().empty()) image->setLabel(slot.handle->label());
@@ -192,7 +199,7 @@ void Execution::keepResult(std::size_t index, const ImageBatch& images) {
 }
 
 void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
-    const ImageSlot& slot = program_.images[step.result];
+    const ImageSlot& slot = shared_->images[step.result];
     if (!slot.isMade) return;
     std::vector<std::shared_ptr<MPS::Image>> representatives;
     for (const auto& batch : arguments.images) representatives.push_back(batch.front());
@@ -204,10 +211,10 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     const std::size_t count = arguments.images.empty() ? 1 : arguments.images[0].size();
     if (recording_)
         arguments.destinations = recording_->bound(
-            program_, static_cast<std::size_t>(&step - program_.steps.data()), descriptor, count, root().device());
+            *shared_, static_cast<std::size_t>(&step - shared_->steps.data()), descriptor, count, root().device());
     if (arguments.destinations.empty())
         arguments.destinations =
-            allocateDestinations(step.step->kernel(), *allocatorOf(program_, step.result, settings_.resultAllocator),
+            allocateDestinations(step.step->kernel(), *allocatorOf(*shared_, step.result, settings_.resultAllocator),
                                  commandBuffer_, descriptor, count);
     checkImage(step, descriptor, arguments.destinations);
     keepResult(step.result, arguments.destinations);
@@ -222,7 +229,7 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
         return temporary ? MPS::StateOwner::of(commandBuffer_) : MPS::StateOwner::of(root().device());
     };
     const auto keep = [&](std::size_t index, const StateBatch& batch) {
-        const StateSlot& slot = program_.states[index];
+        const StateSlot& slot = shared_->states[index];
         forDistinct(batch, [&](const auto& state) {
             if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
         });
@@ -230,7 +237,7 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
         states_[index] = batch;
     };
     if (step.firstMade() != kNone) {
-        arguments.resultStates = step.step->makeStates(ownerOf(program_.states[step.firstMade()]), arguments);
+        arguments.resultStates = step.step->makeStates(ownerOf(shared_->states[step.firstMade()]), arguments);
         keep(step.firstMade(), arguments.resultStates);
     }
     if (step.made.size() == 1) return;
@@ -238,7 +245,7 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
     const StateSlot* any = nullptr;
     for (std::size_t i = 1; i < step.made.size(); ++i) {
         wanted.push_back(step.made[i] != kNone);
-        if (wanted.back()) any = &program_.states[step.made[i]];
+        if (wanted.back()) any = &shared_->states[step.made[i]];
     }
     arguments.furtherStates = step.step->makeFurtherStates(ownerOf(*any), arguments, wanted);
     for (std::size_t i = 0; i < arguments.furtherStates.size(); ++i)
@@ -246,7 +253,7 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
 }
 
 void Execution::runStep(std::size_t index) {
-    auto& step = program_.steps[index];
+    auto& step = shared_->steps[index];
     StepArguments arguments;
     arguments.commandBuffer = commandBuffer_;
     arguments.batch = settings_.batch;
@@ -255,17 +262,21 @@ void Execution::runStep(std::size_t index) {
     makeImages(step, arguments);
     makeStates(step, arguments);
     stepsBegun_ = index + 1;
-    if (recording_) recording_->beginStep(index, *step.step);
-    step.step->encode(arguments);
+    const bool again = step.recomputes != kNone;
+    if (recording_) recording_->beginStep(index, *step.step, again);
+    if (again)
+        step.step->recompute(arguments);
+    else
+        step.step->encode(arguments);
     if (recording_) {
-        recording_->noteStep(program_, index, arguments);
-        if (step.step->hasHostPart()) planHostPart(index, arguments);
-    } else {
+        recording_->noteStep(*shared_, index, arguments);
+        if (step.step->hasHostPart() && !again) planHostPart(index, arguments);
+    } else if (!again) {
         step.step->encoded(commandBuffer_);
         if (step.step->updates()) step.step->update(arguments);
     }
     // An image that only its own step needed (a forward image whose state alone is read).
-    const ImageSlot& slot = program_.images[step.result];
+    const ImageSlot& slot = shared_->images[step.result];
     if (slot.isMade && slot.reads == 0 && slot.results == 0 && !slot.exported)
         setReads(arguments.destinations, 0);
     if (slot.isMade && slot.synchronize) MPS::ImageBatchSynchronize(arguments.destinations, commandBuffer_);
@@ -274,42 +285,42 @@ void Execution::runStep(std::size_t index) {
 void Execution::planHostPart(std::size_t index, const StepArguments& arguments) {
     const std::size_t end = root().commandCount();
     recording_->noteUpdate(index, end, arguments);
-    if (!program_.steps[index].step->updates()) return;
+    if (!shared_->steps[index].step->updates()) return;
     root().heap()->setApart(recording_->isPlan());
-    program_.steps[index].step->planUpdate(arguments);
+    shared_->steps[index].step->planUpdate(arguments);
     root().heap()->setApart(false);
     root().truncate(end);
 }
 
 void Execution::releaseAfter(std::size_t index) {
-    const auto& step = program_.steps[index];
+    const auto& step = shared_->steps[index];
     const auto keep = [](const auto& slot) { return slot.exported || slot.source; };
     for (const std::size_t i : step.images)
-        if (program_.images[i].lastReader == index && !keep(program_.images[i]) &&
-            program_.images[i].results == 0)
+        if (shared_->images[i].lastReader == index && !keep(shared_->images[i]) &&
+            shared_->images[i].results == 0)
             images_[i].clear();
     for (const std::size_t i : step.states)
-        if (program_.states[i].lastReader == index && !keep(program_.states[i])) states_[i].clear();
+        if (shared_->states[i].lastReader == index && !keep(shared_->states[i])) states_[i].clear();
 }
 
 void Execution::run() {
     raiseHeld();
-    for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+    for (std::size_t i = 0; i < shared_->steps.size(); ++i) {
         runStep(i);
         if (recording_) recording_->endStep(i);
         releaseAfter(i);
     }
-    for (const std::size_t slot : program_.exportedStates)
-        if (program_.states[slot].synchronize) MPS::StateBatchSynchronize(states_[slot], commandBuffer_);
+    for (const std::size_t slot : shared_->exportedStates)
+        if (shared_->states[slot].synchronize) MPS::StateBatchSynchronize(states_[slot], commandBuffer_);
     // The graph's own read of each temporary source: the kernels have taken all but the first.
     returnHeld();
     if (recording_)
-        for (auto& step : program_.steps) step.step->rewind();
+        for (auto& step : shared_->steps) step.step->rewind();
     done_ = true;
 }
 
 ImageBatch Execution::result() {
-    return program_.resultNeeded[0] ? images_[program_.results[0]] : ImageBatch{};
+    return shared_->resultNeeded[0] ? images_[shared_->results[0]] : ImageBatch{};
 }
 
 void Execution::deliver(std::vector<ImageBatch>* images, std::vector<StateBatch>* states) {
@@ -327,10 +338,10 @@ void Execution::deliver(std::vector<ImageBatch>* images, std::vector<StateBatch>
                 }
             });
     };
-    for (const std::size_t slot : program_.exportedImages) hand(images, images_[slot]);
-    for (std::size_t i = 1; i < program_.results.size(); ++i)
-        if (program_.resultNeeded[i]) hand(images, images_[program_.results[i]]);
-    for (const std::size_t slot : program_.exportedStates) hand(states, states_[slot]);
+    for (const std::size_t slot : shared_->exportedImages) hand(images, images_[slot]);
+    for (std::size_t i = 1; i < shared_->results.size(); ++i)
+        if (shared_->resultNeeded[i]) hand(images, images_[shared_->results[i]]);
+    for (const std::size_t slot : shared_->exportedStates) hand(states, states_[slot]);
 }
 
 }  // namespace pewter::mps

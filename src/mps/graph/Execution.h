@@ -21,10 +21,12 @@ public:
 
     /// recording: the encode only fills it; data sources are not asked for updates, and the steps' host state is taken
     /// back.
-    Execution(GraphProgram& program, std::shared_ptr<MTL::CommandBuffer> commandBuffer, Settings settings,
+    Execution(std::shared_ptr<GraphProgram> program, std::shared_ptr<MTL::CommandBuffer> commandBuffer, Settings settings,
               Recording* recording = nullptr);
     ~Execution();
 
+    /// Goes on with another program of the same graph; before bindSources().
+    void use(std::shared_ptr<GraphProgram> program);
     /// Checks the inputs.
     void bindSources(const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
     /// Encodes step by step.
@@ -47,7 +49,7 @@ private:
     void planHostPart(std::size_t index, const StepArguments& arguments);
     void runHostPart(const Recording::Update& update);
 
-    GraphProgram& program_;
+    std::shared_ptr<GraphProgram> shared_;
     /// The buffer that records now; a callback may have handed over the one of the start.
     mtl::CommandBuffer& root() { return mtl::rootOf(*commandBuffer_); }
     /// Raises the counts of temporary sources, so that the graph's own read is the last.

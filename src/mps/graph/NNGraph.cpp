@@ -3,6 +3,7 @@
 #include <MPS/Handle.hpp>
 #include <MPS/NNGraph.hpp>
 #include <MPS/NNImageNode.hpp>
+#include <MPS/NNRecomputePolicy.hpp>
 #include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
@@ -47,7 +48,8 @@ void NNGraph::build(const std::vector<std::shared_ptr<NNImageNode>>& resultImage
                         "an image that no filter makes");
     }
     plans_ = std::make_unique<PlanCache>();
-    program_ = std::make_unique<GraphProgram>(device(), resultImages, needed, options);
+    policy_ = std::make_unique<NNRecomputePolicy>(NNRecomputePolicy::none());
+    program_ = std::make_shared<GraphProgram>(device(), resultImages, needed, options);
 }
 
 std::shared_ptr<NNGraph> NNGraph::graph(const std::shared_ptr<MTL::Device>& device,
@@ -121,29 +123,49 @@ ImageBatch NNGraph::run(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer
                                        .resultAllocator = allocator_,
                                        .outputStateIsTemporary = outputStateIsTemporary_,
                                        .batch = batch};
-    Execution execution(*program_, commandBuffer, settings);
+    Execution execution(program_, commandBuffer, settings);
     execution.bindSources(sourceImages, sourceStates);
     const SourceShape shape(sourceImages, sourceStates);
-    if (Recording::isPossible(*program_, settings, shape)) {
+    const bool replayed = Recording::isPossible(*program_, settings, shape);
+    if (replayed || policy_->kind() != NNRecomputePolicy::Kind::None) {
         auto key = shape.key();
         // Runs of one recording follow each other on one queue.
         for (const std::uint64_t part :
              {reinterpret_cast<std::uint64_t>(commandBuffer->commandQueue().get()),
               static_cast<std::uint64_t>(format_), static_cast<std::uint64_t>(batch),
-              static_cast<std::uint64_t>(options()), reinterpret_cast<std::uint64_t>(allocator_.get())})
+              static_cast<std::uint64_t>(options()), static_cast<std::uint64_t>(outputStateIsTemporary_),
+              reinterpret_cast<std::uint64_t>(allocator_.get())})
             key.push_back(part);
-        auto recording = plans_->find(key);
-        if (!recording) {
-            recording = std::make_shared<Recording>(*program_, device(), settings, sourceImages, sourceStates);
-            plans_->add(std::move(key), recording);
+        const Recomputed* plan = plans_->find(key);
+        if (!plan) plan = plans_->add(std::move(key), makePlan(settings, sourceImages, sourceStates));
+        if (plan->program != program_) {
+            execution.use(plan->program);
+            execution.bindSources(sourceImages, sourceStates);
         }
-        execution.replay(recording, shape);
+        if (replayed) {
+            execution.replay(plan->recording, shape);
+        } else {
+            execution.run();
+        }
     } else {
         execution.run();
     }
     execution.deliver(intermediateImages, destinationStates);
     return execution.result();
 }
+
+Recomputed NNGraph::makePlan(const PlanSettings& settings, const std::vector<ImageBatch>& sourceImages,
+                             const std::vector<StateBatch>& sourceStates) {
+    return applyPolicy(program_, *policy_, name(), [&](const std::shared_ptr<GraphProgram>& program) {
+        return std::make_shared<Recording>(program, device(), settings, sourceImages, sourceStates);
+    });
+}
+
+void NNGraph::setRecomputePolicy(const NNRecomputePolicy& policy) {
+    *policy_ = policy;
+    plans_->clear();
+}
+const NNRecomputePolicy& NNGraph::recomputePolicy() const { return *policy_; }
 
 ImageBatch NNGraph::encodeBatch(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
                                 const std::vector<ImageBatch>& sourceImages,
@@ -239,14 +261,13 @@ void NNGraph::reloadFromDataSources() {
 NNGraphReport NNGraph::memoryReport(const std::vector<ImageBatch>& sourceImages,
                                     const std::vector<StateBatch>& sourceStates) {
     EncodingFlag flag(encoding_, name());
-    return Recording(*program_, device(),
-                     {.name = name(),
-                      .format = format_,
-                      .resultAllocator = allocator_,
-                      .outputStateIsTemporary = outputStateIsTemporary_,
-                      .batch = true},
-                     sourceImages, sourceStates)
-        .report;
+    return makePlan({.name = name(),
+                     .format = format_,
+                     .resultAllocator = allocator_,
+                     .outputStateIsTemporary = outputStateIsTemporary_,
+                     .batch = true},
+                    sourceImages, sourceStates)
+        .recording->report;
 }
 
 bool NNGraph::isReplayed(const std::vector<ImageBatch>& sourceImages,

@@ -4,16 +4,17 @@
 
 namespace pewter::mps {
 
-std::shared_ptr<Recording> PlanCache::find(const std::vector<std::uint64_t>& key) {
+const Recomputed* PlanCache::find(const std::vector<std::uint64_t>& key) {
     const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& plan) { return plan.key == key; });
     if (found == plans_.end()) return nullptr;
     std::rotate(plans_.begin(), found, found + 1);
-    return plans_.front().recording;
+    return &plans_.front().made;
 }
 
-void PlanCache::add(std::vector<std::uint64_t> key, std::shared_ptr<Recording> recording) {
+const Recomputed* PlanCache::add(std::vector<std::uint64_t> key, Recomputed made) {
     if (plans_.size() == kMost) plans_.pop_back();
-    plans_.insert(plans_.begin(), {std::move(key), std::move(recording)});
+    plans_.insert(plans_.begin(), {std::move(key), std::move(made)});
+    return &plans_.front().made;
 }
 
 }  // namespace pewter::mps

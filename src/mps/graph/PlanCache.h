@@ -4,16 +4,16 @@
 #include <memory>
 #include <vector>
 
-#include "mps/graph/Recording.h"
+#include "mps/graph/Recompute.h"
 
 namespace pewter::mps {
 
 /// The recordings of one graph, by what an encode depends on; those used last are kept.
 class PlanCache {
 public:
-    /// The recording for a key; null when there is none.
-    std::shared_ptr<Recording> find(const std::vector<std::uint64_t>& key);
-    void add(std::vector<std::uint64_t> key, std::shared_ptr<Recording> recording);
+    /// The plan for a key; null when there is none.
+    const Recomputed* find(const std::vector<std::uint64_t>& key);
+    const Recomputed* add(std::vector<std::uint64_t> key, Recomputed made);
     /// Nothing recorded holds any more (weights were loaded into other buffers).
     void clear() { plans_.clear(); }
 
@@ -21,7 +21,7 @@ private:
     static constexpr std::size_t kMost = 8;
     struct Plan {
         std::vector<std::uint64_t> key;
-        std::shared_ptr<Recording> recording;
+        Recomputed made;
     };
     std::vector<Plan> plans_;  // most recent first
 };

@@ -12,6 +12,7 @@
 #include <unordered_set>
 
 #include "mps/graph/NodeAccess.h"
+#include "mps/graph/Warnings.h"
 #include "mps/graph/passes/Passes.h"
 
 namespace pewter::mps {
@@ -100,14 +101,23 @@ public:
         const auto found = steps_.find(state.producer());
         return found == steps_.end() ? nullptr : found->second;
     }
-    std::shared_ptr<void>& shared(const void* key) override { return shared_[key]; }
+    std::shared_ptr<void>& shared(const void* key) override {
+        auto& filters = sharing_[key];
+        if (filters.empty() || filters.back() != current_) filters.push_back(current_);
+        return shared_[key];
+    }
+    void begin(const Filter& filter) { current_ = &filter; }
     void add(const Filter& filter, Step& step) { steps_[&filter] = &step; }
+    const std::unordered_map<const void*, std::vector<const Filter*>>& sharing() const { return sharing_; }
+    const std::unordered_map<const Filter*, Step*>& steps() const { return steps_; }
 
 private:
     std::shared_ptr<MTL::Device> device_;
     std::unordered_set<const MPS::NNStateNode*> consumed_;
     std::unordered_map<const Filter*, Step*> steps_;
     std::unordered_map<const void*, std::shared_ptr<void>> shared_;
+    const Filter* current_ = nullptr;
+    std::unordered_map<const void*, std::vector<const Filter*>> sharing_;
 };
 
 }  // namespace
@@ -164,6 +174,7 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
     ProgramCompilation compilation(device, walk.order);
     for (const Filter* filter : walk.order) {
         ProgramStep step;
+        compilation.begin(*filter);
         step.step = NodeAccess::compile(*filter, compilation);
         compilation.add(*filter, *step.step);
         const auto& result = NodeAccess::result(*filter);
@@ -178,6 +189,7 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
             step.states.push_back(found->second);
         }
         step.result = addImage(result, false);
+        step.isGradient = dynamic_cast<const MPS::NNGradientFilterNode*>(filter) != nullptr;
         images[step.result].isMade = isMade;
         // Made only for somebody: a filter of the program, or the caller.
         for (const auto& node : NodeAccess::states(*filter)) {
@@ -203,6 +215,7 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
             exportedStates.push_back(slot);
             exportedStateHandles.push_back(states[slot].handle);
         }
+    warn({walk.order, walk.sourceImages, compilation.sharing(), compilation.steps()}, options);
     runPasses(*this, options);
     finish();
 }
@@ -221,7 +234,30 @@ std::vector<std::size_t> GraphProgram::readersOfState(std::size_t slot) const {
     return readers;
 }
 
+void GraphProgram::dropUnwritten() {
+    std::vector<bool> written(images.size());
+    for (const auto& step : steps) written[step.result] = true;
+    std::vector<std::size_t> moved(images.size(), kNone);
+    std::vector<ImageSlot> kept;
+    for (std::size_t slot = 0; slot < images.size(); ++slot)
+        if (written[slot] || images[slot].source) {
+            moved[slot] = kept.size();
+            kept.push_back(std::move(images[slot]));
+        }
+    images = std::move(kept);
+    const auto move = [&](std::size_t& slot) {
+        if (slot != kNone) slot = moved[slot];
+    };
+    for (auto& step : steps) {
+        for (auto& slot : step.images) move(slot);
+        move(step.result);
+    }
+    for (auto* list : {&sourceImages, &exportedImages, &results})
+        for (auto& slot : *list) move(slot);
+}
+
 void GraphProgram::finish() {
+    dropUnwritten();
     for (auto& image : images) {
         image.producer = image.lastReader = kNone;
         image.reads = 0;
@@ -233,15 +269,20 @@ void GraphProgram::finish() {
     }
     for (std::size_t index = 0; index < steps.size(); ++index) {
         const auto& step = steps[index];
+        const bool again = step.recomputes != kNone;
         for (std::size_t position = 0; position < step.images.size(); ++position) {
             auto& image = images[step.images[position]];
-            image.reads += step.step->imageReads(position);
+            image.reads += again ? 1 : step.step->imageReads(position);
             image.lastReader = index;
         }
         for (std::size_t position = 0; position < step.states.size(); ++position) {
             auto& state = states[step.states[position]];
-            state.reads += step.step->stateReads(position) + step.step->updateReads(position);
             state.lastReader = index;
+            if (again) {
+                ++state.reads;
+                continue;
+            }
+            state.reads += step.step->stateReads(position) + step.step->updateReads(position);
             state.persistent |= step.step->needsPersistentState(position);
         }
         images[step.result].producer = index;

@@ -57,6 +57,13 @@ struct ProgramStep {
     /// with the last one that somebody reads.
     std::vector<std::size_t> made;
 
+    /// Made from a gradient filter, or runs a forward kernel again for one.
+    bool isGradient = false;
+    /// The step whose kernel this one runs again; kNone: it is not a repetition.
+    std::size_t recomputes = kNone;
+    /// Kernels of filters that became part of this one, by name.
+    std::vector<std::string> absorbed;
+
     std::size_t firstMade() const { return made.empty() ? kNone : made[0]; }
 };
 
@@ -72,7 +79,13 @@ public:
     /// The steps that read image / state slot `slot`, a step once for every argument.
     std::vector<std::size_t> readersOfImage(std::size_t slot) const;
     std::vector<std::size_t> readersOfState(std::size_t slot) const;
-    /// Counts reads, first writers and last readers anew from the steps; after every change of the list.
+    /// Drops step `index`, whose result nobody reads.
+    void removeStep(std::size_t index) { steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(index)); }
+    /// Whether results may lie where a source did.
+    bool inPlace = true;
+
+    /// Drops image slots that no step writes any more, and counts reads, first writers and last readers anew from the
+    /// steps; after every change of the list.
     void finish();
 
     std::vector<ProgramStep> steps;
@@ -87,6 +100,9 @@ public:
     std::vector<std::shared_ptr<MPS::Handle>> sourceImageHandles, sourceStateHandles, exportedImageHandles,
         exportedStateHandles;
     std::shared_ptr<MPS::Handle> resultHandle;
+
+private:
+    void dropUnwritten();
 };
 
 /// Who makes the image of a slot: result 0 has the graph's allocator.

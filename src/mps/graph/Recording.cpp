@@ -9,7 +9,6 @@
 
 #include "mps/core/ImageAccess.h"
 #include "mps/graph/Execution.h"
-#include "mps/graph/Placement.h"
 #include "mps/graph/Report.h"
 
 namespace pewter::mps {
@@ -45,15 +44,17 @@ bool Recording::isPossible(const GraphProgram& program, const Settings& settings
     });
 }
 
-Recording::Recording(GraphProgram& program, const std::shared_ptr<MTL::Device>& device, const Settings& settings,
-                     const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states)
-    : report(outlineReport(program)), settings_(settings) {
+Recording::Recording(const std::shared_ptr<GraphProgram>& shared, const std::shared_ptr<MTL::Device>& device,
+                     const Settings& settings, const std::vector<MPS::ImageBatch>& images,
+                     const std::vector<MPS::StateBatch>& states)
+    : report(outlineReport(*shared)), settings_(settings) {
+    GraphProgram& program = *shared;
     const auto commandBuffer = device->newCommandQueue()->commandBuffer();
     auto& root = mtl::rootOf(*commandBuffer);
     heap = root.heap();
     heap->startPlan();
     {
-        Execution execution(program, commandBuffer, settings, this);
+        Execution execution(shared, commandBuffer, settings, this);
         const SourceShape shape(images, states);
         isPlan_ = isPossible(program, settings, shape);
         auto standIns = shape.standIns(images, states);
@@ -65,7 +66,7 @@ Recording::Recording(GraphProgram& program, const std::shared_ptr<MTL::Device>& 
     }
     commands = std::make_shared<const mtl::CommandList>(root.takeCommands());
     root.truncateTemporaries(0);
-    plan();
+    plan(program);
     noteRanges();
 }
 
@@ -88,8 +89,9 @@ MPS::ImageBatch Recording::bound(const GraphProgram& program, std::size_t index,
         std::make_shared<mtl::Buffer>(device, memory, bytes, MTL::ResourceStorageModeManaged), descriptor, count);
 }
 
-void Recording::beginStep(std::size_t index, Step& step) {
+void Recording::beginStep(std::size_t index, Step& step, bool isRepetition) {
     stepTicks_.resize(index + 1, heap->tick());
+    if (isRepetition) return;  // with the number of the first time
     if (auto cell = step.recordNumber()) numbers.push_back({index, std::move(cell)});
 }
 
@@ -151,30 +153,86 @@ void Recording::noteUpdate(std::size_t index, std::size_t end, const StepArgumen
     updates.push_back(std::move(update));
 }
 
-void Recording::plan() {
-    std::vector<Interval> intervals;
-    for (const auto& trace : heap->traces())
-        if (!trace.apart) intervals.push_back({trace.range->size(), trace.taken, std::min(trace.released, heap->tick())});
-    if (isPlan_)
-        if (auto found = place(intervals); found.extent < heap->planExtent()) heap->place(found.offsets, found.extent);
+std::size_t Recording::stepOf(std::size_t tick) const {
+    const auto after = std::upper_bound(stepTicks_.begin(), stepTicks_.end(), tick);
+    return after == stepTicks_.begin() ? 0 : static_cast<std::size_t>(after - stepTicks_.begin()) - 1;
+}
+
+void Recording::tie(const GraphProgram& program) {
+    const auto& traces = heap->traces();
+    std::vector<std::size_t> traceOf(program.images.size(), kNone);
+    for (std::size_t i = 0; i < traces.size(); ++i) {
+        const auto owner = owners_.find(traces[i].range.get());
+        if (owner != owners_.end() && owner->second.image != NNGraphReport::npos && !traces[i].apart)
+            traceOf[owner->second.image] = i;
+    }
+    for (std::size_t index = 0; index < program.steps.size(); ++index) {
+        const auto& step = program.steps[index];
+        const std::size_t result = traceOf[step.result];
+        if (result == kNone) continue;
+        for (std::size_t position = 0; position < step.images.size(); ++position) {
+            const std::size_t slot = step.images[position], source = traceOf[slot];
+            if (source == kNone || program.images[slot].lastReader != index || !step.step->canOverwrite(position) ||
+                std::count(step.images.begin(), step.images.end(), slot) != 1)
+                continue;
+            const auto &from = report.images[slot], &to = report.images[step.result];
+            if (from.width != to.width || from.height != to.height || from.featureChannels != to.featureChannels ||
+                from.count != to.count || from.format != to.format ||
+                traces[source].range->size() != traces[result].range->size())
+                continue;
+            roots_[result] = roots_[source];
+            lives_[roots_[source]].end = lives_[result].end;
+            break;
+        }
+    }
+}
+
+void Recording::plan(const GraphProgram& program) {
+    const auto& traces = heap->traces();
+    for (std::size_t i = 0; i < traces.size(); ++i) {
+        roots_.push_back(i);
+        lives_.push_back({traces[i].range->size(), traces[i].taken, std::min(traces[i].released, heap->tick())});
+    }
+    if (isPlan_ && program.inPlace) tie(program);
+    std::vector<Interval> all, own;
+    std::vector<std::size_t> index(traces.size());
+    for (std::size_t i = 0; i < traces.size(); ++i) {
+        if (roots_[i] != i) continue;
+        all.push_back(lives_[i]);
+        index[i] = own.size();
+        if (!traces[i].apart) own.push_back(lives_[i]);
+    }
+    if (isPlan_) {
+        const auto found = pewter::mps::place(own);
+        std::vector<std::size_t> offsets;
+        bool tied = false;
+        for (std::size_t i = 0; i < traces.size(); ++i) {
+            tied |= roots_[i] != i;
+            if (!traces[i].apart) offsets.push_back(found.offsets[index[roots_[i]]]);
+        }
+        if (tied || found.extent < heap->planExtent()) heap->place(offsets, found.extent);
+    }
     report.peakBytes = heap->peak();
-    report.lowerBoundBytes = heap->livePeak();
+    report.lowerBoundBytes = lowerBound(all);
+    report.peakWithoutRecomputation = report.peakBytes;
+    for (const auto& step : program.steps)
+        if (step.recomputes != kNone) {
+            ++report.recomputedSteps;
+            report.recomputedBytes += report.images[step.result].bytes;
+        }
 }
 
 void Recording::noteRanges() {
-    const auto stepOf = [&](std::size_t tick) {
-        const auto after = std::upper_bound(stepTicks_.begin(), stepTicks_.end(), tick);
-        return after == stepTicks_.begin() ? 0 : static_cast<std::size_t>(after - stepTicks_.begin()) - 1;
-    };
-    std::size_t live = 0;
+    const auto& traces = heap->traces();
     std::vector<std::pair<std::size_t, std::ptrdiff_t>> events;
-    for (const auto& trace : heap->traces()) {
-        const auto owner = owners_.find(trace.range.get());
-        const std::size_t released = std::min(trace.released, heap->tick());
-        NNGraphReport::Range range{.offset = trace.range->offset() + (trace.apart ? heap->planExtent() : 0),
-                                   .bytes = trace.range->size(),
-                                   .firstStep = stepOf(trace.taken),
-                                   .lastStep = stepOf(released == 0 ? 0 : released - 1)};
+    for (std::size_t i = 0; i < traces.size(); ++i) {
+        if (roots_[i] != i) continue;
+        const auto& life = lives_[i];
+        const auto owner = owners_.find(traces[i].range.get());
+        NNGraphReport::Range range{.offset = traces[i].range->offset() + (traces[i].apart ? heap->planExtent() : 0),
+                                   .bytes = life.bytes,
+                                   .firstStep = stepOf(life.first),
+                                   .lastStep = stepOf(life.end == 0 ? 0 : life.end - 1)};
         if (owner != owners_.end()) {
             range.image = owner->second.image;
             range.state = owner->second.state;
@@ -183,10 +241,11 @@ void Recording::noteRanges() {
                 report.states[range.state].offset = std::min(report.states[range.state].offset, range.offset);
         }
         report.ranges.push_back(range);
-        events.emplace_back(trace.taken, static_cast<std::ptrdiff_t>(trace.range->size()));
-        events.emplace_back(released, -static_cast<std::ptrdiff_t>(trace.range->size()));
+        events.emplace_back(life.first, static_cast<std::ptrdiff_t>(life.bytes));
+        events.emplace_back(life.end, -static_cast<std::ptrdiff_t>(life.bytes));
     }
     std::sort(events.begin(), events.end());
+    std::size_t live = 0;
     for (const auto& [tick, change] : events) {
         live = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(live) + change);
         auto& peak = report.steps[stepOf(tick)].peakBytes;

@@ -7,11 +7,21 @@
 #include <vector>
 
 #include "mps/core/StateAccess.h"
+#include "mps/graph/Placement.h"
 #include "mps/graph/Program.h"
 #include "mps/graph/Sources.h"
 #include "mtl/CommandBuffer.h"
 
 namespace pewter::mps {
+
+/// What an encode depends on besides its sources.
+struct PlanSettings {
+    std::string name;
+    MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float16;
+    std::shared_ptr<MPS::ImageAllocator> resultAllocator;
+    bool outputStateIsTemporary = false;
+    bool batch = true;
+};
 
 /// One encode of a program for sources of one shape, kept: its commands, and where each of its temporaries lies in one
 /// piece of memory. A later encode of the same shape takes that piece, says where the sources and results are, and runs
@@ -21,17 +31,10 @@ namespace pewter::mps {
 /// of one queue, which come one after the other.
 class Recording {
 public:
-    /// What an encode depends on besides its sources.
-    struct Settings {
-        std::string name;
-        MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float16;
-        std::shared_ptr<MPS::ImageAllocator> resultAllocator;
-        bool outputStateIsTemporary = false;
-        bool batch = true;
-    };
+    using Settings = PlanSettings;
 
     /// Records and plans. Throws what an encode of such sources would throw.
-    Recording(GraphProgram& program, const std::shared_ptr<MTL::Device>& device, const Settings& settings,
+    Recording(const std::shared_ptr<GraphProgram>& program, const std::shared_ptr<MTL::Device>& device, const Settings& settings,
               const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
 
     /// Whether an encode with these settings and sources may run a recording at all.
@@ -75,13 +78,15 @@ public:
                           std::size_t count, const std::shared_ptr<MTL::Device>& device);
     /// Whether it will be run, not only looked at: an encode step by step places its memory as it goes.
     bool isPlan() const { return isPlan_; }
-    void beginStep(std::size_t index, Step& step);
+    void beginStep(std::size_t index, Step& step, bool isRepetition);
     void noteStep(const GraphProgram& program, std::size_t index, const StepArguments& arguments);
     void endStep(std::size_t index) { report.steps[index].liveBytes = heap->live(); }
     void noteUpdate(std::size_t step, std::size_t end, const StepArguments& arguments);
 
 private:
-    void plan();
+    void plan(const GraphProgram& program);
+    void tie(const GraphProgram& program);
+    std::size_t stepOf(std::size_t tick) const;
     void noteRanges();
     void noteState(std::size_t slot, const MPS::StateBatch& states);
 
@@ -92,6 +97,9 @@ private:
         std::size_t image = MPS::NNGraphReport::npos, state = MPS::NNGraphReport::npos;
     };
     std::unordered_map<const void*, Owner> owners_;  // by range
+    /// For each trace the one whose memory it has: itself, or the source that it overwrites.
+    std::vector<std::size_t> roots_;
+    std::vector<Interval> lives_;  ///< of the roots, to the end of the last that overwrites them
 };
 
 }  // namespace pewter::mps

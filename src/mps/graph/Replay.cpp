@@ -42,21 +42,21 @@ void Execution::replay(const std::shared_ptr<Recording>& recording, const Source
     const std::size_t live = root().heap()->live();
     for (const auto& storage : shape.storages()) run->sources.push_back(storage->materialize());
     for (const auto& result : recording->results) {
-        const auto& step = program_.steps[result.step];
+        const auto& step = shared_->steps[result.step];
         const auto images =
-            allocateDestinations(step.step->kernel(), *allocatorOf(program_, result.slot, settings_.resultAllocator),
+            allocateDestinations(step.step->kernel(), *allocatorOf(*shared_, result.slot, settings_.resultAllocator),
                                  commandBuffer_, result.descriptor, result.count);
         keepResult(result.slot, images);
-        setReads(images, std::max<std::size_t>(program_.images[result.slot].readCount() -
-                                                   program_.images[result.slot].reads, 1));
+        setReads(images, std::max<std::size_t>(shared_->images[result.slot].readCount() -
+                                                   shared_->images[result.slot].reads, 1));
         run->results.push_back(ImageAccess::storage(*images[0])->materialize());
     }
     if (const std::size_t bytes = recording->heap->planExtent())
         run->arena = root().heap()->takeForPlan(bytes, live + recording->report.lowerBoundBytes);
     const ReturnAtEnd returned{run->arena};
-    stepsBegun_ = program_.steps.size();
+    stepsBegun_ = shared_->steps.size();
     for (const auto& number : recording->numbers)
-        run->numbers.push_back(program_.steps[number.step].step->nextNumber());
+        run->numbers.push_back(shared_->steps[number.step].step->nextNumber());
 
     std::size_t begin = 0;
     const auto append = [&](std::size_t end) {
@@ -71,7 +71,7 @@ void Execution::replay(const std::shared_ptr<Recording>& recording, const Source
     append(recording->commands->size());
 
     for (const auto& result : recording->results) {
-        const ImageSlot& slot = program_.images[result.slot];
+        const ImageSlot& slot = shared_->images[result.slot];
         // One that only kernels of the graph needed.
         if (!slot.leaves()) setReads(images_[result.slot], 0);
         if (slot.synchronize) MPS::ImageBatchSynchronize(images_[result.slot], commandBuffer_);
@@ -82,7 +82,7 @@ void Execution::replay(const std::shared_ptr<Recording>& recording, const Source
 }
 
 void Execution::runHostPart(const Recording::Update& update) {
-    auto& step = *program_.steps[update.step].step;
+    auto& step = *shared_->steps[update.step].step;
     step.encoded(commandBuffer_);
     if (!step.updates()) return;
     auto arguments = update.arguments;

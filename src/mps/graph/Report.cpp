@@ -66,7 +66,8 @@ NNGraphReport outlineReport(GraphProgram& program) {
         out.sourceStates = step.states;
         out.resultImage = program.images[step.result].isMade ? step.result : NNGraphReport::npos;
         out.resultState = step.firstMade();
-        out.updatesWeights = step.step->updates();
+        out.recomputes = step.recomputes;
+        out.updatesWeights = step.step->updates() && step.recomputes == kNone;
         for (const std::size_t slot : step.states) report.states[slot].consumers.push_back(out.label);
         report.steps.push_back(std::move(out));
     }

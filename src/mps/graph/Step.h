@@ -69,6 +69,10 @@ public:
     /// How often the step itself reads the state it makes (batch normalisation: once).
     virtual std::size_t ownStateReads() const { return 0; }
 
+    /// Whether the result may lie where source image `index` does: every element of the source is read for the
+    /// last time when the element of the result at its place is written.
+    virtual bool canOverwrite(std::size_t) const { return false; }
+
     // --- training ---
 
     /// Whether the step has something to do besides its result image: weights to update.
@@ -85,6 +89,17 @@ public:
     /// Told at compile time that nobody needs the result image. Returns whether the step then runs without
     /// destinations.
     virtual bool dropResult() { return false; }
+
+    // --- recomputation ---
+
+    /// Whether recompute() gives what encode() gave, bit for bit, without other effects.
+    virtual bool canRecompute() const { return false; }
+    /// How dear that is for the size of the result, by rank: 0 for work that only moves memory.
+    virtual int recomputeCost() const { return 0; }
+    /// Whether recompute() reads the state that encode() wrote.
+    virtual bool recomputesFromState() const { return false; }
+    /// Records the kernel once more, for gradient kernels whose source was not kept; makes no state.
+    virtual void recompute(const StepArguments& arguments) { encode(arguments); }
 
     // --- plans ---
 

@@ -53,6 +53,13 @@ struct ConvolutionAccess {
         const MPS::CNNConvolutionDescriptor& descriptor,
         const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, bool temporary);
 
+    /// Makes a neuron part of a kernel that has none: its results are those of the kernel followed by the neuron,
+    /// without rounding in between. For graphs.
+    static void fuseNeuron(MPS::CNNConvolution& convolution, const MPS::NNNeuronDescriptor& neuron);
+    /// Folds a normalisation with stored statistics into a kernel without neuron, or folds its present values again.
+    static void fold(MPS::CNNConvolution& convolution,
+                     MPS::CNNConvolutionDescriptor::BatchNormalization normalization);
+
     static const ConvolutionParameters& parameters(const MPS::CNNConvolution& convolution) {
         return *convolution.parameters_;
     }

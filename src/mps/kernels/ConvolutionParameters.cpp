@@ -256,6 +256,17 @@ ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>&
     if (transposed) turn(device);
 }
 
+void ConvolutionParameters::refold(
+    const std::shared_ptr<MTL::Device>& device,
+    std::shared_ptr<const CNNConvolutionDescriptor::BatchNormalization> normalization) {
+    fold_ = std::move(normalization);
+    allocateFolded(device);
+    fold(*fold_, floatsOf(*weights_.buffer), floatsOf(*biases_.buffer),
+         static_cast<std::size_t>(weights_.shape.count()), floatsOf(*foldedWeights_.buffer),
+         floatsOf(*foldedBiases_.buffer));
+    if (turned_) turn(device);
+}
+
 void ConvolutionParameters::turn(const std::shared_ptr<MTL::Device>& device) {
     turned_.shape = turnedShape(weights_.shape, groups_);
     turned_.buffer = floats(device, static_cast<std::size_t>(turned_.shape.count()));

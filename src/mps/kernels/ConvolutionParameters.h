@@ -58,6 +58,9 @@ public:
     const ArrayRef& rawBiases() const { return biases_; }
     bool isFolded() const { return fold_ != nullptr; }
 
+    /// Folds a normalisation into the values at hand, now. Commands encoded before keep what they had.
+    void refold(const std::shared_ptr<MTL::Device>& device,
+                std::shared_ptr<const MPS::CNNConvolutionDescriptor::BatchNormalization> normalization);
     /// Appends the copy of new values; null biases stay as they are.
     void encodeReload(Encoder& encoder, const ArrayRef& weights, const ArrayRef& biases);
 

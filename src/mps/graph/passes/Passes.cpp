@@ -1,9 +1,11 @@
 #include "mps/graph/passes/Passes.h"
 
-#include <MPS/NNGraph.hpp>
-
 namespace pewter::mps {
 
-void runPasses(GraphProgram&, const MPS::NNGraphOptions&) {}
+void runPasses(GraphProgram& program, const MPS::NNGraphOptions& options) {
+    if (options.foldBatchNormalization) foldBatchNormalization(program);
+    if (options.fuseNeurons) fuseNeurons(program);
+    program.inPlace = options.inPlace;
+}
 
 }  // namespace pewter::mps

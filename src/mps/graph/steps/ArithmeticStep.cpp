@@ -31,4 +31,11 @@ void ArithmeticStep::encode(const StepArguments& arguments) {
                         std::dynamic_pointer_cast<MPS::CNNArithmeticGradientState>(states[0]), results[0]);
 }
 
+bool ArithmeticStep::canOverwrite(std::size_t index) const {
+    return index == 0 ? kernel_->primaryStrideInPixelsX() == 1 && kernel_->primaryStrideInPixelsY() == 1 &&
+                            kernel_->primaryStrideInFeatureChannels() == 1
+                      : kernel_->secondaryStrideInPixelsX() == 1 && kernel_->secondaryStrideInPixelsY() == 1 &&
+                            kernel_->secondaryStrideInFeatureChannels() == 1;
+}
+
 }  // namespace pewter::mps

@@ -17,6 +17,9 @@ public:
                                   const MPS::StateBatch& states) override;
     MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments) override;
     void encode(const StepArguments& arguments) override;
+    /// An operand of the result's size: one that is not stretched.
+    bool canOverwrite(std::size_t index) const override;
+    bool canRecompute() const override { return true; }
 
 private:
     std::shared_ptr<MPS::CNNArithmetic> kernel_;

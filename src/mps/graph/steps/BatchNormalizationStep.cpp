@@ -56,6 +56,16 @@ void BatchNormalizationStep::encode(const StepArguments& arguments) {
         kernel_->encode(commandBuffer, sources[0], destinations[0]);
 }
 
+void BatchNormalizationStep::recompute(const StepArguments& arguments) {
+    if (arguments.states.empty()) return encode(arguments);
+    const auto &sources = arguments.images[0], &destinations = arguments.destinations;
+    const auto state = stateOf(arguments.states[0]);
+    if (arguments.batch)
+        kernel_->encodeBatch(arguments.commandBuffer, sources, state, destinations);
+    else
+        kernel_->encode(arguments.commandBuffer, sources[0], state, destinations[0]);
+}
+
 void BatchNormalizationStep::reloadFromDataSource() {
     kernel_->reloadGammaAndBetaFromDataSource();
     kernel_->reloadMeanAndVarianceFromDataSource();

@@ -16,6 +16,7 @@ public:
 
     const std::shared_ptr<BatchNormalizationGroup>& group() const { return group_; }
     const std::shared_ptr<MPS::CNNBatchNormalization>& normalization() const { return kernel_; }
+    bool calculatesStatistics() const { return statistics_ != nullptr; }
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -27,6 +28,11 @@ public:
     /// A state that is made is read by the normalising encode, whoever's statistics it holds.
     std::size_t ownStateReads() const override { return 1; }
     void reloadFromDataSource() override;
+
+    /// The statistics are those of the state; without one they would have to be computed again.
+    bool canRecompute() const override { return true; }
+    bool recomputesFromState() const override { return true; }
+    void recompute(const StepArguments& arguments) override;
 
 private:
     std::shared_ptr<MPS::CNNBatchNormalization> kernel_;

@@ -1,6 +1,26 @@
 #include "mps/graph/steps/ConvolutionStep.h"
 
+#include <MTL/Resource.hpp>
+
+#include "mps/kernels/BatchNormalizationAccess.h"
+#include "mps/kernels/ConvolutionAccess.h"
+
 namespace pewter::mps {
+
+namespace {
+
+std::vector<float> valuesOf(MTL::Buffer& buffer, std::size_t count) {
+    const auto* values = static_cast<const float*>(buffer.contents());
+    return {values, values + count};
+}
+
+void fold(MPS::CNNConvolution& convolution, const MPS::CNNBatchNormalization& normalization) {
+    const auto& p = BatchNormalizationAccess::parameters(normalization);
+    ConvolutionAccess::fold(convolution, {valuesOf(*p.mean, p.channels), valuesOf(*p.variance, p.channels),
+                                          valuesOf(*p.gamma, p.channels), valuesOf(*p.beta, p.channels), p.epsilon});
+}
+
+}  // namespace
 
 ConvolutionStep::ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Compilation& compilation)
     : UnaryStep(kernel),
@@ -8,6 +28,20 @@ ConvolutionStep::ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Co
       weights_(std::make_shared<ForwardWeightsOf<MPS::CNNConvolution>>(convolution_)),
       group_(ConvolutionGroup::of(compilation, convolution_->dataSource().get())) {
     group_->addForward(weights_);
+}
+
+void ConvolutionStep::absorb(std::shared_ptr<MPS::CNNBatchNormalization> normalization) {
+    normalization_ = std::move(normalization);
+    fold(*convolution_, *normalization_);
+}
+
+void ConvolutionStep::reloadFromDataSource() {
+    if (normalization_) {
+        normalization_->reloadGammaAndBetaFromDataSource();
+        normalization_->reloadMeanAndVarianceFromDataSource();
+    }
+    convolution_->reloadWeightsAndBiasesFromDataSource();
+    if (normalization_) fold(*convolution_, *normalization_);
 }
 
 ConvolutionGradientStep::ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,

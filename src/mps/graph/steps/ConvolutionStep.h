@@ -1,5 +1,6 @@
 #pragma once
 
+#include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNConvolution.hpp>
 #include <memory>
 
@@ -16,12 +17,16 @@ public:
     const std::shared_ptr<MPS::CNNConvolution>& convolution() const { return convolution_; }
     const std::shared_ptr<ForwardWeights>& weights() const { return weights_; }
     const std::shared_ptr<ConvolutionGroup>& group() const { return group_; }
-    void reloadFromDataSource() override { convolution_->reloadWeightsAndBiasesFromDataSource(); }
+    void reloadFromDataSource() override;
+    int recomputeCost() const override { return 1; }
+    /// From now on computes the normalisation, which has stored statistics, as well.
+    void absorb(std::shared_ptr<MPS::CNNBatchNormalization> normalization);
 
 private:
     std::shared_ptr<MPS::CNNConvolution> convolution_;
     std::shared_ptr<ForwardWeights> weights_;
     std::shared_ptr<ConvolutionGroup> group_;
+    std::shared_ptr<MPS::CNNBatchNormalization> normalization_;
 };
 
 /// Gradients of a convolution, transposed or not, and the update of its weights by the data source of the

@@ -18,6 +18,13 @@ public:
         before_ = DropoutAccess::encodes(*dropout_);
         UnaryStep::encode(arguments);
     }
+    /// With the mask of this encode.
+    void recompute(const StepArguments& arguments) override {
+        const auto next = DropoutAccess::encodes(*dropout_);
+        DropoutAccess::setEncodes(*dropout_, before_);
+        UnaryStep::encode(arguments);
+        DropoutAccess::setEncodes(*dropout_, next);
+    }
     std::shared_ptr<std::uint64_t> recordNumber() override {
         const auto cell = std::make_shared<std::uint64_t>(0);
         DropoutAccess::setSequenceOfRun(*dropout_, cell);

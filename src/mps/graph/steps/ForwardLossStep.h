@@ -33,7 +33,9 @@ public:
     /// The callback, if any, is asked once an encode, also where the state's weight counts.
     LossGradientStep(std::shared_ptr<MPS::NNLossGradient> kernel,
                      std::shared_ptr<MPS::NNLossCallback> callback)
-        : kernel_(std::move(kernel)), callback_(std::move(callback)) {}
+        : kernel_(std::move(kernel)), callback_(std::move(callback)) {
+        if (callback_) refuseReplay();
+    }
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,

@@ -1,5 +1,9 @@
 #include "mps/graph/steps/GradientStep.h"
 
+#include <MPS/CNNArithmetic.hpp>
+#include <MPS/CNNDropout.hpp>
+#include <MPS/CNNNeuron.hpp>
+
 namespace pewter::mps {
 
 MPS::ImageDescriptor GradientStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -16,6 +20,15 @@ void GradientStep::encode(const StepArguments& arguments) {
     else
         kernel_->encode(arguments.commandBuffer, gradients[0], sources[0], states[0],
                         arguments.destinations[0]);
+}
+
+bool GradientStep::canOverwrite(std::size_t index) const {
+    if (index != 0) return false;
+    if (const auto* arithmetic = dynamic_cast<const MPS::CNNArithmeticGradient*>(kernel_.get()))
+        return arithmetic->secondaryStrideInPixelsX() == 1 && arithmetic->secondaryStrideInPixelsY() == 1 &&
+               arithmetic->secondaryStrideInFeatureChannels() == 1;
+    return dynamic_cast<const MPS::CNNNeuronGradient*>(kernel_.get()) ||
+           dynamic_cast<const MPS::CNNDropoutGradient*>(kernel_.get());
 }
 
 }  // namespace pewter::mps

@@ -16,6 +16,8 @@ public:
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                   const MPS::StateBatch& states) override;
     void encode(const StepArguments& arguments) override;
+    /// The incoming gradient, where the kernel goes element by element.
+    bool canOverwrite(std::size_t index) const override;
 
 private:
     std::shared_ptr<MPS::CNNGradientKernel> kernel_;

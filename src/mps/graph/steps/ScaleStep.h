@@ -23,7 +23,11 @@ public:
           size_(outputSize),
           provider_(std::move(provider)),
           handle_(std::move(handle)),
-          padding_(std::move(padding)) {}
+          padding_(std::move(padding)) {
+        const bool asksPolicy = (padding_->paddingMethod() & MPS::NNPaddingMethodCustom) &&
+                                !dynamic_cast<const MPS::NNDefaultPadding*>(padding_.get());
+        if (provider_ || asksPolicy) refuseReplay();
+    }
 
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                   const MPS::StateBatch& states) override;

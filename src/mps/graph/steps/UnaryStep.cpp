@@ -1,5 +1,8 @@
 #include "mps/graph/steps/UnaryStep.h"
 
+#include <MPS/CNNDropout.hpp>
+#include <MPS/CNNNeuron.hpp>
+
 namespace pewter::mps {
 
 MPS::ImageDescriptor UnaryStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -24,6 +27,10 @@ void UnaryStep::encode(const StepArguments& arguments) {
         kernel_->encode(arguments.commandBuffer, sources[0], destinations[0]);
     else
         kernel_->encode(arguments.commandBuffer, sources[0], states[0], destinations[0]);
+}
+
+bool UnaryStep::canOverwrite(std::size_t) const {
+    return dynamic_cast<const MPS::CNNNeuron*>(kernel_.get()) || dynamic_cast<const MPS::CNNDropout*>(kernel_.get());
 }
 
 }  // namespace pewter::mps

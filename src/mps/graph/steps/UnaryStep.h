@@ -17,6 +17,9 @@ public:
                                   const MPS::StateBatch& states) override;
     MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments) override;
     void encode(const StepArguments& arguments) override;
+    /// Element by element: neurons and dropout.
+    bool canOverwrite(std::size_t) const override;
+    bool canRecompute() const override { return true; }
 
 private:
     std::shared_ptr<MPS::CNNKernel> kernel_;
