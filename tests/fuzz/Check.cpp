@@ -12,7 +12,8 @@ namespace pewter::fuzz {
 
 namespace {
 
-constexpr double kUnit = 0x1p-24;  ///< half the distance of neighbours in float32
+/// Half the distance of neighbours in float32; in plans with mixed formats in float16.
+constexpr double kUnit = 0x1p-24, kHalfUnit = 0x1p-11;
 constexpr double kStep = 0x1p-20;  ///< of the central differences
 
 double sizeOf(const std::vector<double>& values) {
@@ -191,8 +192,11 @@ void Checker::compareDevices(const Plan& plan, const TrainingNodes& nodes, const
         if (isExact) throw Finding(fmt::format("{} differs by {:.3g} although everything is exact", name, found));
         const double spread = distance(rounded.values.at(name), expected);
         const double longest = static_cast<double>(plan.longestSum()) + 6;
-        const double allowance = plan.roundings() * kUnit * sizeOf(expected) + longest * spread +
-                                 8 * kUnit * (isGradient(name) ? gradients : others);
+        // Sums are float32 in any case: a float16 image adds one rounding each.
+        const double unit = plan.isMixed ? kHalfUnit : kUnit,
+                     terms = plan.isMixed ? 2.0 * static_cast<double>(plan.nodes.size()) : plan.roundings();
+        const double allowance =
+            terms * unit * sizeOf(expected) + longest * spread + 8 * unit * (isGradient(name) ? gradients : others);
         const double share = found / allowance;
         if (share <= 1) {
             if (share > tally.worstShare) tally.worstShare = share, tally.worstShareSeed = plan.seed;
@@ -201,7 +205,9 @@ void Checker::compareDevices(const Plan& plan, const TrainingNodes& nodes, const
         // More than rounding explains: unless a small change of the inputs does as much.
         if (probes.empty()) {
             test::Random random(plan.choices + 1);
-            for (const double size : {0x1p-20, 0x1p-14, 0x1p-14, 0x1p-14}) {
+            const double far = plan.isMixed ? 0x1p-8 : 0x1p-14;
+            nodes.mixFormats(false);
+            for (const double size : {0x1p-20, far, far, far}) {
                 TrainingRun probe(reference_, plan, nodes, Format::Float64);
                 probes.push_back(probe.encode(moved(inputsOf(plan), random, size)));
             }
@@ -210,7 +216,7 @@ void Checker::compareDevices(const Plan& plan, const TrainingNodes& nodes, const
         for (const auto& probe : probes) reach = std::max(reach, distance(probe.values.at(name), expected));
         if (!(found <= 2 * reach) || !std::isfinite(found))
             throw Finding(fmt::format("{} differs by {:.3g} where {:.3g} is allowed (size {:.3g}, rounding to float32 moves "
-                                      "it by {:.3g}, moving the inputs by 2^-14 by {:.3g})",
+                                      "it by {:.3g}, moving the inputs a little by {:.3g})",
                                       name, found, allowance, sizeOf(expected), spread, reach));
         ++tally.kinksOfDevices;
     }
@@ -309,6 +315,7 @@ void Checker::checkOrThrow(const Plan& plan) {
     checkDiagnostics();
 
     if (device_) {
+        nodes.mixFormats(true);
         TrainingRun single(reference_, plan, nodes, Format::Float32);
         const auto rounded = single.encode(inputs);
         sameNames(base, rounded, "float32 on reference");
@@ -329,6 +336,7 @@ void Checker::checkOrThrow(const Plan& plan) {
             tally.sumOfPeaks += static_cast<double>(report.peakBytes);
             tally.sumOfBounds += static_cast<double>(report.lowerBoundBytes);
         }
+        nodes.mixFormats(true);
         // A dropout draws the masks of a first encode again in a new graph only.
         TrainingRun other(*device_, plan, nodes, Format::Float32);
         auto& second = plan.isRandom() ? other : run;
@@ -344,11 +352,13 @@ void Checker::checkOrThrow(const Plan& plan) {
         }
         Outcome inferred, expected, coarse;
         inferred.values = infer(*device_, plan, nodes, Format::Float32);
-        expected.values = infer(reference_, plan, nodes, Format::Float64);
         coarse.values = infer(reference_, plan, nodes, Format::Float32);
+        nodes.mixFormats(false);
+        expected.values = infer(reference_, plan, nodes, Format::Float64);
         for (const auto& [name, values] : expected.values) {
             const double found = distance(inferred.values.at(name), values);
-            const double allowance = plan.roundings() * kUnit * (1 + sizeOf(values)) +
+            const double unit = plan.isMixed ? kHalfUnit : kUnit;
+            const double allowance = plan.roundings() * unit * (1 + sizeOf(values)) +
                                      (static_cast<double>(plan.longestSum()) + 6) * distance(coarse.values.at(name), values);
             if (!(found <= allowance))
                 throw Finding(fmt::format("{} differs by {:.3g} where {:.3g} is allowed", name, found, allowance));

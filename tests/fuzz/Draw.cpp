@@ -291,6 +291,7 @@ Plan drawPlan(std::uint64_t seed) {
     plan.dropsTermini = d.chance(0.25);
     plan.temporarySources = d.chance(0.1);
     plan.temporaryStates = d.chance(0.3);
+    plan.isMixed = d.chance(0.1);
     if (d.chance(0.4)) {
         const bool none = d.chance(0.4);
         auto& o = plan.options;

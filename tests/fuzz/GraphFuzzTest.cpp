@@ -44,7 +44,7 @@ TEST(GraphFuzz, EveryFamilyOfFiltersComesUp) {
     for (std::uint64_t seed = 1; seed <= 2000; ++seed) all += drawPlan(seed).text();
     for (const char* what : familyTexts()) EXPECT_NE(all.find(what), std::string::npos) << what;
     for (const char* what : {"loss node", "initial gradient", "incoming gradient", "itself as gradient", "gradient 2 from",
-                             "node handler", "some termini", "temporary sources", "temporary states", " stop",
+                             "node handler", "some images float16", "some termini", "temporary sources", "temporary states", " stop",
                              "exported temporary", "state exported", "style CPU", "style none"})
         EXPECT_NE(all.find(what), std::string::npos) << what;
 }

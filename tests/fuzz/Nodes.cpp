@@ -128,6 +128,19 @@ TrainingNodes::TrainingNodes(const Plan& plan)
     for (std::size_t i = results.size(); i > 1; --i)
         std::swap(results[i - 1], results[static_cast<std::size_t>(random.integer(0, static_cast<std::int64_t>(i) - 1))]);
 
+    if (plan.isMixed) {
+        std::set<const MPS::NNImageNode*> seen;
+        std::vector<ImageNode> open;
+        for (const auto& result : results) open.push_back(result.image);
+        while (!open.empty()) {
+            const auto image = open.back();
+            open.pop_back();
+            if (!image->producer() || !seen.insert(image.get()).second) continue;
+            if (chance(0.3)) halfImages.push_back(image);
+            for (const auto& source : image->producer()->sources()) open.push_back(source);
+        }
+    }
+
     // Which gradient filters the graph will hold, and what they do.
     std::vector<ImageNode> ends;
     for (const auto& result : results) ends.push_back(result.image);
@@ -157,6 +170,11 @@ TrainingNodes::TrainingNodes(const Plan& plan)
         state->setExportFromGraph(true);
         state->setHandle(std::make_shared<Name>(stateName(i)));
     }
+}
+
+void TrainingNodes::mixFormats(bool mixed) const {
+    for (const auto& image : halfImages)
+        image->setFormat(mixed ? MPS::ImageFeatureChannelFormat::Float16 : MPS::ImageFeatureChannelFormat::None);
 }
 
 }  // namespace pewter::fuzz

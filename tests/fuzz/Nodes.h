@@ -45,6 +45,8 @@ struct Result {
 /// A plan with its backward filters, and what the graph of them should give.
 struct TrainingNodes {
     explicit TrainingNodes(const Plan& plan);
+    /// Of plans with mixed formats: the next graphs have some images in float16, or all in the graph's format.
+    void mixFormats(bool mixed) const;
 
     ForwardNodes forward;
     std::vector<Result> results;
@@ -55,6 +57,7 @@ struct TrainingNodes {
     std::vector<bool> isObserved;
     /// Nodes with a gradient filter in the graph, and those all of whose gradient filters are.
     std::vector<bool> isTrained, isWhole;
+    std::vector<ImageNode> halfImages;
 };
 
 /// The name of a gradient among results.

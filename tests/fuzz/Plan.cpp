@@ -75,7 +75,7 @@ std::string Plan::text() const {
                                terminal.loss.reduceAcrossBatch ? " across the batch" : "", terminal.loss.weight);
         out += "\n";
     }
-    for (const auto& [set, what] : {std::pair{usesHandler, "node handler"}, {dropsTermini, "some termini"},
+    for (const auto& [set, what] : {std::pair{usesHandler, "node handler"}, {isMixed, "some images float16"}, {dropsTermini, "some termini"},
                                     {temporarySources, "temporary sources"}, {temporaryStates, "temporary states"},
                                     {!options.fuseNeurons, "no fused neurons"},
                                     {!options.foldBatchNormalization, "no folded normalisation"},

@@ -96,6 +96,8 @@ struct Plan {
 
     /// Choices around the graph; numbers are drawn per decision from this seed.
     std::uint64_t choices = 0;
+    /// Some images are float16, of results and gradients alike.
+    bool isMixed = false;
     bool usesHandler = false;       ///< a node handler of our own instead of the default one
     bool dropsTermini = false;      ///< some ends of the backward pass are left out or not needed
     bool temporarySources = false;  ///< inputs are temporaries of the command buffer
