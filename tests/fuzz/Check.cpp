@@ -80,7 +80,9 @@ public:
         // for one it is enough that they are two: the curve bends by 10^-6 of its second derivative.
         const auto narrow = difference(kStep / 8);
         const double bend = std::max(wide.bend, narrow.bend), off = std::fabs(wide.slope - derivative_);
-        const double explained = direction_.size() > 1 ? off / 2 : 1e-3 * (std::fabs(wide.slope) + std::fabs(derivative_));
+        const double explained =
+            direction_.size() > 1 ? off / 2
+                                  : std::min(off / 2, 1e-3 * (std::fabs(wide.slope) + std::fabs(derivative_)));
         verdict.isKink = narrow.share <= 1 || (bend >= explained && std::isfinite(off));
         if (!verdict.isKink)
             verdict.message = fmt::format("the derivative is {:.9g} by the graph and {:.9g} by central differences, {:.3g} "
@@ -195,8 +197,12 @@ void Checker::compareDevices(const Plan& plan, const TrainingNodes& nodes, const
         // Sums are float32 in any case: a float16 image adds one rounding each.
         const double unit = plan.isMixed ? kHalfUnit : kUnit,
                      terms = plan.isMixed ? 2.0 * static_cast<double>(plan.nodes.size()) : plan.roundings();
-        const double allowance =
-            terms * unit * sizeOf(expected) + longest * spread + 8 * unit * (isGradient(name) ? gradients : others);
+        // Gradients of parameters are products of gradients with what the filters read.
+        double around = isGradient(name) ? gradients : others;
+        for (const auto& node : plan.nodes)
+            if (node.parameters && name.starts_with(node.parameters->name + ","))
+                around = std::max(around, gradients * plan.magnitudeOf(node.sources[0]));
+        const double allowance = terms * unit * sizeOf(expected) + longest * spread + 8 * unit * around;
         const double share = found / allowance;
         if (share <= 1) {
             if (share > tally.worstShare) tally.worstShare = share, tally.worstShareSeed = plan.seed;

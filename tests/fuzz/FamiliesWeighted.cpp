@@ -114,6 +114,8 @@ bool drawFullyConnected(Drawer& d) {
 bool drawBatchNormalization(Drawer& d) {
     const std::size_t image = d.pick();
     const Size size = d.sizeOf(image);
+    // One value alone is its own mean: its derivative is 0, and on a device nothing but rounding.
+    if (d.plan.batch * size.width * size.height < 2) return false;
     std::shared_ptr<NormalizationWeights> weights;
     if (d.chance(0.1))
         for (const auto& source : d.plan.parameters)
@@ -232,6 +234,7 @@ void fill(Drawer& d, Weights& weights, std::size_t channels, const char* what) {
 bool drawSampleNormalization(Drawer& d) {
     const std::size_t image = d.pick();
     const Size size = d.sizeOf(image);
+    if (size.width * size.height < 2) return false;
     PlanNode node;
     node.sources = {image};
     node.size = size;

@@ -88,7 +88,7 @@ std::string spoil(const Plan& plan, const TrainingNodes& nodes, const MPS::NNGra
             // Found out by the layer that reads the input, after others may have been encoded.
             const auto name = graph.sourceImageHandles()[i]->label();
             for (std::size_t n = 0; n < plan.nodes.size(); ++n)
-                if (nodes.isTrained[n] && plan.nodes[n].parameters && imageName(plan.nodes[n].sources[0]) == name) {
+                if (nodes.updates[n] > 0 && imageName(plan.nodes[n].sources[0]) == name) {
                     for (auto& image : images[i]) image = likeness(image->device(), *image, 1);
                     return "a channel too many";
                 }
