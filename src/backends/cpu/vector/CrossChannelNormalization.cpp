@@ -61,9 +61,9 @@ PEWTER_INLINE void windowPowers(const CrossChannelParameters& p, float* squares,
         forPowers(p.power, count, base, [=](std::int64_t i, float, float power) PEWTER_LAMBDA { factors[i] = power; });
         return;
     }
-    forPowers<true>(p.power, count, base, [=](std::int64_t i, float inverse, float power) PEWTER_LAMBDA {
+    forPowers<true>(p.power, count, base, [=](std::int64_t i, float quotient, float power) PEWTER_LAMBDA {
         factors[i] = power;
-        quotients[i] = power * inverse;
+        quotients[i] = quotient;
     });
 }
 

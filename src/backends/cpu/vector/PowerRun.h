@@ -69,26 +69,25 @@ PEWTER_INLINE __m512 orEstimate(__m512 refined, __m512 estimate) {
     return _mm512_mask_mov_ps(refined, _mm512_cmp_ps_mask(refined, refined, _CMP_UNORD_Q), estimate);
 }
 
-/// x^(-Quarters / 4) within 3 roundings: the processor's estimates of 14 bits and a step of Newton's on the quarter.
+/// x^-1/2 from the processor's estimate of 14 bits and a step of Newton's, whose residual 1 - x y^2 is taken of both halves of
+/// x y: what float32 holds comes out exactly, anything else is off by 2^-27 of itself before it is rounded.
+PEWTER_INLINE __m512 inverseSquareRoot(__m512 x, __m512 estimate) {
+    const __m512 high = _mm512_mul_ps(x, estimate), low = _mm512_fmsub_ps(x, estimate, high);
+    __m512 off = _mm512_fnmadd_ps(high, estimate, _mm512_set1_ps(1.0f));
+    off = _mm512_fnmadd_ps(low, estimate, off);
+    return _mm512_fmadd_ps(_mm512_mul_ps(estimate, _mm512_set1_ps(0.5f)), off, estimate);
+}
+
+/// x^(-Quarters / 4) within 4 roundings, exactly for powers of 16.
 template <int Quarters>
 PEWTER_INLINE __m512 inverseRoot(__m512 x) {
-    const __m512 one = _mm512_set1_ps(1.0f), root = _mm512_maskz_rsqrt14_ps(0xffff, x);
+    const __m512 estimate = _mm512_maskz_rsqrt14_ps(0xffff, x), half = inverseSquareRoot(x, estimate);
     if constexpr (Quarters == 2) {
-        const __m512 off = _mm512_fnmadd_ps(_mm512_mul_ps(x, root), root, one);
-        return orEstimate(_mm512_fmadd_ps(_mm512_mul_ps(root, _mm512_set1_ps(0.5f)), off, root), root);
+        return orEstimate(half, estimate);
     } else {
-        const __m512 quarter = _mm512_maskz_rsqrt14_ps(0xffff, _mm512_mul_ps(x, root));
-        // y^4 x^Quarters = 1.
-        __m512 y = quarter, off;
-        if constexpr (Quarters == 1) {
-            const __m512 square = _mm512_mul_ps(y, y);
-            off = _mm512_fnmadd_ps(_mm512_mul_ps(x, square), square, one);
-        } else {
-            y = _mm512_mul_ps(_mm512_mul_ps(quarter, quarter), quarter);
-            const __m512 t = _mm512_mul_ps(x, y);
-            off = _mm512_fnmadd_ps(_mm512_mul_ps(t, t), _mm512_mul_ps(t, y), one);
-        }
-        return orEstimate(_mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.25f)), off, y), root);
+        const __m512 root = _mm512_mul_ps(x, half);
+        const __m512 quarter = inverseSquareRoot(root, _mm512_maskz_rsqrt14_ps(0xffff, root));
+        return orEstimate(Quarters == 1 ? quarter : _mm512_mul_ps(half, quarter), estimate);
     }
 }
 
@@ -123,8 +122,11 @@ PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, 
     return true;
 }
 
-PEWTER_INLINE void reciprocalsOf(const float* from, float* to, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; i += 16) _mm512_storeu_ps(to + i, reciprocal(_mm512_loadu_ps(from + i)));
+/// quotients[i] = powers[i] / bases[i] for such roots.
+PEWTER_INLINE void quotientsOf(const float* powers, const float* bases, float* quotients, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += 16)
+        _mm512_storeu_ps(quotients + i,
+                         _mm512_mul_ps(_mm512_loadu_ps(powers + i), reciprocal(_mm512_loadu_ps(bases + i))));
 }
 
 /// Up to as many taps a register adds them one by one.
@@ -161,15 +163,13 @@ PEWTER_INLINE void withQuarters(const Power& p, Fn fn) {
 
 #else
 
-PEWTER_INLINE void reciprocalsOf(const float* from, float* to, std::int64_t count) {
-    PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i) to[i] = 1.0f / from[i];
-}
+PEWTER_INLINE void quotientsOf(const float*, const float*, float*, std::int64_t) {}
 PEWTER_INLINE bool inverseRootsOf(const Power&, const float*, float*, std::int64_t) { return false; }
 
 #endif
 
-/// use(i, 1 / base, base^-exponent) with the base of element i, i < count; the quotient is made only if Quotients.
+/// use(i, base^(-exponent - 1), base^-exponent) with the base of element i, i < count; the former, a quotient, only if
+/// Quotients. Powers that are products are divided: base / base is 1.
 template <bool Quotients = false, class Base, class Use>
 PEWTER_INLINE void forPowers(const Power& p, std::int64_t count, Base base, Use use) {
     alignas(64) float bases[kPowers], powers[kPowers], quotients[kPowers];
@@ -178,19 +178,19 @@ PEWTER_INLINE void forPowers(const Power& p, std::int64_t count, Base base, Use 
         PEWTER_VECTORIZE
         for (std::int64_t i = 0; i < some; ++i) bases[i] = base(first + i);
         for (std::int64_t i = some; i < kPowers && i % 16 != 0; ++i) bases[i] = 1.0f;
-        if (!inverseRootsOf(p, bases, powers, some))
+        if (inverseRootsOf(p, bases, powers, some)) {
+            if (Quotients) quotientsOf(powers, bases, quotients, some);
+        } else {
             withPower(p, [&](auto power) {
                 PEWTER_VECTORIZE
-                for (std::int64_t i = 0; i < some; ++i) powers[i] = power(bases[i]);
+                for (std::int64_t i = 0; i < some; ++i) {
+                    powers[i] = power(bases[i]);
+                    if constexpr (Quotients) quotients[i] = powers[i] / bases[i];
+                }
             });
-        if constexpr (Quotients) {
-            reciprocalsOf(bases, quotients, some);
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < some; ++i) use(first + i, quotients[i], powers[i]);
-        } else {
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < some; ++i) use(first + i, 0.0f, powers[i]);
         }
+        PEWTER_VECTORIZE
+        for (std::int64_t i = 0; i < some; ++i) use(first + i, Quotients ? quotients[i] : 0.0f, powers[i]);
     }
 }
 

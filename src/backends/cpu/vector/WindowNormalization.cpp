@@ -50,9 +50,8 @@ void spatialGradientRun(const SpatialParameters& p, float* columns, std::int64_t
     forPowers<true>(
         p.power, count, [=](std::int64_t i) PEWTER_LAMBDA { return delta + scale * sums[i]; },
         [=](std::int64_t i, float quotient, float power) PEWTER_LAMBDA {
-            const float scaled = g[i] * power;
-            a[i] = scaled;
-            s[i] = scaled * x[i] * quotient;
+            a[i] = g[i] * power;
+            s[i] = g[i] * x[i] * quotient;
         });
 }
 
@@ -116,8 +115,8 @@ void contrastGradientRun(const ContrastParameters& p, const double* sums, const 
             return c.t;
         },
         [=](std::int64_t i, float quotient, float power) PEWTER_LAMBDA {
-            const float scaled = g[i] * power, shared = scaled * b[i] * quotient;
-            a[i] = scaled;
+            const float shared = g[i] * b[i] * quotient;
+            a[i] = g[i] * power;
             b[i] = shared;
             bm[i] *= shared;
         });
