@@ -20,7 +20,7 @@ using MPS::NNGraphReport;
 
 struct InspectOptions {
     std::string network, device, json, html, dot;
-    std::optional<std::size_t> batch;
+    std::optional<std::size_t> batch, memoryBudget;
 };
 
 /// Inputs of a training step that take no memory: images are allocated with their first use.
@@ -72,6 +72,7 @@ void inspect(const InspectOptions& options) {
     settings.batchSize = options.batch.value_or(description.batchSize);
     settings.optimizer.descriptor.learningRate = description.learningRate;
     TrainingNetwork network(description, device, settings);
+    setMemoryBudget(network, options.memoryBudget);
     const auto report = reportOf(network);
     const pewter::inspect::Subject subject{description.name, device->name(), settings.batchSize};
     bool isAlone = false;
@@ -90,6 +91,7 @@ void addInspectCommand(CLI::App& app) {
     command->add_option("network", options->network, networkNames())->required()->type_name("NETWORK");
     command->add_option("--batch", options->batch, "Pictures a batch (default: the network's)")
         ->check(CLI::PositiveNumber);
+    addMemoryBudget(*command, options->memoryBudget);
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
     const auto output = [&](const char* name, std::string& file, const std::string& what) {
         command->add_option(name, file, what + "; - for standard output alone")->type_name("FILE");

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
+#include <MPS/NNGraph.hpp>
+#include <MPS/NNRecomputePolicy.hpp>
 #include <MPS/Types.hpp>
 #include <MTL/Device.hpp>
-#include <Pewter/train/Network.hpp>
+#include <Pewter/train/TrainingNetwork.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 
 /// What options of several commands mean.
@@ -18,6 +22,18 @@ inline MPS::ImageFeatureChannelFormat formatOf(const std::string& precision) {
     if (precision == "fp16") return MPS::ImageFeatureChannelFormat::Float16;
     if (precision == "bf16") return MPS::ImageFeatureChannelFormat::BFloat16;
     return MPS::ImageFeatureChannelFormat::Float32;
+}
+
+/// --memory-budget: forward images are computed again where that keeps a training step within it.
+inline void setMemoryBudget(pewter::train::TrainingNetwork& network, const std::optional<std::size_t>& bytes) {
+    if (bytes) network.trainingGraph().setRecomputePolicy(MPS::NNRecomputePolicy::budget(*bytes));
+}
+inline void addMemoryBudget(CLI::App& command, std::optional<std::size_t>& bytes) {
+    command
+        .add_option("--memory-budget", bytes,
+                    "Bytes (or with kb, mb, gb) of temporary memory a step: images are computed again instead of kept")
+        ->type_name("SIZE")
+        ->transform(CLI::AsSizeValue(false));
 }
 
 /// For the help of commands that take a network.

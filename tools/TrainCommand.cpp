@@ -21,7 +21,7 @@ using namespace pewter::train;
 
 struct TrainOptions {
     std::string network, data, device, precision = "fp32", schedule = "linear", json;
-    std::optional<std::size_t> epochs, steps, batch;
+    std::optional<std::size_t> epochs, steps, batch, memoryBudget;
     std::uint64_t seed = 1;
     std::optional<float> learningRate;
 };
@@ -68,6 +68,7 @@ void train(const TrainOptions& options) {
     settings.format = formatOf(options.precision);
     settings.optimizer.descriptor.learningRate = options.learningRate.value_or(description.learningRate);
     TrainingNetwork network(description, device, settings);
+    setMemoryBudget(network, options.memoryBudget);
     const auto data = loadData(description, options, settings.batchSize);
     Trainer trainer(network, data.train);
 
@@ -130,6 +131,7 @@ void addTrainCommand(CLI::App& app) {
         ->excludes(epochs);
     command->add_option("--batch", options->batch, "Pictures a batch (default: the network's)")
         ->check(CLI::PositiveNumber);
+    addMemoryBudget(*command, options->memoryBudget);
     command->add_option("--seed", options->seed, "Of weights, order of pictures, and dropout")->capture_default_str();
     command->add_option("--learning-rate", options->learningRate, "Step size of Adam (default: the network's)");
     command->add_option("--schedule", options->schedule, "Learning rate over the run: constant, or linear down to 0")

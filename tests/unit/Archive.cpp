@@ -275,7 +275,7 @@ TEST(Archive, EveryKernelOfThePublicHeadersCanBeHeld) {
         "Kernel",        "CNNKernel",      "CNNBinaryKernel",       "CNNGradientKernel",  "CNNMultiaryKernel",
         "CNNArithmetic", "CNNPooling",     "CNNArithmeticGradient", "CNNPoolingGradient", "CNNUpsampling",
         "NNReduceUnary", "NNReduceBinary", "CNNUpsamplingGradient", "CNNLossLabels",      "NNLabelsNode",
-        "NNGraph"};
+        "NNGraph",       "ImageScale"};
     const auto known = ArchivedClassNames();
     const std::regex pattern("className\\(\\) const override \\{ return \"(\\w+)\"; \\}");
     std::size_t found = 0;
