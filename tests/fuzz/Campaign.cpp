@@ -29,7 +29,8 @@ std::size_t runCampaign(const Campaign& campaign) {
                 static_cast<double>(std::clock()) / CLOCKS_PER_SEC);
     std::printf("devices: worst share of the allowance %.3f (seed %llu), kinks %zu\n", tally.worstShare,
                 static_cast<unsigned long long>(tally.worstShareSeed), tally.kinksOfDevices);
-    std::printf("mistakes refused: %zu\n", tally.mistakes);
+    std::printf("mistakes refused: %zu; computed again within a budget: %zu, not possible: %zu\n", tally.mistakes,
+                tally.recomputed, tally.notRecomputed);
     std::printf("central differences: %zu directions, worst share %.3f (seed %llu), kinks %zu\n", tally.differences,
                 tally.worstDifference, static_cast<unsigned long long>(tally.worstDifferenceSeed),
                 tally.kinksOfDifferences);

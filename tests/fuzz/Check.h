@@ -10,6 +10,8 @@ namespace pewter::fuzz {
 struct Tally {
     std::size_t graphs = 0, failures = 0;
     std::size_t filters = 0, exact = 0, withSeveralLosses = 0;
+    /// Graphs encoded within four fifths of their memory by computing images again, and those that cannot be.
+    std::size_t recomputed = 0, notRecomputed = 0;
     std::size_t mistakes = 0;  ///< bad encodes that were refused
     std::size_t differences = 0;  ///< directions along which derivatives were compared
     /// Comparisons that needed more than rounding: a value so near a kink, or a sum so badly conditioned, that a change of
@@ -41,6 +43,7 @@ private:
     void checkUpdates(const Plan& plan, const TrainingNodes& nodes, const Outcome& outcome) const;
     void compareDevices(const Plan& plan, const TrainingNodes& nodes, const Outcome& base, const Outcome& rounded,
                         const Outcome& device);
+    void checkRecomputation(const Plan& plan, const TrainingNodes& nodes, const Outcome& first);
     void compareDifferences(const Plan& plan, const TrainingNodes& nodes, const Outcome& base);
     void checkDiagnostics();
 

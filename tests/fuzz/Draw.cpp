@@ -50,7 +50,14 @@ std::size_t Drawer::pickTame(double magnitude) {
 }
 
 std::size_t Drawer::add(PlanNode node) {
-    for (const std::size_t source : node.sources) ++readers_[source];
+    for (const std::size_t source : node.sources) {
+        ++readers_[source];
+        if (source < plan.inputs.size() || node.size.width * node.size.height == 1) continue;
+        const auto& before = plan.nodes[source - plan.inputs.size()];
+        node.replicates |= before.replicates;
+        node.nearlyTies |= before.nearlyTies;
+    }
+    node.nearlyTies |= node.replicates && node.blurs;
     if (node.parameters) ++node.parameters->users;
     const double magnitude = node.magnitude;
     const Size size = node.size;
@@ -68,6 +75,10 @@ std::size_t Drawer::add(PlanNode node) {
         [scale](const ImageNode& x) { return MPS::CNNNeuronLinearNode::node(x, scale, 0); }, magnitude * scale);
 }
 
+bool Drawer::isFitForMaximum(std::size_t image) const {
+    return image < plan.inputs.size() || !plan.nodes[image - plan.inputs.size()].nearlyTies;
+}
+
 std::size_t Drawer::addInput(const Size& size) {
     plan.inputs.push_back(size);
     plan.inputValues.push_back(values(plan.batch * size.count(), 2));
@@ -77,7 +88,8 @@ std::size_t Drawer::addInput(const Size& size) {
 }
 
 std::size_t Drawer::addUnary(std::size_t source, const Size& size, std::string text,
-                             std::function<FilterNode(const ImageNode&)> build, double magnitude, std::size_t terms) {
+                             std::function<FilterNode(const ImageNode&)> build, double magnitude, std::size_t terms,
+                             Ties ties) {
     PlanNode node;
     node.sources = {source};
     node.size = size;
@@ -85,6 +97,9 @@ std::size_t Drawer::addUnary(std::size_t source, const Size& size, std::string t
     node.build = [build = std::move(build)](const std::vector<ImageNode>& x, const Building&) { return build(x[0]); };
     node.magnitude = magnitude;
     node.terms = terms;
+    node.replicates = ties == Ties::Copies;
+    node.blurs = ties == Ties::Sums;
+    node.nearlyTies = ties == Ties::Interpolates;
     return add(std::move(node));
 }
 

@@ -39,9 +39,14 @@ public:
     /// Returns the number of the node's result image.
     std::size_t add(PlanNode node);
     std::size_t addInput(const Size& size);
+    /// What a filter does to equal values, see PlanNode.
+    enum class Ties { Keeps, Copies, Sums, Interpolates };
+    /// Whether it is clear which of the values is a maximum.
+    bool isFitForMaximum(std::size_t image) const;
     /// A filter of one source without further settings.
     std::size_t addUnary(std::size_t source, const Size& size, std::string text,
-                         std::function<FilterNode(const ImageNode&)> build, double magnitude, std::size_t terms = 1);
+                         std::function<FilterNode(const ImageNode&)> build, double magnitude, std::size_t terms = 1,
+                         Ties ties = Ties::Keeps);
 
     /// Random values of a parameter: multiples of 2^-10 in [-limit, limit], or in exact plans of {-1, 0, 1}.
     std::vector<float> parameters(std::size_t count, double limit);

@@ -167,6 +167,7 @@ bool drawArithmetic(Drawer& d) {
     node.sources = {a, b};
     node.size = {std::max(sa.width, sb.width), std::max(sa.height, sb.height), std::max(sa.channels, sb.channels)};
     if (node.size.count() > 300) return false;
+    node.replicates = left.x || left.y || right.x || right.y;
     const bool plain = d.chance(0.5);
     const float ps = plain ? 1.0F : d.number(-2, 2), ss = plain ? 1.0F : d.number(-2, 2), bias = plain ? 0.0F : d.number(-1, 1);
     const bool clamps = d.chance(0.15);

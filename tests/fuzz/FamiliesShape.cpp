@@ -26,12 +26,14 @@ bool drawUpsampling(Drawer& d) {
     if (d.plan.isExact || d.chance(0.5)) {
         d.addUnary(
             image, result, fmt::format("nearest upsampling {},{}", fx, fy),
-            [=](const ImageNode& x) { return MPS::CNNUpsamplingNearestNode::node(x, fx, fy); }, m, fx * fy);
+            [=](const ImageNode& x) { return MPS::CNNUpsamplingNearestNode::node(x, fx, fy); }, m, fx * fy,
+            Drawer::Ties::Copies);
     } else {
         const bool align = d.chance(0.5);
         d.addUnary(
             image, result, fmt::format("bilinear upsampling {},{}{}", fx, fy, align ? " corners" : ""),
-            [=](const ImageNode& x) { return MPS::CNNUpsamplingBilinearNode::node(x, fx, fy, align); }, m, 9 * fx * fy);
+            [=](const ImageNode& x) { return MPS::CNNUpsamplingBilinearNode::node(x, fx, fy, align); }, m, 9 * fx * fy,
+            Drawer::Ties::Interpolates);
     }
     return true;
 }
@@ -59,7 +61,7 @@ bool drawPad(Drawer& d) {
             if (mode == MPS::ImageEdgeMode::Constant) node->setFillValue(value);
             return node;
         },
-        std::max(1.0, d.plan.magnitudeOf(image)), result.count() / size.count() + 8);
+        std::max(1.0, d.plan.magnitudeOf(image)), result.count() / size.count() + 8, Drawer::Ties::Copies);
     return true;
 }
 
@@ -146,6 +148,7 @@ bool drawReduction(Drawer& d) {
     PlanNode node;
     node.sources = {image};
     node.hasGradient = false;
+    node.blurs = true;
     node.magnitude = d.plan.magnitudeOf(image);
     node.terms = std::max({size.width, size.height, size.channels});
     node.text = fmt::format("reduction {}", kind);
@@ -191,6 +194,7 @@ bool drawScale(Drawer& d) {
     node.size = {d.between(1, 6), d.between(1, 6), size.channels};
     node.magnitude = 2 * d.plan.magnitudeOf(image);
     node.terms = 64;
+    node.nearlyTies = true;
     const bool bilinear = d.chance(0.5);
     const Size result = node.size;
     node.text = bilinear ? "bilinear scale" : "Lanczos scale";

@@ -84,6 +84,7 @@ bool drawConvolution(Drawer& d) {
     PlanNode node;
     node.sources = {image};
     node.size = {window->width, window->height, outputs};
+    node.blurs = true;
     node.text = fmt::format("{}convolution {}{}", depthwise ? "depthwise " : "", Drawer::textOf(x, y, *window),
                             groups > 1 ? " groups 2" : "");
     // Weights are chosen so that a sum is about as large as its terms; integers are not.
@@ -203,6 +204,7 @@ bool drawTransposed(Drawer& d) {
     PlanNode node;
     node.sources = {image};
     node.size = result;
+    node.blurs = true;
     node.text = fmt::format("transposed convolution {}{}", Drawer::textOf(x, y, {method}),
                             isLinked ? fmt::format(" state of #{}", linked + d.plan.inputs.size()) : "");
     node.magnitude = (d.plan.isExact ? static_cast<double>(x.window * y.window * channels) / 2 : 1.5) *

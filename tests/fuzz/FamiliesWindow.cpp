@@ -10,7 +10,8 @@ namespace pewter::fuzz {
 namespace {
 
 template <class Node>
-std::size_t addPooling(Drawer& d, std::size_t image, const char* name, double magnitude) {
+std::size_t addPooling(Drawer& d, std::size_t image, const char* name, double magnitude,
+                       Drawer::Ties ties = Drawer::Ties::Sums) {
     const Size size = d.sizeOf(image);
     const Drawer::Axis x{d.between(1, 3), d.between(1, 3), 1}, y{d.between(1, 3), d.between(1, 3), 1};
     auto window = d.window(size, x, y);
@@ -28,12 +29,13 @@ std::size_t addPooling(Drawer& d, std::size_t image, const char* name, double ma
             node->setPaddingPolicy(policy);
             return node;
         },
-        magnitude, x.window * y.window);
+        magnitude, x.window * y.window, ties);
 }
 
 bool drawMax(Drawer& d) {
     const std::size_t image = d.pick();
-    return addPooling<MPS::CNNPoolingMaxNode>(d, image, "max", d.plan.magnitudeOf(image)) != 0;
+    return d.isFitForMaximum(image) &&
+           addPooling<MPS::CNNPoolingMaxNode>(d, image, "max", d.plan.magnitudeOf(image), Drawer::Ties::Copies) != 0;
 }
 
 bool drawAverage(Drawer& d) {
@@ -51,7 +53,7 @@ bool drawDilated(Drawer& d) {
     const Size size = d.sizeOf(image);
     const Drawer::Axis x{d.between(1, 3), d.between(1, 2), d.between(1, 2)}, y{d.between(1, 3), d.between(1, 2), d.between(1, 2)};
     const auto window = d.window(size, x, y);
-    if (!window) return false;
+    if (!window || !d.isFitForMaximum(image)) return false;
     const auto method = window->method;
     d.addUnary(
         image, {window->width, window->height, size.channels},
@@ -62,7 +64,7 @@ bool drawDilated(Drawer& d) {
             node->setPaddingPolicy(MPS::NNDefaultPadding::padding(method));
             return node;
         },
-        d.plan.magnitudeOf(image), x.window * y.window);
+        d.plan.magnitudeOf(image), x.window * y.window, Drawer::Ties::Copies);
     return true;
 }
 
@@ -89,7 +91,7 @@ bool drawLocalNormalization(Drawer& d) {
                 return withParameters(MPS::CNNLocalContrastNormalizationNode::node(x, window), alpha, beta, delta);
             return withParameters(MPS::CNNCrossChannelNormalizationNode::node(x, window), alpha, beta, delta);
         },
-        3 * d.plan.magnitudeOf(image), window * window + 4);
+        3 * d.plan.magnitudeOf(image), window * window + 4, Drawer::Ties::Sums);
     return true;
 }
 

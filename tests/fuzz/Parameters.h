@@ -5,7 +5,6 @@
 #include <MPS/CNNGroupNormalization.hpp>
 #include <MPS/CNNInstanceNormalization.hpp>
 #include <MTL/CommandBuffer.hpp>
-#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -29,7 +28,12 @@ public:
               const std::shared_ptr<MTL::Buffer>& buffer);
     /// The same for a buffer that the host may read.
     void take(const std::shared_ptr<MPS::State>& state, std::shared_ptr<MTL::Buffer> buffer) {
-        given_[state] = std::move(buffer);
+        for (auto& [known, last] : given_)
+            if (known == state) {
+                last = std::move(buffer);
+                return;
+            }
+        given_.emplace_back(state, std::move(buffer));
     }
     void forget() { given_.clear(); }
     /// How many states came.
@@ -37,8 +41,8 @@ public:
     std::vector<double> gradient() const;
 
 private:
-    /// The state is kept: another one must not get its address.
-    std::map<std::shared_ptr<MPS::State>, std::shared_ptr<MTL::Buffer>> given_;
+    /// In the order they came. The state is kept: another one must not get its address.
+    std::vector<std::pair<std::shared_ptr<MPS::State>, std::shared_ptr<MTL::Buffer>>> given_;
 };
 
 /// The two lists of a layer, and how to find their gradients in the layer's states.

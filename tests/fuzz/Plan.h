@@ -50,6 +50,9 @@ struct PlanNode {
     bool isRandom = false;    ///< another encode gives other results (dropout)
     /// Normalises with statistics of the batch if its gradient filter is in the graph, else with stored ones.
     bool isAutomatic = false;
+    /// Gives equal values in several places, and sums that would be equal but for their rounding: which of them is the
+    /// maximum is nobody's to say. Both pass on to the filters that read the result.
+    bool replicates = false, blurs = false, nearlyTies = false;
     /// Its state is good for one gradient filter.
     bool ownsState = false;
 
