@@ -14,9 +14,11 @@ struct PEWTER_API NNGraphOptions {
     bool fuseNeurons = true;
     /// A batch normalisation with stored statistics becomes part of the convolution before it.
     bool foldBatchNormalization = true;
-    /// The gradient of a neuron becomes part of the convolution gradient that reads nothing else.
+    /// No effect yet. Meant for: the gradient of a neuron becomes part of the convolution gradient whose result only it
+    /// reads.
     bool fuseNeuronGradients = true;
-    /// A sum of gradients is added up where the first one lies, by the kernel that makes the second.
+    /// No effect yet. Meant for: a sum of gradients is added up where the first one lies, by the kernel that makes the
+    /// second. (With inPlace the sum lies where one of them did.)
     bool accumulateGradients = true;
     /// Neurons, dropout and arithmetic write where a source lies that nobody reads again.
     bool inPlace = true;

@@ -103,6 +103,7 @@ std::string describeProgram(const GraphProgram& program, const std::string& name
     for (std::size_t i = 0; i < program.steps.size(); ++i) {
         const auto& step = program.steps[i];
         text += fmt::format("  {:3} {}", i, step.step->kernel().name());
+        for (const auto& kernel : step.absorbed) text += ", with " + kernel;
         for (const std::size_t slot : step.images)
             text += fmt::format(", reads {}", imageName(program, slot));
         for (const std::size_t slot : step.states)

@@ -21,6 +21,10 @@ std::size_t convolutionBefore(const GraphProgram& program, std::size_t next) {
         return allocator == MPS::TemporaryImage::defaultAllocator() || allocator == MPS::Image::defaultAllocator();
     };
     if (!ready(slot) || !ready(step.result)) return kNone;
+    // A format that clamps does more than round.
+    using Format = MPS::ImageFeatureChannelFormat;
+    if (const Format format = program.images[slot].format; format == Format::Unorm8 || format == Format::Unorm16)
+        return kNone;
     const auto producer = std::find_if(program.steps.begin(), program.steps.end(),
                                        [&](const ProgramStep& one) { return one.result == slot; });
     if (producer == program.steps.end() || !producer->made.empty()) return kNone;
