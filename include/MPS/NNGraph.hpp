@@ -197,9 +197,18 @@ public:
     /// One line a step: kernel, sources, result, state.
     std::string debugDescription() const;
 
+    /// A graph of its own, with copies of all kernels on `device`, or on the own device when null: one copy a device or
+    /// thread, so that updates do not collide. A data source whose copy() returns another belongs to the copy, however
+    /// many kernels have it; one whose copy() returns null, padding policies, callbacks, allocators and handles are shared.
+    /// Weights are those that the host sees now: wait for command buffers that update them. Dropout begins its masks anew.
+    /// Throws MPS::Error for a kernel that cannot be copied.   Objective-C: -copyWithZone:device:
+    std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
+
     const char* className() const override { return "NNGraph"; }
 
 private:
+    /// Without a program.
+    explicit NNGraph(const std::shared_ptr<MTL::Device>& device);
     void build(const std::vector<std::shared_ptr<NNImageNode>>& resultImages, std::vector<bool> needed,
                const NNGraphOptions& options);
 

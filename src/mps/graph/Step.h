@@ -31,6 +31,8 @@ struct StepArguments {
     bool batch = true;
 };
 
+struct StepParts;
+
 /// What a filter node turns into when a graph is compiled: one kernel, sometimes two, and how to run them.
 /// A step keeps no reference to its node; the graph asks it in this order, once an encode:
 ///   describe() -> images made -> makeStates() -> encode() -> update().
@@ -119,14 +121,26 @@ public:
     /// Re-reads the data source, now. Steps without one do nothing.
     virtual void reloadFromDataSource() {}
 
+    /// What the step is made of, for copies and archives (StepParts.h). Default: throws MPS::Error, there is no way.
+    virtual StepParts parts();
+    /// Whether nobody has called refuseReplay().
+    bool mayReplay() const { return replayable_; }
+
 private:
     bool replayable_ = true;
 };
 
-/// What a node may ask while it makes its step.
-class Compilation {
+/// What the steps of one graph have in common.
+class Sharing {
 public:
-    virtual ~Compilation() = default;
+    virtual ~Sharing() = default;
+    /// That of the steps of one data source; null until one of them puts it there.
+    virtual std::shared_ptr<void>& shared(const void* dataSource) = 0;
+};
+
+/// What a node may ask while it makes its step.
+class Compilation : public Sharing {
+public:
     virtual const std::shared_ptr<MTL::Device>& device() const = 0;
     /// Whether a filter of this graph consumes the state.
     virtual bool isConsumed(const MPS::NNStateNode& state) const = 0;
@@ -135,8 +149,6 @@ public:
     /// The step of the filter that makes the state; null when the state is an input. Made before its
     /// consumers.
     virtual Step* producer(const MPS::NNStateNode& state) const = 0;
-    /// What the steps of one data source have in common; null until one of them puts it there.
-    virtual std::shared_ptr<void>& shared(const void* dataSource) = 0;
 };
 
 }  // namespace pewter::mps

@@ -5,6 +5,7 @@
 #include <MTL/Error.hpp>
 
 #include "mps/core/Checks.h"
+#include "mps/core/SharedSources.h"
 #include "mps/kernels/BatchNormalizationAccess.h"
 #include "mps/kernels/Neurons.h"
 #include "mps/kernels/NormalizationReload.h"
@@ -129,7 +130,7 @@ void CNNBatchNormalization::reloadMeanAndVariance(
 std::shared_ptr<Kernel> CNNBatchNormalization::copy(const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNBatchNormalization>(new CNNBatchNormalization(*this));
     if (device) copy->setDevice(device);
-    if (auto source = dataSource_->copy(copy->device())) copy->dataSource_ = source;
+    if (auto source = copyOfSource(dataSource_, copy->device())) copy->dataSource_ = source;
     copy->parameters_ = std::make_shared<BatchNormalizationParameters>(*parameters_);
     auto& p = *copy->parameters_;
     for (auto* buffer : {&p.gamma, &p.beta, &p.mean, &p.variance})

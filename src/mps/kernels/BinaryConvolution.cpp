@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mps/core/Encoder.h"
+#include "mps/core/SharedSources.h"
 #include "mps/kernels/BinaryConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
 #include "mps/kernels/ConvolutionRecord.h"
@@ -132,7 +133,7 @@ std::shared_ptr<Kernel> CNNBinaryConvolution::copy(const std::shared_ptr<MTL::De
                                  static_cast<std::size_t>(array->size));
         kernel->parameters_ = std::make_shared<const BinaryParameters>(std::move(p));
     }
-    if (auto source = dataSource_->copy(kernel->device())) kernel->dataSource_ = std::move(source);
+    if (auto source = copyOfSource(dataSource_, kernel->device())) kernel->dataSource_ = std::move(source);
     return kernel;
 }
 

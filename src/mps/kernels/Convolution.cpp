@@ -6,6 +6,7 @@
 #include <MTL/Error.hpp>
 
 #include "mps/core/Checks.h"
+#include "mps/core/SharedSources.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
@@ -116,7 +117,7 @@ std::shared_ptr<Kernel> CNNConvolution::copy(const std::shared_ptr<MTL::Device>&
     auto kernel = clone();
     if (target) kernel->setDevice(target);
     kernel->parameters_ = std::make_shared<ConvolutionParameters>(*parameters_, kernel->device());
-    if (auto source = dataSource_->copy(kernel->device())) kernel->dataSource_ = std::move(source);
+    if (auto source = copyOfSource(dataSource_, kernel->device())) kernel->dataSource_ = std::move(source);
     return kernel;
 }
 

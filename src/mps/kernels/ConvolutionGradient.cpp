@@ -5,6 +5,7 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 
+#include "mps/core/SharedSources.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
@@ -63,7 +64,7 @@ std::shared_ptr<Kernel> CNNConvolutionGradient::copy(const std::shared_ptr<MTL::
     if (target) kernel->setDevice(target);
     if (parameters_)
         kernel->parameters_ = std::make_shared<ConvolutionParameters>(*parameters_, kernel->device());
-    if (auto source = dataSource_->copy(kernel->device())) kernel->dataSource_ = std::move(source);
+    if (auto source = copyOfSource(dataSource_, kernel->device())) kernel->dataSource_ = std::move(source);
     return kernel;
 }
 

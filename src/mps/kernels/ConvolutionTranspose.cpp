@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "mps/core/ResultStates.h"
+#include "mps/core/SharedSources.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
@@ -111,7 +112,7 @@ std::shared_ptr<Kernel> CNNConvolutionTranspose::copy(const std::shared_ptr<MTL:
     const std::shared_ptr<CNNConvolutionTranspose> kernel(new CNNConvolutionTranspose(*this));
     if (target) kernel->setDevice(target);
     kernel->parameters_ = std::make_shared<ConvolutionParameters>(*parameters_, kernel->device());
-    if (auto source = dataSource_->copy(kernel->device())) kernel->dataSource_ = std::move(source);
+    if (auto source = copyOfSource(dataSource_, kernel->device())) kernel->dataSource_ = std::move(source);
     return kernel;
 }
 

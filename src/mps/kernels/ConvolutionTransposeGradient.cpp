@@ -6,6 +6,7 @@
 #include <MTL/Error.hpp>
 #include <limits>
 
+#include "mps/core/SharedSources.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
@@ -43,7 +44,7 @@ std::shared_ptr<Kernel> CNNConvolutionTransposeGradient::copy(
     if (target) kernel->setDevice(target);
     if (parameters_)
         kernel->parameters_ = std::make_shared<ConvolutionParameters>(*parameters_, kernel->device());
-    if (auto source = dataSource_->copy(kernel->device())) kernel->dataSource_ = std::move(source);
+    if (auto source = copyOfSource(dataSource_, kernel->device())) kernel->dataSource_ = std::move(source);
     return kernel;
 }
 

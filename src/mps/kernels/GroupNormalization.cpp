@@ -5,6 +5,7 @@
 #include <MTL/Error.hpp>
 
 #include "mps/core/Geometry.h"
+#include "mps/core/SharedSources.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
 #include "mps/kernels/NormalizationReload.h"
 
@@ -90,7 +91,7 @@ void CNNGroupNormalization::reloadGammaAndBeta(
 std::shared_ptr<Kernel> CNNGroupNormalization::copy(const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNGroupNormalization>(new CNNGroupNormalization(*this));
     if (device) copy->setDevice(device);
-    if (auto source = dataSource_->copy(copy->device())) copy->dataSource_ = source;
+    if (auto source = copyOfSource(dataSource_, copy->device())) copy->dataSource_ = source;
     copy->parameters_ = std::make_shared<GroupNormalizationParameters>(*parameters_);
     auto& p = *copy->parameters_;
     for (auto* buffer : {&p.gamma, &p.beta}) *buffer = parameterBuffer(copy->device(), **buffer, p.channels);

@@ -5,6 +5,7 @@
 #include <MTL/Error.hpp>
 
 #include "mps/core/Geometry.h"
+#include "mps/core/SharedSources.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
 #include "mps/kernels/NormalizationReload.h"
 
@@ -101,7 +102,7 @@ void CNNInstanceNormalization::reloadGammaAndBeta(
 std::shared_ptr<Kernel> CNNInstanceNormalization::copy(const std::shared_ptr<MTL::Device>& device) const {
     auto copy = std::shared_ptr<CNNInstanceNormalization>(new CNNInstanceNormalization(*this));
     if (device) copy->setDevice(device);
-    if (auto source = dataSource_->copy(copy->device())) copy->dataSource_ = source;
+    if (auto source = copyOfSource(dataSource_, copy->device())) copy->dataSource_ = source;
     copy->parameters_ = std::make_shared<GroupNormalizationParameters>(*parameters_);
     auto& p = *copy->parameters_;
     for (auto* buffer : {&p.gamma, &p.beta}) *buffer = parameterBuffer(copy->device(), **buffer, p.channels);

@@ -62,8 +62,8 @@ CNNBatchNormalizationGradientNode::CNNBatchNormalizationGradientNode(
     : NNGradientFilterNode("CNNBatchNormalizationGradientNode", sourceGradient, sourceImage, gradientState) {}
 
 std::unique_ptr<Step> CNNBatchNormalizationGradientNode::compile(Compilation& compilation) const {
-    const auto* forward =
-        dynamic_cast<const BatchNormalizationStep*>(compilation.producer(*sourceStates()[0]));
+    auto* forward =
+        dynamic_cast<BatchNormalizationStep*>(compilation.producer(*sourceStates()[0]));
     if (!forward)
         throw Error(name(), "gradientState", "a state that a batch normalisation of this graph makes",
                     "another one");

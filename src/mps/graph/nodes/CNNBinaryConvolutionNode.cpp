@@ -60,30 +60,17 @@ NNGradientFilterNodes CNNBinaryConvolutionNode::newGradientFilters(
 template <class Kernel>
 std::unique_ptr<Step> CNNBinaryConvolutionNode::compileAs(Compilation& compilation) const {
     const auto& t = terms_;
-    const auto make = [&] {
-        return t.hasScaleValue
-                   ? made<Kernel>(*this, compilation.device(), weights(), t.scaleValue, t.type, t.flags)
-                   : made<Kernel>(*this, compilation.device(), weights(), t.outputBias, t.outputScale,
-                                  t.inputBias, t.inputScale, t.type, t.flags);
-    };
-    auto kernel = make();
-    // The kernel has its copies of the arrays on the device; a reload needs them on the host.
+    auto kernel = t.hasScaleValue ? made<Kernel>(*this, compilation.device(), weights(), t.scaleValue, t.type, t.flags)
+                                  : made<Kernel>(*this, compilation.device(), weights(), t.outputBias, t.outputScale,
+                                                 t.inputBias, t.inputScale, t.type, t.flags);
     const std::size_t inputs = kernel->inputFeatureChannels(), outputs = kernel->outputFeatureChannels();
     const auto copied = [](const float* terms, std::size_t count) {
         return terms ? std::vector<float>(terms, terms + count) : std::vector<float>();
     };
-    auto renew = [device = compilation.device(), source = weights(), t,
-                  outputBias = copied(t.outputBias, outputs), outputScale = copied(t.outputScale, outputs),
-                  inputBias = copied(t.inputBias, inputs),
-                  inputScale = copied(t.inputScale, inputs)]() -> std::shared_ptr<CNNBinaryConvolution> {
-        const auto given = [](const std::vector<float>& terms) {
-            return terms.empty() ? nullptr : terms.data();
-        };
-        if (t.hasScaleValue) return std::make_shared<Kernel>(device, source, t.scaleValue, t.type, t.flags);
-        return std::make_shared<Kernel>(device, source, given(outputBias), given(outputScale),
-                                        given(inputBias), given(inputScale), t.type, t.flags);
-    };
-    return std::make_unique<BinaryConvolutionStep>(std::move(kernel), std::move(renew));
+    return std::make_unique<BinaryConvolutionStep>(
+        std::move(kernel),
+        BinaryTerms{t.hasScaleValue, t.scaleValue, copied(t.outputBias, outputs), copied(t.outputScale, outputs),
+                    copied(t.inputBias, inputs), copied(t.inputScale, inputs)});
 }
 
 std::unique_ptr<Step> CNNBinaryConvolutionNode::compile(Compilation& compilation) const {

@@ -110,7 +110,7 @@ namespace {
 template <class GradientKernel>
 std::unique_ptr<Step> compileGradient(const CNNConvolutionGradientNode& node, Compilation& compilation) {
     const auto& state = *node.sourceStates()[0];
-    const auto* forward = dynamic_cast<const ConvolutionStep*>(compilation.producer(state));
+    auto* forward = dynamic_cast<ConvolutionStep*>(compilation.producer(state));
     if (!forward)
         throw Error(node.name(), "convolutionGradientState", "a state that a convolution of this graph makes",
                     "another one");

@@ -68,7 +68,7 @@ CNNConvolutionTransposeGradientNode::CNNConvolutionTransposeGradientNode(
 
 std::unique_ptr<Step> CNNConvolutionTransposeGradientNode::compile(Compilation& compilation) const {
     const auto& state = *sourceStates()[0];
-    const auto* forward = dynamic_cast<const ConvolutionTransposeStep*>(compilation.producer(state));
+    auto* forward = dynamic_cast<ConvolutionTransposeStep*>(compilation.producer(state));
     if (!forward)
         throw Error(name(), "convolutionTransposeGradientState",
                     "a state that a transposed convolution of this graph makes", "another one");

@@ -2,13 +2,12 @@
 
 #include <MPS/CNNNormalization.hpp>
 #include <MPS/CNNNormalizationNode.hpp>
-#include <MPS/NNGradientState.hpp>
 #include <MTL/Error.hpp>
 
+#include "mps/graph/steps/CrossChannelGradientStep.h"
 #include "mps/graph/steps/GradientStep.h"
 #include "mps/graph/steps/Prepare.h"
 #include "mps/graph/steps/UnaryStep.h"
-#include "mps/kernels/NormalizationRecord.h"
 
 namespace MPS {
 
@@ -32,33 +31,6 @@ void copyContrast(To& to, const From& from) {
     to.setNormalizationProperties(from);
     to.setContrastProperties(from);
 }
-
-/// Takes alpha, beta and delta from the state, for a node that has none.
-class CrossChannelGradientStep final : public GradientStep {
-public:
-    explicit CrossChannelGradientStep(std::shared_ptr<CNNCrossChannelNormalizationGradient> kernel)
-        : GradientStep(kernel), kernel_(std::move(kernel)) {}
-
-    void encode(const StepArguments& arguments) override {
-        // A state of another kernel is left to the kernel to refuse.
-        if (const auto* state = dynamic_cast<const NNGradientState*>(arguments.states[0].at(0).get()))
-            if (const auto* forward = dynamic_cast<const NormalizationRecord*>(state->record().get()))
-                take(*forward);
-        GradientStep::encode(arguments);
-    }
-
-private:
-    void take(const NormalizationRecord& forward) {
-        for (const auto& [argument, value] : forward.parameters) {
-            const std::string name = argument;
-            if (name == "alpha") kernel_->setAlpha(static_cast<float>(value));
-            if (name == "beta") kernel_->setBeta(static_cast<float>(value));
-            if (name == "delta") kernel_->setDelta(static_cast<float>(value));
-        }
-    }
-
-    std::shared_ptr<CNNCrossChannelNormalizationGradient> kernel_;
-};
 
 }  // namespace
 

@@ -4,35 +4,13 @@
 
 #include "mps/graph/steps/GradientStep.h"
 #include "mps/graph/steps/Prepare.h"
-#include "mps/graph/steps/UnaryStep.h"
-#include "mps/kernels/ReshapeAccess.h"
+#include "mps/graph/steps/ReshapeStep.h"
 
 namespace MPS {
 
 using namespace pewter::mps;
 
 namespace {
-
-/// A reshape whose result is sized by its node.
-class ReshapeStep final : public UnaryStep {
-public:
-    ReshapeStep(std::shared_ptr<NNReshape> kernel, std::size_t width, std::size_t height,
-                std::size_t channels)
-        : UnaryStep(kernel),
-          kernel_(std::move(kernel)),
-          width_(width),
-          height_(height),
-          channels_(channels) {}
-
-    ImageDescriptor describe(const std::vector<std::shared_ptr<Image>>& images,
-                             const StateBatch& states) override {
-        return ReshapeAccess::describe(*kernel_, images, states, width_, height_, channels_);
-    }
-
-private:
-    std::shared_ptr<NNReshape> kernel_;
-    std::size_t width_, height_, channels_;
-};
 
 void checkExtent(const char* argument, std::size_t extent) {
     if (extent == 0) throw Error("NNReshapeNode", argument, "at least 1", "0");

@@ -20,6 +20,7 @@ public:
     /// An operand of the result's size: one that is not stretched.
     bool canOverwrite(std::size_t index) const override;
     bool canRecompute() const override { return true; }
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::CNNArithmetic> kernel_;

@@ -14,9 +14,9 @@ std::shared_ptr<MPS::CNNBatchNormalizationState> stateOf(const MPS::StateBatch& 
 }  // namespace
 
 BatchNormalizationStep::BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel,
-                                               bool calculatesStatistics, Compilation& compilation)
+                                               bool calculatesStatistics, Sharing& sharing)
     : kernel_(std::move(kernel)) {
-    auto& shared = compilation.shared(kernel_->dataSource().get());
+    auto& shared = sharing.shared(kernel_->dataSource().get());
     if (!shared) shared = std::make_shared<BatchNormalizationGroup>();
     group_ = std::static_pointer_cast<BatchNormalizationGroup>(shared);
     group_->addForward(kernel_);
@@ -72,10 +72,11 @@ void BatchNormalizationStep::reloadFromDataSource() {
 }
 
 BatchNormalizationGradientStep::BatchNormalizationGradientStep(
-    std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel, const BatchNormalizationStep& forward,
+    std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel, BatchNormalizationStep& forward,
     MPS::NNTrainingStyle style)
     : kernel_(std::move(kernel)),
       statistics_(std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(kernel_->device())),
+      forwardStep_(&forward),
       forward_(forward.normalization()),
       group_(forward.group()),
       style_(style) {

@@ -12,7 +12,7 @@ namespace pewter::mps {
 class BatchNormalizationStep : public Step {
 public:
     BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNormalization> kernel, bool calculatesStatistics,
-                           Compilation& compilation);
+                           Sharing& sharing);
 
     const std::shared_ptr<BatchNormalizationGroup>& group() const { return group_; }
     const std::shared_ptr<MPS::CNNBatchNormalization>& normalization() const { return kernel_; }
@@ -33,6 +33,7 @@ public:
     bool canRecompute() const override { return true; }
     bool recomputesFromState() const override { return true; }
     void recompute(const StepArguments& arguments) override;
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::CNNBatchNormalization> kernel_;
@@ -45,7 +46,7 @@ private:
 class BatchNormalizationGradientStep : public Step {
 public:
     BatchNormalizationGradientStep(std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel,
-                                   const BatchNormalizationStep& forward, MPS::NNTrainingStyle style);
+                                   BatchNormalizationStep& forward, MPS::NNTrainingStyle style);
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -66,10 +67,12 @@ public:
     }
     void update(const StepArguments& arguments) override;
     bool dropResult() override;
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel_;
     std::shared_ptr<MPS::CNNBatchNormalizationStatisticsGradient> statistics_;
+    Step* forwardStep_;
     std::shared_ptr<MPS::CNNBatchNormalization> forward_;
     std::shared_ptr<BatchNormalizationGroup> group_;
     MPS::NNTrainingStyle style_;

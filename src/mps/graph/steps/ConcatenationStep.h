@@ -29,6 +29,7 @@ public:
                                                    const StepArguments& arguments,
                                                    const std::vector<bool>& wanted) override;
     void encode(const StepArguments& arguments) override;
+    StepParts parts() override;
 
     /// What copies source `index`, to where the last describe() put it.
     const Concatenation& kernelOf(std::size_t index) const { return *kernels_[index]; }

@@ -2,8 +2,8 @@
 
 namespace pewter::mps {
 
-std::shared_ptr<ConvolutionGroup> ConvolutionGroup::of(Compilation& compilation, const void* dataSource) {
-    auto& shared = compilation.shared(dataSource);
+std::shared_ptr<ConvolutionGroup> ConvolutionGroup::of(Sharing& sharing, const void* dataSource) {
+    auto& shared = sharing.shared(dataSource);
     if (!shared) shared = std::make_shared<ConvolutionGroup>();
     return std::static_pointer_cast<ConvolutionGroup>(shared);
 }

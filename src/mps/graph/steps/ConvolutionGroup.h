@@ -15,7 +15,7 @@ namespace pewter::mps {
 class ConvolutionGroup {
 public:
     /// That of the data source; made for the first who asks.
-    static std::shared_ptr<ConvolutionGroup> of(Compilation& compilation, const void* dataSource);
+    static std::shared_ptr<ConvolutionGroup> of(Sharing& sharing, const void* dataSource);
 
     void addForward(std::shared_ptr<ConvolutionWeights> kernel) { forwards_.push_back(std::move(kernel)); }
     /// ownWeights: null for a gradient kernel that computes with its forward kernel's parameters.

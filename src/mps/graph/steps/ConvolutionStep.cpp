@@ -22,11 +22,11 @@ void fold(MPS::CNNConvolution& convolution, const MPS::CNNBatchNormalization& no
 
 }  // namespace
 
-ConvolutionStep::ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Compilation& compilation)
+ConvolutionStep::ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Sharing& sharing)
     : UnaryStep(kernel),
       convolution_(std::move(kernel)),
       weights_(std::make_shared<ForwardWeightsOf<MPS::CNNConvolution>>(convolution_)),
-      group_(ConvolutionGroup::of(compilation, convolution_->dataSource().get())) {
+      group_(ConvolutionGroup::of(sharing, convolution_->dataSource().get())) {
     group_->addForward(weights_);
 }
 
@@ -45,7 +45,7 @@ void ConvolutionStep::reloadFromDataSource() {
 }
 
 ConvolutionGradientStep::ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
-                                                 const ConvolutionStep& forward, MPS::NNTrainingStyle style,
+                                                 ConvolutionStep& forward, MPS::NNTrainingStyle style,
                                                  bool isStateExported)
     : WeightedGradientStep(std::move(kernel), forward, *forward.convolution(), style, isStateExported) {}
 

@@ -12,13 +12,14 @@ namespace pewter::mps {
 /// A convolution or fully connected kernel.
 class ConvolutionStep : public UnaryStep {
 public:
-    ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Compilation& compilation);
+    ConvolutionStep(std::shared_ptr<MPS::CNNConvolution> kernel, Sharing& sharing);
 
     const std::shared_ptr<MPS::CNNConvolution>& convolution() const { return convolution_; }
     const std::shared_ptr<ForwardWeights>& weights() const { return weights_; }
     const std::shared_ptr<ConvolutionGroup>& group() const { return group_; }
     void reloadFromDataSource() override;
     int recomputeCost() const override { return 1; }
+    StepParts parts() override;
     /// From now on computes the normalisation, which has stored statistics, as well.
     void absorb(std::shared_ptr<MPS::CNNBatchNormalization> normalization);
 
@@ -37,9 +38,10 @@ public:
     /// Forward: a step with a kernel, weights() and group(). isStateExported: somebody outside wants the
     /// gradients, even of frozen weights.
     template <class Forward, class ForwardKernel>
-    WeightedGradientStep(std::shared_ptr<Kernel> kernel, const Forward& forward,
+    WeightedGradientStep(std::shared_ptr<Kernel> kernel, Forward& forward,
                          const ForwardKernel& forwardKernel, MPS::NNTrainingStyle style, bool isStateExported)
         : kernel_(std::move(kernel)),
+          forward_(&forward),
           update_(kernel_->name(), forward.weights(), forward.group(), kernel_->dataSource(), style),
           shared_(kernel_->dataSource() == forwardKernel.dataSource()) {
         if (shared_)
@@ -87,11 +89,13 @@ public:
     void reloadFromDataSource() override {
         if (!shared_) kernel_->reloadWeightsAndBiasesFromDataSource();
     }
+    StepParts parts() override;
 
 protected:
     std::shared_ptr<Kernel> kernel_;
 
 private:
+    Step* forward_;
     ConvolutionUpdate update_;
     /// Both kernels compute with one copy of the weights.
     bool shared_;
@@ -102,7 +106,7 @@ private:
 class ConvolutionGradientStep final : public WeightedGradientStep<MPS::CNNConvolutionGradient> {
 public:
     ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,
-                            const ConvolutionStep& forward, MPS::NNTrainingStyle style, bool isStateExported);
+                            ConvolutionStep& forward, MPS::NNTrainingStyle style, bool isStateExported);
 };
 
 }  // namespace pewter::mps

@@ -3,10 +3,10 @@
 namespace pewter::mps {
 
 ConvolutionTransposeStep::ConvolutionTransposeStep(std::shared_ptr<MPS::CNNConvolutionTranspose> kernel,
-                                                   Compilation& compilation)
+                                                   Sharing& sharing)
     : kernel_(std::move(kernel)),
       weights_(std::make_shared<ForwardWeightsOf<MPS::CNNConvolutionTranspose>>(kernel_)),
-      group_(ConvolutionGroup::of(compilation, kernel_->dataSource().get())) {
+      group_(ConvolutionGroup::of(sharing, kernel_->dataSource().get())) {
     group_->addForward(weights_);
 }
 
@@ -31,7 +31,7 @@ void ConvolutionTransposeStep::encode(const StepArguments& arguments) {
 }
 
 ConvolutionTransposeGradientStep::ConvolutionTransposeGradientStep(
-    std::shared_ptr<MPS::CNNConvolutionTransposeGradient> kernel, const ConvolutionTransposeStep& forward,
+    std::shared_ptr<MPS::CNNConvolutionTransposeGradient> kernel, ConvolutionTransposeStep& forward,
     MPS::NNTrainingStyle style, bool isStateExported)
     : WeightedGradientStep(std::move(kernel), forward, *forward.transpose(), style, isStateExported) {}
 

@@ -10,7 +10,7 @@ namespace pewter::mps {
 /// A transposed convolution, perhaps with the state of the convolution that it undoes.
 class ConvolutionTransposeStep : public Step {
 public:
-    ConvolutionTransposeStep(std::shared_ptr<MPS::CNNConvolutionTranspose> kernel, Compilation& compilation);
+    ConvolutionTransposeStep(std::shared_ptr<MPS::CNNConvolutionTranspose> kernel, Sharing& sharing);
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -19,6 +19,8 @@ public:
     MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments) override;
     void encode(const StepArguments& arguments) override;
     void reloadFromDataSource() override { kernel_->reloadWeightsAndBiasesFromDataSource(); }
+
+    StepParts parts() override;
 
     const std::shared_ptr<MPS::CNNConvolutionTranspose>& transpose() const { return kernel_; }
     const std::shared_ptr<ForwardWeights>& weights() const { return weights_; }
@@ -35,7 +37,7 @@ class ConvolutionTransposeGradientStep final
     : public WeightedGradientStep<MPS::CNNConvolutionTransposeGradient> {
 public:
     ConvolutionTransposeGradientStep(std::shared_ptr<MPS::CNNConvolutionTransposeGradient> kernel,
-                                     const ConvolutionTransposeStep& forward, MPS::NNTrainingStyle style,
+                                     ConvolutionTransposeStep& forward, MPS::NNTrainingStyle style,
                                      bool isStateExported);
 };
 

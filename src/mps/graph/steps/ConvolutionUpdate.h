@@ -24,6 +24,7 @@ public:
 
     bool isDone() const { return style_ != MPS::NNTrainingStyle::UpdateDeviceNone; }
     bool isOnDevice() const { return style_ == MPS::NNTrainingStyle::UpdateDeviceGPU; }
+    MPS::NNTrainingStyle style() const { return style_; }
     bool isOnHost() const { return style_ == MPS::NNTrainingStyle::UpdateDeviceCPU; }
 
     /// The gradient step was encoded; whoever updates calls run() next.

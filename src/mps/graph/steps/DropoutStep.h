@@ -41,6 +41,8 @@ public:
         DropoutAccess::setSequenceOfRun(*dropout_, nullptr);
     }
 
+    StepParts parts() override;
+
 private:
     std::shared_ptr<MPS::CNNDropout> dropout_;
     std::uint64_t before_ = 0;

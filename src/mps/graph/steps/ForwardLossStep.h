@@ -21,6 +21,7 @@ public:
                                   const MPS::StateBatch& states) override;
     MPS::StateBatch makeStates(const MPS::StateOwner& owner, const StepArguments& arguments) override;
     void encode(const StepArguments& arguments) override;
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::NNForwardLoss> kernel_;
@@ -41,6 +42,7 @@ public:
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                   const MPS::StateBatch& states) override;
     void encode(const StepArguments& arguments) override;
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::NNLossGradient> kernel_;

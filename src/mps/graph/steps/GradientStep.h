@@ -18,6 +18,7 @@ public:
     void encode(const StepArguments& arguments) override;
     /// The incoming gradient, where the kernel goes element by element.
     bool canOverwrite(std::size_t index) const override;
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::CNNGradientKernel> kernel_;

@@ -23,6 +23,8 @@ public:
                               destinations[0]);
     }
 
+    StepParts parts() override;
+
 private:
     std::shared_ptr<HostStateKernel> stateful_;
 };

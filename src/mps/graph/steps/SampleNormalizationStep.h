@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mps/graph/StepParts.h"
 #include "mps/graph/steps/GradientStep.h"
 #include "mps/graph/steps/NormalizationGroup.h"
 #include "mps/graph/steps/Prepare.h"
@@ -22,6 +23,7 @@ struct InstanceNormalizationKind {
     using Kernel = MPS::CNNInstanceNormalization;
     using Gradient = MPS::CNNInstanceNormalizationGradient;
     using State = MPS::CNNInstanceNormalizationGradientState;
+    static constexpr const char* kType = "InstanceNormalization";
     static constexpr const char* kMaker = "an instance normalisation";
     static constexpr const char* kStates = "instanceNormalizationStateBatch";
 };
@@ -30,6 +32,7 @@ struct GroupNormalizationKind {
     using Kernel = MPS::CNNGroupNormalization;
     using Gradient = MPS::CNNGroupNormalizationGradient;
     using State = MPS::CNNGroupNormalizationGradientState;
+    static constexpr const char* kType = "GroupNormalization";
     static constexpr const char* kMaker = "a group normalisation";
     static constexpr const char* kStates = "groupNormalizationStateBatch";
 };
@@ -40,9 +43,9 @@ public:
     using Kernel = typename Kind::Kernel;
     using Group = NormalizationGroup<Kernel>;
 
-    SampleNormalizationStep(std::shared_ptr<Kernel> kernel, Compilation& compilation)
+    SampleNormalizationStep(std::shared_ptr<Kernel> kernel, Sharing& sharing)
         : UnaryStep(kernel), kernel_(std::move(kernel)) {
-        auto& shared = compilation.shared(kernel_->dataSource().get());
+        auto& shared = sharing.shared(kernel_->dataSource().get());
         if (!shared) shared = std::make_shared<Group>();
         group_ = std::static_pointer_cast<Group>(shared);
         group_->addForward(kernel_);
@@ -51,6 +54,7 @@ public:
     const std::shared_ptr<Kernel>& normalization() const { return kernel_; }
     const std::shared_ptr<Group>& group() const { return group_; }
     void reloadFromDataSource() override { kernel_->reloadGammaAndBetaFromDataSource(); }
+    StepParts parts() override;
 
 private:
     std::shared_ptr<Kernel> kernel_;
@@ -62,8 +66,13 @@ template <class Kind>
 class SampleNormalizationGradientStep : public GradientStep {
 public:
     SampleNormalizationGradientStep(const std::shared_ptr<typename Kind::Gradient>& kernel,
-                                    const SampleNormalizationStep<Kind>& forward, MPS::NNTrainingStyle style)
-        : GradientStep(kernel), forward_(forward.normalization()), group_(forward.group()), style_(style) {
+                                    SampleNormalizationStep<Kind>& forward, MPS::NNTrainingStyle style)
+        : GradientStep(kernel),
+          kernel_(kernel),
+          forwardStep_(&forward),
+          forward_(forward.normalization()),
+          group_(forward.group()),
+          style_(style) {
         group_->addGradient();
     }
 
@@ -102,7 +111,11 @@ public:
                       });
     }
 
+    StepParts parts() override;
+
 private:
+    std::shared_ptr<typename Kind::Gradient> kernel_;
+    Step* forwardStep_;
     std::shared_ptr<typename Kind::Kernel> forward_;
     std::shared_ptr<NormalizationGroup<typename Kind::Kernel>> group_;
     MPS::NNTrainingStyle style_;
@@ -111,8 +124,8 @@ private:
 /// The step of a gradient node, which finds its forward step by the state.
 template <class Kind, class Node>
 std::unique_ptr<Step> sampleNormalizationGradient(const Node& node, Compilation& compilation) {
-    const auto* forward =
-        dynamic_cast<const SampleNormalizationStep<Kind>*>(compilation.producer(*node.sourceStates()[0]));
+    auto* forward =
+        dynamic_cast<SampleNormalizationStep<Kind>*>(compilation.producer(*node.sourceStates()[0]));
     if (!forward)
         throw MTL::Error(node.name(), "gradientState",
                          std::string("a state that ") + Kind::kMaker + " of this graph makes", "another one");

@@ -32,6 +32,7 @@ public:
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                   const MPS::StateBatch& states) override;
     void encode(const StepArguments& arguments) override;
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::ImageScale> kernel_;

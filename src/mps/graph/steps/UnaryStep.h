@@ -20,6 +20,7 @@ public:
     /// Element by element: neurons and dropout.
     bool canOverwrite(std::size_t) const override;
     bool canRecompute() const override { return true; }
+    StepParts parts() override;
 
 private:
     std::shared_ptr<MPS::CNNKernel> kernel_;
