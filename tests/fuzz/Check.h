@@ -19,7 +19,7 @@ struct Tally {
     std::size_t kinksOfDevices = 0, kinksOfDifferences = 0;
     double worstShare = 0, worstDifference = 0;  ///< of the allowances
     std::uint64_t worstShareSeed = 0, worstDifferenceSeed = 0;
-    /// Graphs whose report named other bytes than the encode took, or whose second encode took others than the first.
+    /// Graphs that temporaries left, and whose report named other bytes than the encode took.
     std::size_t otherPeaks = 0;
     std::uint64_t otherPeakSeed = 0;
     double sumOfPeaks = 0, sumOfBounds = 0, worstPeak = 0;  ///< planned memory over its lower bound
