@@ -125,9 +125,9 @@ inline Work workOf(const ops::GridSample& op) {
 
 /// x^-beta: a quarter's roots by the processor's estimates and Newton's step, any other by exponential and logarithm.
 inline double powerInstructions(double beta) {
-    if (beta == 0.25) return 11;
-    if (beta == 0.5) return 7;
-    return beta == 0.75 ? 13 : 45;
+    if (beta == 0.25) return 17;
+    if (beta == 0.5) return 9;
+    return beta == 0.75 ? 18 : 45;
 }
 /// One multiply-add a row, one addition a column; base, power and product.
 inline Work workOf(const ops::SpatialNormalizationForward& op) {
