@@ -1,8 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <MPS/CNNConvolutionTransposeNode.hpp>
 #include <MPS/CNNNeuron.hpp>
+#include <MPS/NNConcatenationNode.hpp>
 #include <MPS/NNRecomputePolicy.hpp>
+#include <MPS/NNReshapeNode.hpp>
+#include <MPS/NNScaleNode.hpp>
 #include <Pewter/KernelNode.hpp>
 
 #include "GraphNets.h"
@@ -204,6 +208,22 @@ TEST_P(GraphCopies, AKernelOfTheApplicationWithoutACopyIsRefusedByItsLabel) {
         EXPECT_THAT(error.what(), testing::HasSubstr("'mine'"));
         EXPECT_THAT(error.what(), testing::HasSubstr("a class that can be copied"));
     }
+}
+
+TEST_P(GraphCopies, StepsWithValuesOfTheirOwnAreCopiedWithThem) {
+    const auto input = MPS::NNImageNode::node(nullptr);
+    const auto scaled = MPS::NNBilinearScaleNode::node(input, MTL::Size{5, 4, 0})->resultImage();
+    const auto both = MPS::NNConcatenationNode::node({scaled, Net::relu(scaled)})->resultImage();
+    const auto weights = std::make_shared<LayerSource>(device, "up", 2, 8, 3, 5);
+    const auto up = MPS::CNNConvolutionTransposeNode::node(both, nullptr, weights)->resultImage();
+    const auto flat = MPS::NNReshapeNode::node(MPS::CNNPoolingAverageNode::node(up, 1)->resultImage(), 1, 1, 60);
+    const auto result = flat->resultImage();
+    const auto graph = MPS::NNGraph::graph(device, result);
+    graph->setFormat(Format::Float32);
+    const auto expected = infer(*graph);
+    const auto copy = std::static_pointer_cast<MPS::NNGraph>(graph->copy());
+    EXPECT_EQ(infer(*copy), expected);
+    EXPECT_EQ(expected.size(), 120u);
 }
 
 TEST_P(GraphCopies, ARecomputePolicyIsCopied) {
