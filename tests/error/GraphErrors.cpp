@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <MPS/NNInitialGradientNode.hpp>
+
 #include "GraphNets.h"
 
 /// Mistakes through a graph: one sentence with its parts, nothing encoded, and the next encode as if nothing
@@ -244,6 +246,21 @@ TEST(GraphErrors, ConstructionNamesWhatIsMissing) {
     const auto commands = net.queue->commandBuffer();
     EXPECT_NE(graph.encode(commands, {net.images(1)[0]}), nullptr);
     run(commands);
+}
+
+TEST(GraphErrors, ASecondGradientFilterOfOneNormalisationStateIsRefusedByItsLabel) {
+    Net net;
+    const auto norm = MPS::CNNBatchNormalizationNode::node(net.input, std::make_shared<NormSource>(net.device, "norm", 3, 1));
+    norm->setLabel("trunk");
+    const auto result = norm->resultImage();
+    // Two walks over one trunk, whose gradients nobody has added up.
+    const auto first = norm->gradientFilter(MPS::NNInitialGradientNode::node(result)->resultImage());
+    const auto second = norm->gradientFilter(MPS::NNInitialGradientNode::node(result)->resultImage());
+    EXPECT_THAT(errorOf([&] {
+                    MPS::NNGraph(net.device, {first->resultImage(), second->resultImage()});
+                }),
+                AllOf(HasSubstr("trunk"), HasSubstr("gradientState"), HasSubstr("another gradient filter reads")));
+    MPS::NNGraph(net.device, first->resultImage());
 }
 
 TEST(GraphErrors, AReloadThatIsRefusedLeavesTheWeightsAsTheyWere) {

@@ -5,6 +5,7 @@
 
 #include "mps/graph/NodeAccess.h"
 #include "mps/graph/steps/BatchNormalizationStep.h"
+#include "mps/graph/steps/OnlyGradient.h"
 #include "mps/graph/steps/Prepare.h"
 
 namespace MPS {
@@ -67,6 +68,7 @@ std::unique_ptr<Step> CNNBatchNormalizationGradientNode::compile(Compilation& co
     if (!forward)
         throw Error(name(), "gradientState", "a state that a batch normalisation of this graph makes",
                     "another one");
+    requireOnlyGradient(*this, compilation);
     auto kernel = made<CNNBatchNormalizationGradient>(*this, compilation.device());
     if (label().empty()) kernel->setLabel(forward->normalization()->label());
     return std::make_unique<BatchNormalizationGradientStep>(kernel, *forward, trainingStyle());

@@ -10,6 +10,7 @@
 #include "mps/graph/StepParts.h"
 #include "mps/graph/steps/GradientStep.h"
 #include "mps/graph/steps/NormalizationGroup.h"
+#include "mps/graph/steps/OnlyGradient.h"
 #include "mps/graph/steps/Prepare.h"
 #include "mps/graph/steps/UnaryStep.h"
 #include "mps/graph/steps/Update.h"
@@ -129,6 +130,7 @@ std::unique_ptr<Step> sampleNormalizationGradient(const Node& node, Compilation&
     if (!forward)
         throw MTL::Error(node.name(), "gradientState",
                          std::string("a state that ") + Kind::kMaker + " of this graph makes", "another one");
+    requireOnlyGradient(node, compilation);
     auto kernel = made<typename Kind::Gradient>(node, compilation.device());
     if (node.label().empty()) kernel->setLabel(forward->normalization()->label());
     return std::make_unique<SampleNormalizationGradientStep<Kind>>(kernel, *forward, node.trainingStyle());
