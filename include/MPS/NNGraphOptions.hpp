@@ -22,11 +22,14 @@ struct PEWTER_API NNGraphOptions {
     bool accumulateGradients = true;
     /// Neurons, dropout and arithmetic write where a source lies that nobody reads again.
     bool inPlace = true;
+    /// What makes a source of a concatenation writes into the channels of the concatenation's result, and gradient kernels
+    /// read theirs out of the gradient of the whole, where nothing else needs an image of its own: no copies.
+    bool concatenateInPlace = true;
     /// What no needed result, export or update depends on is left out.
     bool deadCode = true;
 
     /// All rewrites off.
-    static NNGraphOptions none() { return {false, false, false, false, false, false, {}}; }
+    static NNGraphOptions none() { return {false, false, false, false, false, false, false, {}}; }
 
     /// Told, while a graph is made, of what is legal but seldom meant: a trainable node that no result reaches, two inputs
     /// with one handle, a data source of several nodes. One sentence each. Empty: the diagnostics of the library (a line
