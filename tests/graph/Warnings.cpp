@@ -115,10 +115,28 @@ TEST(GraphWarnings, ADataSourceOfTwoFiltersIsNamedByBoth) {
     const auto norm = std::make_shared<NormSource>(net.device, "norm", 3, 2);
     const auto x = MPS::CNNBatchNormalizationNode::node(two->resultImage(), norm)->resultImage();
     EXPECT_THAT(warningsOf(net.device, {x}),
-                ElementsAre(AllOf(HasSubstr("'one' and "), HasSubstr("'two' share a data source"))));
+                ElementsAre(AllOf(HasSubstr("'one' and "),
+                                  HasSubstr("'two' share a data source: each has a copy of its weights"))));
     EXPECT_THAT(warningsOf(net.device, {one->resultImage()}), IsEmpty());
     const auto again = MPS::CNNBatchNormalizationNode::node(x, norm)->resultImage();
     EXPECT_EQ(warningsOf(net.device, {again}).size(), 2u);
+}
+
+TEST(GraphWarnings, OfASharedDataSourceTheySayHowOftenItIsAskedForAnUpdate) {
+    for (const std::size_t trained : {0, 1, 2}) {
+        Net net;
+        const auto shared = std::make_shared<LayerSource>(net.device, "shared", 3, 3, 3, 1);
+        const auto one = MPS::CNNConvolutionNode::node(net.input, shared);
+        const auto two = MPS::CNNConvolutionNode::node(one->resultImage(), shared);
+        if (trained < 2) one->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+        if (trained < 1) two->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+        const auto end = two->trainingGraph(MPS::NNImageNode::node(tag("gradient"))).front()->resultImage();
+        EXPECT_THAT(warningsOf(net.device, {end}),
+                    ElementsAre(HasSubstr(trained == 0   ? "each has a copy of its weights"
+                                          : trained == 1 ? "only one of them is trained, and its update reaches all"
+                                                         : "it is asked for an update once for each")))
+            << trained;
+    }
 }
 
 TEST(GraphWarnings, TheGradientFilterOfANodeIsNoSecondUserOfItsDataSource) {

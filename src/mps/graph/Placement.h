@@ -15,7 +15,8 @@ struct Placement {
     std::size_t extent = 0;
 };
 
-/// Offsets at which no two intervals that live at one time overlap, in as little memory as the best of a few greedy orders finds.
+/// Offsets at which no two intervals that live at one time overlap, in as little memory as the best of a few greedy orders
+/// finds; of very many intervals, as they come.
 Placement place(const std::vector<Interval>& intervals);
 
 /// The largest sum of bytes at any tick: no placement needs less.

@@ -35,7 +35,8 @@ bool hasEffects(const Filter& filter) {
     });
 }
 
-/// Discovery order of inputs and exports (before the sources of a filter), schedule (after them).
+/// Discovery order of inputs and exports (before the sources of a filter), schedule (after them). Without recursion:
+/// networks may be many thousands of filters deep.
 class Walk {
 public:
     std::vector<const Filter*> order;
@@ -43,27 +44,46 @@ public:
     std::vector<const MPS::NNStateNode*> sourceStates;
 
     void image(const MPS::NNImageNode& node) {
-        if (const Filter* producer = node.producer())
-            filter(*producer);
-        else if (seenImages_.insert(&node).second)
-            sourceImages.push_back(&node);
+        meet(node);
+        while (!path_.empty()) {
+            const auto [filter, link] = path_.back();
+            const auto& images = NodeAccess::sources(*filter);
+            const auto& states = NodeAccess::sourceStates(*filter);
+            if (link == images.size() + states.size()) {
+                order.push_back(filter);
+                path_.pop_back();
+                continue;
+            }
+            ++path_.back().second;
+            if (link < images.size())
+                meet(*images[link]);
+            else
+                meet(*states[link - images.size()]);
+        }
     }
 
 private:
-    void filter(const Filter& f) {
-        if (!seenFilters_.insert(&f).second) return;
-        const auto& result = NodeAccess::result(f);
+    void meet(const MPS::NNImageNode& node) {
+        if (const Filter* producer = node.producer())
+            enter(*producer);
+        else if (seenImages_.insert(&node).second)
+            sourceImages.push_back(&node);
+    }
+    void meet(const MPS::NNStateNode& node) {
+        if (const Filter* producer = node.producer())
+            enter(*producer);
+        else if (seenStates_.insert(&node).second)
+            sourceStates.push_back(&node);
+    }
+    void enter(const Filter& filter) {
+        if (!seenFilters_.insert(&filter).second) return;
+        const auto& result = NodeAccess::result(filter);
         if (result.exportFromGraph()) exportedImages.push_back(&result);
-        for (const auto& source : NodeAccess::sources(f)) image(*source);
-        for (const auto& state : NodeAccess::sourceStates(f)) {
-            if (const Filter* producer = state->producer())
-                filter(*producer);
-            else if (seenStates_.insert(state.get()).second)
-                sourceStates.push_back(state.get());
-        }
-        order.push_back(&f);
+        path_.emplace_back(&filter, 0);
     }
 
+    /// From a result back: each filter with the next of its links to follow, images before states.
+    std::vector<std::pair<const Filter*, std::size_t>> path_;
     std::unordered_set<const Filter*> seenFilters_;
     std::unordered_set<const MPS::NNImageNode*> seenImages_;
     std::unordered_set<const MPS::NNStateNode*> seenStates_;
@@ -76,15 +96,33 @@ public:
     std::unordered_set<const MPS::NNImageNode*> images;
 
     void require(const MPS::NNImageNode& image) {
-        images.insert(&image);
-        if (const Filter* producer = image.producer()) require(*producer);
+        note(image);
+        follow();
     }
     void require(const Filter& filter) {
-        if (!filters.insert(&filter).second) return;
-        for (const auto& source : NodeAccess::sources(filter)) require(*source);
-        for (const auto& state : NodeAccess::sourceStates(filter))
-            if (const Filter* producer = state->producer()) require(*producer);
+        note(filter);
+        follow();
     }
+
+private:
+    void note(const MPS::NNImageNode& image) {
+        images.insert(&image);
+        if (const Filter* producer = image.producer()) note(*producer);
+    }
+    void note(const Filter& filter) {
+        if (filters.insert(&filter).second) open_.push_back(&filter);
+    }
+    void follow() {
+        while (!open_.empty()) {
+            const Filter& filter = *open_.back();
+            open_.pop_back();
+            for (const auto& source : NodeAccess::sources(filter)) note(*source);
+            for (const auto& state : NodeAccess::sourceStates(filter))
+                if (const Filter* producer = state->producer()) note(*producer);
+        }
+    }
+
+    std::vector<const Filter*> open_;
 };
 
 class ProgramCompilation final : public Compilation {
@@ -220,18 +258,35 @@ GraphProgram::GraphProgram(const std::shared_ptr<MTL::Device>& device,
     finish();
 }
 
-std::vector<std::size_t> GraphProgram::readersOfImage(std::size_t slot) const {
-    std::vector<std::size_t> readers;
+namespace {
+
+using Readers = std::vector<std::size_t>;
+
+Readers readersOf(const std::vector<ProgramStep>& steps, std::vector<std::size_t> ProgramStep::* sources,
+                  std::size_t slot) {
+    Readers readers;
     for (std::size_t i = 0; i < steps.size(); ++i)
-        readers.insert(readers.end(), std::count(steps[i].images.begin(), steps[i].images.end(), slot), i);
+        readers.insert(readers.end(), std::count((steps[i].*sources).begin(), (steps[i].*sources).end(), slot), i);
     return readers;
 }
 
-std::vector<std::size_t> GraphProgram::readersOfState(std::size_t slot) const {
-    std::vector<std::size_t> readers;
+std::vector<Readers> allReaders(const std::vector<ProgramStep>& steps,
+                                std::vector<std::size_t> ProgramStep::* sources, std::size_t slots) {
+    std::vector<Readers> readers(slots);
     for (std::size_t i = 0; i < steps.size(); ++i)
-        readers.insert(readers.end(), std::count(steps[i].states.begin(), steps[i].states.end(), slot), i);
+        for (const std::size_t slot : steps[i].*sources) readers[slot].push_back(i);
     return readers;
+}
+
+}  // namespace
+
+Readers GraphProgram::readersOfImage(std::size_t slot) const { return readersOf(steps, &ProgramStep::images, slot); }
+Readers GraphProgram::readersOfState(std::size_t slot) const { return readersOf(steps, &ProgramStep::states, slot); }
+std::vector<Readers> GraphProgram::imageReaders() const {
+    return allReaders(steps, &ProgramStep::images, images.size());
+}
+std::vector<Readers> GraphProgram::stateReaders() const {
+    return allReaders(steps, &ProgramStep::states, states.size());
 }
 
 void GraphProgram::dropUnwritten() {
@@ -264,7 +319,7 @@ void GraphProgram::finish() {
     }
     for (auto& state : states) {
         state.producer = state.lastReader = kNone;
-        state.reads = state.readsOfProducer = 0;
+        state.reads = 0;
         state.persistent = false;
     }
     for (std::size_t index = 0; index < steps.size(); ++index) {
@@ -285,12 +340,12 @@ void GraphProgram::finish() {
             state.reads += step.step->stateReads(position) + step.step->updateReads(position);
             state.persistent |= step.step->needsPersistentState(position);
         }
-        images[step.result].producer = index;
+        // A second writer adds to what is there.
+        if (images[step.result].producer == kNone) images[step.result].producer = index;
         for (const std::size_t made : step.made) {
             if (made == kNone) continue;
             states[made].producer = index;
-            states[made].readsOfProducer = step.step->ownStateReads();
-            states[made].reads += states[made].readsOfProducer;
+            states[made].reads += step.step->ownStateReads();
         }
     }
 }

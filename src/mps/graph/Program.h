@@ -42,8 +42,7 @@ struct StateSlot {
     bool exported = false, synchronize = false, persistent = false;
     std::size_t producer = kNone, lastReader = kNone;
     std::size_t reads = 0;
-    std::size_t readsOfProducer = 0;  ///< reads by the step that makes it
-    bool source = false;              ///< an input of the graph
+    bool source = false;  ///< an input of the graph
 
     std::size_t readCount() const { return reads + (exported ? 1 : 0); }
 };
@@ -76,9 +75,12 @@ public:
                  const std::vector<std::shared_ptr<MPS::NNImageNode>>& results,
                  const std::vector<bool>& needed, const MPS::NNGraphOptions& options = {});
 
-    /// The steps that read image / state slot `slot`, a step once for every argument.
+    /// The steps that read image / state slot `slot`, a step once for every argument. Looks at every step.
     std::vector<std::size_t> readersOfImage(std::size_t slot) const;
     std::vector<std::size_t> readersOfState(std::size_t slot) const;
+    /// The same of all image / state slots at once.
+    std::vector<std::vector<std::size_t>> imageReaders() const;
+    std::vector<std::vector<std::size_t>> stateReaders() const;
     /// Drops step `index`, whose result nobody reads.
     void removeStep(std::size_t index) { steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(index)); }
     /// Whether results may lie where a source did.

@@ -6,36 +6,20 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "mps/graph/steps/BatchNormalizationStep.h"
-#include "mps/graph/steps/ConvolutionStep.h"
-#include "mps/graph/steps/ConvolutionTransposeStep.h"
-#include "mps/graph/steps/SampleNormalizationStep.h"
-
 namespace pewter::mps {
 
 using MPS::NNGraphReport;
 
 namespace {
 
-/// What the steps with one data source have in common; null: the step has none that a graph updates.
-const void* groupOf(const Step& step) {
-    if (const auto* one = dynamic_cast<const ConvolutionStep*>(&step)) return one->group().get();
-    if (const auto* one = dynamic_cast<const ConvolutionTransposeStep*>(&step)) return one->group().get();
-    if (const auto* one = dynamic_cast<const BatchNormalizationStep*>(&step)) return one->group().get();
-    if (const auto* one = dynamic_cast<const SampleNormalizationStep<InstanceNormalizationKind>*>(&step))
-        return one->group().get();
-    if (const auto* one = dynamic_cast<const SampleNormalizationStep<GroupNormalizationKind>*>(&step))
-        return one->group().get();
-    return nullptr;
-}
-
 /// For each data source the first step that updates it: from then on its filters compute something else.
 std::unordered_map<const void*, std::size_t> firstUpdates(const GraphProgram& program) {
     std::unordered_map<const void*, std::size_t> first;
+    const auto readers = program.stateReaders();
     for (const auto& step : program.steps) {
-        const void* group = step.isGradient ? nullptr : groupOf(*step.step);
+        const void* group = step.isGradient ? nullptr : step.step->updateGroup();
         if (!group || step.firstMade() == kNone) continue;
-        for (const std::size_t reader : program.readersOfState(step.firstMade())) {
+        for (const std::size_t reader : readers[step.firstMade()]) {
             if (!program.steps[reader].step->updates()) continue;
             const auto [known, isNew] = first.try_emplace(group, reader);
             if (!isNew) known->second = std::min(known->second, reader);
@@ -48,15 +32,16 @@ std::unordered_map<const void*, std::size_t> firstUpdates(const GraphProgram& pr
 
 std::unordered_set<std::size_t> recomputableImages(const GraphProgram& program) {
     const auto updates = firstUpdates(program);
+    const auto allReaders = program.imageReaders();
     std::unordered_set<std::size_t> slots;
     for (const auto& step : program.steps) {
         const auto& image = program.images[step.result];
         if (step.isGradient || !step.step->canRecompute() || !step.step->isReplayable() || !image.isMade || image.leaves() ||
             image.allocator != MPS::TemporaryImage::defaultAllocator())
             continue;
-        const auto readers = program.readersOfImage(step.result);
+        const auto& readers = allReaders[step.result];
         // Once made again the image stays, so that it is enough if the first gradient kernel comes before the update.
-        const auto update = updates.find(groupOf(*step.step));
+        const auto update = updates.find(step.step->updateGroup());
         const auto first = std::find_if(readers.begin(), readers.end(),
                                         [&](std::size_t reader) { return program.steps[reader].isGradient; });
         if (update != updates.end() && first != readers.end() && *first > update->second) continue;

@@ -11,21 +11,16 @@
 
 namespace pewter::mps {
 
-namespace {
-
-/// A policy of the user's; the ready-made ones answer alike for equal sources.
-bool asks(const std::shared_ptr<MPS::NNPadding>& policy) {
-    return (policy->paddingMethod() & MPS::NNPaddingMethodCustom) &&
-           !dynamic_cast<const MPS::NNDefaultPadding*>(policy.get());
+bool isUsers(const MPS::NNPadding& policy) {
+    return (policy.paddingMethod() & MPS::NNPaddingMethodCustom) &&
+           !dynamic_cast<const MPS::NNDefaultPadding*>(&policy);
 }
-
-}  // namespace
 
 bool Step::isReplayable() {
     if (!replayable_) return false;
     MPS::Kernel& k = kernel();
-    if (const auto* unary = dynamic_cast<const MPS::CNNKernel*>(&k); unary && asks(unary->padding())) return false;
-    if (const auto* binary = dynamic_cast<const MPS::CNNBinaryKernel*>(&k); binary && asks(binary->padding()))
+    if (const auto* unary = dynamic_cast<const MPS::CNNKernel*>(&k); unary && isUsers(*unary->padding())) return false;
+    if (const auto* binary = dynamic_cast<const MPS::CNNBinaryKernel*>(&k); binary && isUsers(*binary->padding()))
         return false;
     if (const auto* gram = dynamic_cast<const MPS::NNGramMatrixCalculation*>(&k); gram && gram->propertyCallBack())
         return false;

@@ -11,6 +11,7 @@
 
 namespace MPS {
 class NNFilterNode;
+class NNPadding;
 class NNStateNode;
 }  // namespace MPS
 
@@ -92,6 +93,9 @@ public:
     /// destinations.
     virtual bool dropResult() { return false; }
 
+    /// What the steps of one data source have in common: an update of it reaches them all. Null: nothing the graph updates.
+    virtual const void* updateGroup() const { return nullptr; }
+
     // --- recomputation ---
 
     /// Whether recompute() gives what encode() gave, bit for bit, without other effects.
@@ -129,6 +133,9 @@ public:
 private:
     bool replayable_ = true;
 };
+
+/// Whether a policy is the user's, to be asked at every encode; ready-made ones answer alike for equal sources.
+bool isUsers(const MPS::NNPadding& policy);
 
 /// What the steps of one graph have in common.
 class Sharing {

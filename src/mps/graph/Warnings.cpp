@@ -20,16 +20,22 @@ public:
     Warnings(const GraphNodes& nodes, const MPS::NNGraphOptions& options) : nodes_(nodes), options_(options) {
         for (const Filter* filter : nodes_.filters) {
             for (const auto& source : NodeAccess::sources(*filter)) readers_[source.get()].push_back(filter);
-            for (const auto& state : NodeAccess::sourceStates(*filter))
-                if (isGradient(*filter)) mirrored_.insert(state->producer());
+            if (!isGradient(*filter)) continue;
+            const auto* trainable = dynamic_cast<const MPS::NNTrainableNode*>(filter);
+            const bool updates = trainable && trainable->trainingStyle() != MPS::NNTrainingStyle::UpdateDeviceNone;
+            for (const auto& state : NodeAccess::sourceStates(*filter)) {
+                mirrored_.insert(state->producer());
+                if (updates) updated_.insert(state->producer());
+            }
         }
     }
 
     void untrained() const {
         if (mirrored_.empty()) return;  // nothing is trained at all
+        const auto stopped = this->stopped();
         for (const Filter* filter : nodes_.filters) {
             const auto* trainable = dynamic_cast<const MPS::NNTrainableNode*>(filter);
-            if (!trainable || isGradient(*filter) || mirrored_.contains(filter) || isStopped(*filter) ||
+            if (!trainable || isGradient(*filter) || mirrored_.contains(filter) || stopped.contains(filter) ||
                 trainable->trainingStyle() == MPS::NNTrainingStyle::UpdateDeviceNone)
                 continue;
             say(fmt::format("{} is trainable but no result of the graph depends on a gradient of it: pass all result "
@@ -51,15 +57,18 @@ public:
         std::vector<std::string> sentences;
         for (const auto& [source, filters] : nodes_.sharing) {
             std::string names;
-            std::size_t forward = 0;
+            std::size_t forward = 0, updates = 0;
             for (const Filter* filter : filters)
                 if (!isGradient(*filter)) {
                     names += (forward++ ? " and " : "") + nameOf(*filter);
+                    updates += updated_.contains(filter);
                 }
-            if (forward > 1)
-                sentences.push_back(fmt::format("{} share a data source: it is asked for an update once for each, and "
-                                                "adds their gradients up itself if that is meant",
-                                                names));
+            if (forward < 2) continue;
+            const char* const what =
+                updates > 1 ? "it is asked for an update once for each, and adds their gradients up itself if that is meant"
+                : updates == 1 ? "only one of them is trained, and its update reaches all"
+                               : "each has a copy of its weights";
+            sentences.push_back(fmt::format("{} share a data source: {}", names, what));
         }
         std::sort(sentences.begin(), sentences.end());
         for (const auto& sentence : sentences) say(sentence);
@@ -73,20 +82,20 @@ private:
         return dynamic_cast<const MPS::NNGradientFilterNode*>(&filter) != nullptr;
     }
 
-    /// Whether an image between the filter and the loss stops gradients: then somebody wanted it so.
-    bool isStopped(const Filter& filter) const {
-        std::vector<const Filter*> open{&filter};
-        std::unordered_set<const Filter*> seen;
-        while (!open.empty()) {
-            const Filter* next = open.back();
-            open.pop_back();
-            if (isGradient(*next) || !seen.insert(next).second) continue;
-            const auto& result = NodeAccess::result(*next);
-            if (result.stopGradient()) return true;
-            const auto found = readers_.find(&result);
-            if (found != readers_.end()) open.insert(open.end(), found->second.begin(), found->second.end());
+    /// Forward filters with an image between them and the loss that stops gradients: then somebody wanted it so.
+    std::unordered_set<const Filter*> stopped() const {
+        std::unordered_set<const Filter*> found;
+        const auto isFound = [&](const Filter* reader) { return found.contains(reader); };
+        // Readers come after what they read.
+        for (auto filter = nodes_.filters.rbegin(); filter != nodes_.filters.rend(); ++filter) {
+            if (isGradient(**filter)) continue;
+            const auto& result = NodeAccess::result(**filter);
+            const auto readers = readers_.find(&result);
+            if (result.stopGradient() ||
+                (readers != readers_.end() && std::any_of(readers->second.begin(), readers->second.end(), isFound)))
+                found.insert(*filter);
         }
-        return false;
+        return found;
     }
 
     void say(const std::string& sentence) const {
@@ -99,7 +108,8 @@ private:
     const GraphNodes& nodes_;
     const MPS::NNGraphOptions& options_;
     std::unordered_map<const MPS::NNImageNode*, std::vector<const Filter*>> readers_;
-    std::unordered_set<const Filter*> mirrored_;
+    /// Filters with a gradient filter, and those that one updates.
+    std::unordered_set<const Filter*> mirrored_, updated_;
 };
 
 }  // namespace

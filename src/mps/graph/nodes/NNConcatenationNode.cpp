@@ -53,7 +53,7 @@ std::unique_ptr<Step> NNConcatenationNode::compile(Compilation& compilation) con
         if (!label().empty()) kernels.back()->setLabel(label());
     }
     auto step = std::make_unique<ConcatenationStep>(std::move(kernels), paddingPolicy());
-    if (paddingPolicy()->paddingMethod() & NNPaddingMethodCustom) step->refuseReplay();
+    if (isUsers(*paddingPolicy())) step->refuseReplay();
     return step;
 }
 

@@ -28,7 +28,46 @@ NNFilterNode::NNFilterNode(const char* className, const std::vector<Source>& sou
     result_.producer_ = this;
 }
 
-NNFilterNode::~NNFilterNode() = default;
+namespace {
+
+/// What filters that are gone kept alive. A filter keeps its sources, those theirs: freed one by one, not one inside the
+/// other, for a chain may be longer than the stack is deep.
+struct Kept {
+    NNImageNodes images;
+    NNStateNodes states;
+
+    template <class List>
+    static void take(List& to, List& from) {
+        to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+    }
+    template <class List>
+    static void freeOne(List& list) {
+        const auto last = std::move(list.back());
+        list.pop_back();
+    }
+    void free() {
+        while (!images.empty() || !states.empty())
+            if (images.empty())
+                freeOne(states);
+            else
+                freeOne(images);
+    }
+};
+/// That of the filter of this thread that is freeing what it kept.
+thread_local Kept* freeing = nullptr;
+
+}  // namespace
+
+NNFilterNode::~NNFilterNode() {
+    Kept kept;
+    Kept& to = freeing ? *freeing : kept;
+    Kept::take(to.images, sources_);
+    Kept::take(to.states, sourceStates_);
+    if (freeing) return;
+    freeing = &kept;
+    kept.free();
+    freeing = nullptr;
+}
 
 std::string NNFilterNode::name() const {
     return label_.empty() ? className_ : fmt::format("{} '{}'", className_, label_);

@@ -13,8 +13,7 @@ std::size_t convolutionBefore(const GraphProgram& program, std::size_t next) {
     const auto& step = program.steps[next];
     if (step.images.size() != 1 || !step.made.empty() || !step.step->isReplayable()) return kNone;
     const std::size_t slot = step.images[0];
-    if (program.images[slot].source || program.images[slot].leaves() || program.readersOfImage(slot).size() != 1)
-        return kNone;
+    if (program.images[slot].source || program.images[slot].leaves()) return kNone;
     // An allocator of the user's sees every image it was set for, and the kernel it is made for.
     const auto ready = [&](std::size_t image) {
         const auto& allocator = program.images[image].allocator;
@@ -25,15 +24,16 @@ std::size_t convolutionBefore(const GraphProgram& program, std::size_t next) {
     using Format = MPS::ImageFeatureChannelFormat;
     if (const Format format = program.images[slot].format; format == Format::Unorm8 || format == Format::Unorm16)
         return kNone;
-    const auto producer = std::find_if(program.steps.begin(), program.steps.end(),
+    // Mostly the step right before.
+    const auto producer = std::find_if(program.steps.rend() - static_cast<std::ptrdiff_t>(next), program.steps.rend(),
                                        [&](const ProgramStep& one) { return one.result == slot; });
-    if (producer == program.steps.end() || !producer->made.empty()) return kNone;
+    if (producer == program.steps.rend() || !producer->made.empty()) return kNone;
     const auto* convolution = dynamic_cast<const ConvolutionStep*>(producer->step.get());
     if (!convolution ||
         convolution->convolution()->fusedNeuronDescriptor().neuronType() != MPS::CNNNeuronType::None ||
-        convolution->convolution()->subPixelScaleFactor() > 1)
+        convolution->convolution()->subPixelScaleFactor() > 1 || program.readersOfImage(slot).size() != 1)
         return kNone;
-    return static_cast<std::size_t>(producer - program.steps.begin());
+    return static_cast<std::size_t>(program.steps.rend() - producer) - 1;
 }
 
 void absorb(GraphProgram& program, std::size_t convolution, std::size_t next) {

@@ -15,6 +15,7 @@ public:
                            Sharing& sharing);
 
     const std::shared_ptr<BatchNormalizationGroup>& group() const { return group_; }
+    const void* updateGroup() const override { return group_.get(); }
     const std::shared_ptr<MPS::CNNBatchNormalization>& normalization() const { return kernel_; }
     bool calculatesStatistics() const { return statistics_ != nullptr; }
 

@@ -17,6 +17,7 @@ public:
     const std::shared_ptr<MPS::CNNConvolution>& convolution() const { return convolution_; }
     const std::shared_ptr<ForwardWeights>& weights() const { return weights_; }
     const std::shared_ptr<ConvolutionGroup>& group() const { return group_; }
+    const void* updateGroup() const override { return group_.get(); }
     void reloadFromDataSource() override;
     int recomputeCost() const override { return 1; }
     StepParts parts() override;

@@ -25,6 +25,7 @@ public:
     const std::shared_ptr<MPS::CNNConvolutionTranspose>& transpose() const { return kernel_; }
     const std::shared_ptr<ForwardWeights>& weights() const { return weights_; }
     const std::shared_ptr<ConvolutionGroup>& group() const { return group_; }
+    const void* updateGroup() const override { return group_.get(); }
 
 private:
     std::shared_ptr<MPS::CNNConvolutionTranspose> kernel_;

@@ -54,6 +54,7 @@ public:
 
     const std::shared_ptr<Kernel>& normalization() const { return kernel_; }
     const std::shared_ptr<Group>& group() const { return group_; }
+    const void* updateGroup() const override { return group_.get(); }
     void reloadFromDataSource() override { kernel_->reloadGammaAndBetaFromDataSource(); }
     StepParts parts() override;
 

@@ -24,9 +24,7 @@ public:
           provider_(std::move(provider)),
           handle_(std::move(handle)),
           padding_(std::move(padding)) {
-        const bool asksPolicy = (padding_->paddingMethod() & MPS::NNPaddingMethodCustom) &&
-                                !dynamic_cast<const MPS::NNDefaultPadding*>(padding_.get());
-        if (provider_ || asksPolicy) refuseReplay();
+        if (provider_ || isUsers(*padding_)) refuseReplay();
     }
 
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
