@@ -84,22 +84,43 @@ TEST(CpuLocalCorrelation, AgreesWithTheOracle) {
     }
 }
 
+/// Compares a correlation of two images of small whole numbers with the oracle, number by number.
+void expectExact(ops::LocalCorrelation op, std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) {
+    Random random(603);
+    const std::int64_t shifts = (2 * op.windowX + 1) * (2 * op.windowY + 1);
+    OpTensor a(ops::Type::Float32, n, h, w, c), b = a, dst(ops::Type::Float32, n, h, w, shifts), expected = dst;
+    a.fillIntegers(random, -4, 4);
+    b.fillIntegers(random, -4, 4);
+    op.primary = a, op.secondary = b, op.dst = expected;
+    runReference(op);
+    op.dst = dst;
+    runCpu(op);
+    EXPECT_EQ(dst.values(), expected.values()) << h << "x" << w << "x" << c << " strides " << op.strideX;
+    EXPECT_TRUE(dst.guardsIntact());
+}
+
+ops::LocalCorrelation windows(std::int64_t x, std::int64_t y, std::int64_t strideX = 1, std::int64_t strideY = 1) {
+    ops::LocalCorrelation op;
+    op.windowX = x, op.windowY = y, op.strideX = strideX, op.strideY = strideY;
+    return op;
+}
+
 TEST(CpuLocalCorrelation, IntegersAreExact) {
     PEWTER_NEEDS_CPU();
-    Random random(603);
-    for (const std::int64_t c : {3, 40}) {
-        ops::LocalCorrelation op;
-        op.windowX = 3, op.windowY = 2;
-        OpTensor a(ops::Type::Float32, 2, 5, 9, c), b = a, dst(ops::Type::Float32, 2, 5, 9, 35),
-                                                    expected = dst;
-        a.fillIntegers(random, -4, 4);
-        b.fillIntegers(random, -4, 4);
-        op.primary = a, op.secondary = b, op.dst = expected;
-        runReference(op);
-        op.dst = dst;
-        runCpu(op);
-        EXPECT_EQ(dst.values(), expected.values());
-    }
+    for (const std::int64_t c : {3, 40}) expectExact(windows(3, 2), 2, 5, 9, c);
+}
+
+/// More shifts side by side than are computed together, and more pixels than lie in a register.
+TEST(CpuLocalCorrelation, WideWindowsAreExact) {
+    PEWTER_NEEDS_CPU();
+    for (const std::int64_t c : {1, 16, 31, 33, 64})
+        for (const std::int64_t stride : {1, 2, 3}) expectExact(windows(8, 1, stride, stride), 1, 4, 53, c);
+}
+
+/// Results of 8 MiB and more go past the caches.
+TEST(CpuLocalCorrelation, ResultsLargerThanTheCachesAreExact) {
+    PEWTER_NEEDS_CPU();
+    expectExact(windows(3, 3), 1, 210, 209, 2);
 }
 
 }  // namespace

@@ -9,8 +9,20 @@ using ops::Tensor;
 
 namespace {
 
-/// Fewer channels than this leave most of a dot product's vectors idle: then shifts lie side by side instead.
+/// Fewer channels than this leave much of a dot product's vectors idle: then pixels lie side by side instead.
 constexpr std::int64_t kFewChannels = 32;
+
+/// Results from this size on go past the caches: nothing of them would be left there for their reader.
+constexpr std::int64_t kStreamedFloats = std::int64_t{2} << 20;
+
+/// Room for `count` floats of every plane: whole registers, and an odd number of them, so that the planes of
+/// a pixel do not share their places in a cache.
+std::int64_t planeOf(std::int64_t count) { return ((count + kMostLanes - 1) / kMostLanes | 1) * kMostLanes; }
+
+template <class T>
+T* take(std::int64_t count, Scratch::Frame& frame) {
+    return static_cast<T*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(T)));
+}
 
 std::int64_t landing(std::int64_t position, std::int64_t extent, ops::Edge edge) {
     if (position >= 0 && position < extent) return position;
@@ -27,90 +39,125 @@ public:
           secondary_(secondary),
           c_(primary.c),
           width_(2 * op.windowX + 1),
-          shifts_(width_ * (2 * op.windowY + 1)),
+          height_(2 * op.windowY + 1),
+          shifts_(width_ * height_),
           wide_(op.dst.w + 2 * op.windowX * op.strideX),
           slots_(std::min(2 * op.windowY * op.strideY + 1, secondary.h)),
           zeros_(frame.floats(c_)),
-          pixels_(static_cast<const float**>(frame.bytes(static_cast<std::size_t>(wide_) * sizeof(float*)))) {
+          columns_(take<std::int64_t>(wide_, frame)) {
         std::fill_n(zeros_, c_, 0.0f);
-        if (c_ >= kFewChannels) return;
-        phase_ = (wide_ + op.strideX - 1) / op.strideX;
-        plane_ = phase_ * op.strideX;
-        // Shifts are read as many at a time as there are lanes: past the end, the last time.
-        planes_ = frame.floats((slots_ + 1) * c_ * plane_ + kShiftsAtOnce);
-        std::fill_n(planes_, (slots_ + 1) * c_ * plane_ + kShiftsAtOnce, 0.0f);
-        held_ =
-            static_cast<std::int64_t*>(frame.bytes(static_cast<std::size_t>(slots_) * sizeof(std::int64_t)));
-        std::fill_n(held_, slots_, -1);
-        rows_ = static_cast<const float**>(
-            frame.bytes(static_cast<std::size_t>(2 * op.windowY + 1) * sizeof(float*)));
+        for (std::int64_t j = 0; j < wide_; ++j) {
+            const std::int64_t u = landing(op.offsetX + j - op.windowX * op.strideX, secondary.w, op.edge);
+            columns_[j] = u < 0 ? -1 : u * c_;
+        }
+        if (c_ < kFewChannels)
+            takePlanes(frame);
+        else
+            pixels_ = take<const float*>(wide_, frame);
     }
 
     void row(std::int64_t image, std::int64_t y, float* dst) {
-        for (std::int64_t n = 0; n <= 2 * op_.windowY; ++n) {
+        for (std::int64_t n = 0; n < height_; ++n) {
             const std::int64_t v =
                 landing(op_.offsetY + y + (n - op_.windowY) * op_.strideY, secondary_.h, op_.edge);
             float* to = dst + n * width_;
             if (planes_)
-                rows_[n] = planesOf(image, v);
+                rows_[n] = keptPlanes(image, v);
             else if (v < 0)
                 for (std::int64_t x = 0; x < op_.dst.w; ++x) std::fill_n(to + x * shifts_, width_, 0.0f);
             else
                 byPixels(image, y, v, to);
         }
-        if (!planes_) return;
-        const ShiftedRow r{static_cast<const float*>(at(primary_, image, y, 0)),
-                           op_.dst.w,
-                           c_,
-                           width_,
-                           op_.strideX,
-                           phase_,
-                           plane_,
-                           shifts_};
-        PEWTER_VECTOR(shiftedProducts)(r, rows_, 2 * op_.windowY + 1, dst);
+        if (planes_) byPlanes(image, y, dst);
     }
 
 private:
-    /// Where the pixels of secondary row v lie, from the one under the first shift of result column 0 on.
-    void findPixels(std::int64_t image, std::int64_t v) {
-        for (std::int64_t j = 0; j < wide_; ++j) {
-            const std::int64_t u =
-                landing(op_.offsetX + j - op_.windowX * op_.strideX, secondary_.w, op_.edge);
-            pixels_[j] = u < 0 ? zeros_ : static_cast<const float*>(at(secondary_, image, v, u));
-        }
+    /// Pixels of a row whose distance from pixel `phase` is a multiple of the stride: neighbouring shifts of
+    /// theirs are neighbours.
+    std::int64_t pixelsOf(std::int64_t phase) const {
+        return (op_.dst.w - phase + op_.strideX - 1) / op_.strideX;
+    }
+
+    void takePlanes(Scratch::Frame& frame) {
+        planeA_ = planeOf(pixelsOf(0));
+        planeB_ = planeOf(planeA_ + width_ + kMostLanes);
+        const std::int64_t ofA = op_.strideX * c_ * planeA_,
+                           all = ofA + op_.strideX * c_ * (slots_ + 1) * planeB_;
+        primaryPlanes_ = frame.floats(all);
+        planes_ = primaryPlanes_ + ofA;
+        std::fill_n(primaryPlanes_, all, 0.0f);
+        sums_ = frame.floats(2 * shifts_ * kMostLanes);
+        held_ = take<std::int64_t>(slots_, frame);
+        std::fill_n(held_, slots_, -1);
+        rows_ = take<const float*>(height_, frame);
+        own_ = take<std::int64_t>(op_.dst.w, frame);
+        for (std::int64_t x = 0; x < op_.dst.w; ++x) own_[x] = x * c_;
+        streaming_ = isPlain(op_.dst) && op_.dst.count() >= kStreamedFloats;
     }
 
     void byPixels(std::int64_t image, std::int64_t y, std::int64_t v, float* dst) {
-        findPixels(image, v);
+        const float* const row = rowOf(secondary_, image, v);
+        for (std::int64_t j = 0; j < wide_; ++j) pixels_[j] = columns_[j] < 0 ? zeros_ : row + columns_[j];
         PEWTER_VECTOR(dotProducts)
-        (static_cast<const float*>(at(primary_, image, y, 0)), pixels_, op_.dst.w, c_, width_, op_.strideX,
-         dst, shifts_);
+        (rowOf(primary_, image, y), pixels_, op_.dst.w, c_, width_, op_.strideX, dst, shifts_);
     }
 
-    /// The channel planes of a row, kept for the result rows that follow; zeros for a row outside.
-    const float* planesOf(std::int64_t image, std::int64_t v) {
-        if (v < 0) return planes_ + slots_ * c_ * plane_;
+    /// Row y of an image's dense pixels, or null outside.
+    static const float* rowOf(const Tensor& pixels, std::int64_t image, std::int64_t y) {
+        return y < 0 || y >= pixels.h ? nullptr : static_cast<const float*>(at(pixels, image, y, 0));
+    }
+
+    void byPlanes(std::int64_t image, std::int64_t y, float* dst) {
+        const PixelRow row{rowOf(primary_, image, y), zeros_, own_};
+        for (std::int64_t phase = 0; phase < op_.strideX && phase < op_.dst.w; ++phase) {
+            float* const a = primaryPlanes_ + phase * c_ * planeA_;
+            planesOf(row, phase, pixelsOf(phase), a, planeA_);
+            ShiftedPixels pixels{a,  planeA_, phase * c_ * planeB_,  planeB_,    pixelsOf(phase),
+                                 c_, width_,  op_.strideX * shifts_, streaming_, {}};
+            if (op_.strideX == 1) {
+                pixels.next[0] = rowOf(primary_, image, y + op_.strideY);
+                pixels.next[1] = rowOf(secondary_, image, op_.offsetY + y + (op_.windowY + 1) * op_.strideY);
+            }
+            PEWTER_VECTOR(shiftedProducts)(pixels, rows_, height_, sums_, dst + phase * shifts_);
+        }
+    }
+
+    /// The channel planes of every strideX-th pixel of a row.
+    void planesOf(PixelRow row, std::int64_t phase, std::int64_t count, float* planes,
+                  std::int64_t plane) const {
+        row.columns += phase;
+        PEWTER_VECTOR(channelPlanes)(row, count, op_.strideX, c_, planes, plane);
+    }
+
+    /// Those of a row of the secondary, every phase's, kept for the result rows that follow; zeros for a row
+    /// outside.
+    const float* keptPlanes(std::int64_t image, std::int64_t v) {
+        const std::int64_t phaseRoom = c_ * planeB_, room = op_.strideX * phaseRoom;
+        if (v < 0) return planes_ + slots_ * room;
         const std::int64_t slot = v % slots_, id = image * secondary_.h + v;
-        float* planes = planes_ + slot * c_ * plane_;
+        float* const planes = planes_ + slot * room;
         if (held_[slot] == id) return planes;
-        findPixels(image, v);
-        for (std::int64_t z = 0; z < c_; ++z)
-            for (std::int64_t p = 0; p < op_.strideX; ++p)
-                for (std::int64_t j = p, to = z * plane_ + p * phase_; j < wide_; j += op_.strideX)
-                    planes[to++] = pixels_[j][z];
+        const PixelRow row{rowOf(secondary_, image, v), zeros_, columns_};
+        for (std::int64_t phase = 0; phase < op_.strideX && phase < op_.dst.w; ++phase)
+            planesOf(row, phase, pixelsOf(phase) + width_ - 1, planes + phase * phaseRoom, planeB_);
         held_[slot] = id;
         return planes;
     }
 
     const ops::LocalCorrelation& op_;
     const Tensor &primary_, &secondary_;
-    std::int64_t c_, width_, shifts_, wide_, slots_;
+    std::int64_t c_, width_, height_, shifts_, wide_, slots_;
     float* zeros_;
-    const float** pixels_;
-    std::int64_t phase_ = 0, plane_ = 0;
-    float* planes_ = nullptr;
+    /// Where the secondary's pixels begin in their row, from the one under the first shift of result column 0
+    /// on, or -1 outside; and many channels: the pixels.
+    std::int64_t* columns_;
+    const float** pixels_ = nullptr;
+    /// Few channels: floats between planes; a phase has c_ of them.
+    std::int64_t planeA_ = 0, planeB_ = 0;
+    float *primaryPlanes_ = nullptr, *planes_ = nullptr, *sums_ = nullptr;
     const float** rows_ = nullptr;
-    std::int64_t* held_ = nullptr;
+    std::int64_t *held_ = nullptr, *own_ = nullptr;
+    bool streaming_ = false;
 };
 
 }  // namespace
@@ -126,9 +173,11 @@ void Cpu::run(const ops::LocalCorrelation& op, ops::Stream& stream) {
     std::vector<Correlation> own;
     for (std::int64_t part = 0; part < parts; ++part) own.emplace_back(op, primary, secondary, frame);
     forParts(parts, rows, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
-        for (std::int64_t row = from; row < to; ++row)
-            own[static_cast<std::size_t>(part)].row(row / op.dst.h, row % op.dst.h,
-                                                    dst.data() + row * length);
+        // Rows a stride apart share most of the rows that they read, neighbours none.
+        for (std::int64_t phase = 0; phase < op.strideY; ++phase)
+            for (std::int64_t row = from + phase; row < to; row += op.strideY)
+                own[static_cast<std::size_t>(part)].row(row / op.dst.h, row % op.dst.h,
+                                                        dst.data() + row * length);
     });
     dst.finish();
 }
