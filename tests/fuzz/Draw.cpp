@@ -311,7 +311,8 @@ Plan drawPlan(std::uint64_t seed) {
         const bool none = d.chance(0.4);
         auto& o = plan.options;
         for (bool* const option : {&o.fuseNeurons, &o.foldBatchNormalization, &o.fuseNeuronGradients,
-                                   &o.accumulateGradients, &o.inPlace, &o.deadCode})
+                                   &o.accumulateGradients, &o.inPlace, &o.deadCode,
+                                   &o.concatenateInPlace})
             *option = !none && d.chance(0.5);
     }
     return plan;

@@ -82,6 +82,7 @@ std::string Plan::text() const {
                                     {!options.fuseNeuronGradients, "no fused neuron gradients"},
                                     {!options.accumulateGradients, "no accumulated gradients"},
                                     {!options.inPlace, "nothing in place"},
+                                    {!options.concatenateInPlace, "concatenations copied"},
                                     {!options.deadCode, "dead code"}})
         if (set) out += fmt::format("  {}\n", what);
     return out;

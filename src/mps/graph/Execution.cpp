@@ -211,7 +211,7 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     const std::size_t count = arguments.images.empty() ? 1 : arguments.images[0].size();
     if (recording_)
         arguments.destinations = recording_->bound(
-            *shared_, static_cast<std::size_t>(&step - shared_->steps.data()), descriptor, count, root().device());
+            *shared_, static_cast<std::size_t>(&step - shared_->steps.data()), descriptor, count, commandBuffer_);
     if (arguments.destinations.empty())
         arguments.destinations =
             allocateDestinations(step.step->kernel(), *allocatorOf(*shared_, step.result, settings_.resultAllocator),
@@ -263,7 +263,12 @@ void Execution::runStep(std::size_t index) {
     makeStates(step, arguments);
     stepsBegun_ = index + 1;
     const bool again = step.recomputes != kNone;
-    if (recording_) recording_->beginStep(index, *step.step, again);
+    if (recording_) {
+        const auto& parts = recording_->parts();
+        for (const std::size_t slot : step.images)
+            arguments.isThere.push_back(parts.wholeOf(slot) == step.result || parts.wholeOf(step.result) == slot);
+        recording_->beginStep(index, *step.step, again);
+    }
     if (again)
         step.step->recompute(arguments);
     else
@@ -307,7 +312,7 @@ void Execution::run() {
     raiseHeld();
     for (std::size_t i = 0; i < shared_->steps.size(); ++i) {
         runStep(i);
-        if (recording_) recording_->endStep(i);
+        if (recording_) recording_->endStep();
         releaseAfter(i);
     }
     for (const std::size_t slot : shared_->exportedStates)

@@ -157,7 +157,7 @@ ImageBatch NNGraph::run(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer
 Recomputed NNGraph::makePlan(const PlanSettings& settings, const std::vector<ImageBatch>& sourceImages,
                              const std::vector<StateBatch>& sourceStates) {
     return applyPolicy(program_, *policy_, name(), [&](const std::shared_ptr<GraphProgram>& program) {
-        return std::make_shared<Recording>(program, device(), settings, sourceImages, sourceStates);
+        return Recording::make(program, device(), settings, sourceImages, sourceStates);
     });
 }
 

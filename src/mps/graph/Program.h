@@ -85,6 +85,8 @@ public:
     void removeStep(std::size_t index) { steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(index)); }
     /// Whether results may lie where a source did.
     bool inPlace = true;
+    /// Whether sources of concatenations may lie in their result.
+    bool concatenateInPlace = true;
 
     /// Drops image slots that no step writes any more, and counts reads, first writers and last readers anew from the
     /// steps; after every change of the list.

@@ -44,11 +44,32 @@ bool Recording::isPossible(const GraphProgram& program, const Settings& settings
     });
 }
 
+std::shared_ptr<Recording> Recording::make(const std::shared_ptr<GraphProgram>& program,
+                                           const std::shared_ptr<MTL::Device>& device, const Settings& settings,
+                                           const std::vector<MPS::ImageBatch>& images,
+                                           const std::vector<MPS::StateBatch>& states) {
+    auto apart = std::make_shared<Recording>(program, device, settings, images, states);
+    // Pictures of one image lie at distances that parts do not have.
+    if (!program->concatenateInPlace || !apart->isPlan_ || !settings.batch) return apart;
+    auto parts = apart->chooseParts(*program);
+    if (parts.isEmpty()) return apart;
+    auto together = std::make_shared<Recording>(program, device, settings, images, states, std::move(parts), apart->report);
+    return together->report.peakBytes <= apart->report.peakBytes ? together : apart;
+}
+
 Recording::Recording(const std::shared_ptr<GraphProgram>& shared, const std::shared_ptr<MTL::Device>& device,
                      const Settings& settings, const std::vector<MPS::ImageBatch>& images,
-                     const std::vector<MPS::StateBatch>& states)
-    : report(outlineReport(*shared)), settings_(settings) {
+                     const std::vector<MPS::StateBatch>& states, ImageParts parts, const NNGraphReport& extents)
+    : report(outlineReport(*shared)), settings_(settings), parts_(std::move(parts)) {
     GraphProgram& program = *shared;
+    for (std::size_t slot = 0; slot < program.images.size(); ++slot)
+        if (parts_.isShared(slot) && !parts_.isPart(slot)) {
+            const auto& whole = extents.images[slot];
+            const auto format = program.images[slot].format == MPS::ImageFeatureChannelFormat::None
+                                    ? settings_.format
+                                    : program.images[slot].format;
+            wholes_[slot] = MPS::ImageDescriptor::imageDescriptor(format, whole.width, whole.height, whole.featureChannels);
+        }
     const auto commandBuffer = device->newCommandQueue()->commandBuffer();
     auto& root = mtl::rootOf(*commandBuffer);
     heap = root.heap();
@@ -72,8 +93,9 @@ Recording::Recording(const std::shared_ptr<GraphProgram>& shared, const std::sha
 
 MPS::ImageBatch Recording::bound(const GraphProgram& program, std::size_t index,
                                  const MPS::ImageDescriptor& descriptor, std::size_t count,
-                                 const std::shared_ptr<MTL::Device>& device) {
+                                 const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {
     const std::size_t slot = program.steps[index].result;
+    if (parts_.isPart(slot)) return part(slot, descriptor.featureChannels, count, *commandBuffer);
     if (!isPlan_ || !isBound(program, slot, settings_.resultAllocator)) return {};
     const std::size_t bytes = count * descriptor.numberOfImages * descriptor.width * descriptor.height *
                               descriptor.featureChannels * ops::sizeOf(typeOf(descriptor.channelFormat, "NNGraph"));
@@ -86,7 +108,17 @@ MPS::ImageBatch Recording::bound(const GraphProgram& program, std::size_t index,
     }
     results.push_back({slot, index, count, descriptor, memory});
     return ImageAccess::batchOn(
-        std::make_shared<mtl::Buffer>(device, memory, bytes, MTL::ResourceStorageModeManaged), descriptor, count);
+        std::make_shared<mtl::Buffer>(commandBuffer->device(), memory, bytes, MTL::ResourceStorageModeManaged), descriptor, count);
+}
+
+MPS::ImageBatch Recording::part(std::size_t slot, std::size_t channels, std::size_t count,
+                                MTL::CommandBuffer& commandBuffer) const {
+    // Channels of images like those of the whole; the plan puts both in one place.
+    const auto place = parts_.place(slot);
+    MPS::ImageBatch batch;
+    for (const auto& whole : ImageAccess::makeTemporaryBatch(commandBuffer, wholes_.at(place.whole), count, ""))
+        batch.push_back(whole->subImage({place.firstChannel, channels}));
+    return batch;
 }
 
 void Recording::beginStep(std::size_t index, Step& step, bool isRepetition) {
@@ -115,7 +147,7 @@ void Recording::noteStep(const GraphProgram& program, std::size_t index, const S
         out.count = arguments.destinations.size();
         out.temporary = allocatorOf(program, step.result, settings_.resultAllocator) ==
                         MPS::TemporaryImage::defaultAllocator();
-        out.bytes = first.resourceSize() * arguments.destinations.size();
+        out.bytes = (parts_.isPart(step.result) ? packedBytes(first) : first.resourceSize()) * arguments.destinations.size();
         out.readCount = out.temporary ? slot.readCount() : 0;
         if (const void* range = ImageAccess::storage(first)->range()) {
             auto& owner = owners_[range];
@@ -158,62 +190,100 @@ std::size_t Recording::stepOf(std::size_t tick) const {
     return after == stepTicks_.begin() ? 0 : static_cast<std::size_t>(after - stepTicks_.begin()) - 1;
 }
 
-void Recording::tie(const GraphProgram& program) {
+std::vector<std::size_t> Recording::tracesOfImages() const {
     const auto& traces = heap->traces();
-    std::vector<std::size_t> traceOf(program.images.size(), kNone);
+    std::vector<std::size_t> traceOf(report.images.size(), kNone);
     for (std::size_t i = 0; i < traces.size(); ++i) {
         const auto owner = owners_.find(traces[i].range.get());
         if (owner != owners_.end() && owner->second.image != NNGraphReport::npos && !traces[i].apart)
             traceOf[owner->second.image] = i;
     }
-    for (std::size_t index = 0; index < program.steps.size(); ++index) {
+    return traceOf;
+}
+
+void Recording::tie(const GraphProgram& program, const ImageParts& parts, Lives& lives) const {
+    const auto& traces = heap->traces();
+    const auto traceOf = tracesOfImages();
+    const auto lastReaders = parts.lastReaders(program);
+    for (std::size_t index = 0; index < program.steps.size() && program.inPlace; ++index) {
         const auto& step = program.steps[index];
         const std::size_t result = traceOf[step.result];
-        if (result == kNone) continue;
+        if (result == kNone || parts.isPart(step.result)) continue;
         for (std::size_t position = 0; position < step.images.size(); ++position) {
             const std::size_t slot = step.images[position], source = traceOf[slot];
-            if (source == kNone || program.images[slot].lastReader != index || !step.step->canOverwrite(position) ||
-                std::count(step.images.begin(), step.images.end(), slot) != 1)
+            if (source == kNone || parts.isPart(slot) || lastReaders[slot] != index ||
+                !step.step->canOverwrite(position) || std::count(step.images.begin(), step.images.end(), slot) != 1)
                 continue;
             const auto &from = report.images[slot], &to = report.images[step.result];
             if (from.width != to.width || from.height != to.height || from.featureChannels != to.featureChannels ||
                 from.count != to.count || from.format != to.format ||
                 traces[source].range->size() != traces[result].range->size())
                 continue;
-            roots_[result] = roots_[source];
-            lives_[roots_[source]].end = lives_[result].end;
+            lives.roots[result] = lives.roots[source];
+            lives.of[lives.roots[source]].end = lives.of[result].end;
             break;
         }
     }
+    for (std::size_t slot = 0; slot < traceOf.size(); ++slot) {
+        if (!parts.isPart(slot) || traceOf[slot] == kNone) continue;
+        const std::size_t root = lives.roots[traceOf[parts.place(slot).whole]];
+        lives.roots[traceOf[slot]] = root;
+        const auto& life = lives.of[traceOf[slot]];
+        lives.of[root].first = std::min(lives.of[root].first, life.first);
+        lives.of[root].end = std::max(lives.of[root].end, life.end);
+    }
+}
+
+Recording::Lives Recording::livesWith(const GraphProgram& program, const ImageParts& parts) const {
+    Lives lives;
+    const auto& traces = heap->traces();
+    for (std::size_t i = 0; i < traces.size(); ++i) {
+        lives.roots.push_back(i);
+        lives.of.push_back({traces[i].range->size(), traces[i].taken, std::min(traces[i].released, heap->tick())});
+    }
+    if (isPlan_) tie(program, parts, lives);
+    return lives;
+}
+
+std::vector<Interval> Recording::ofRoots(const Lives& lives) const {
+    std::vector<Interval> all;
+    for (std::size_t i = 0; i < lives.roots.size(); ++i)
+        if (lives.roots[i] == i) all.push_back(lives.of[i]);
+    return all;
+}
+
+ImageParts Recording::chooseParts(const GraphProgram& program) const {
+    const auto traceOf = tracesOfImages();
+    const auto isOwn = [&](std::size_t slot) {
+        return traceOf[slot] != kNone && !isBound(program, slot, settings_.resultAllocator);
+    };
+    return pewter::mps::chooseParts(
+        possibleParts(program, report, isOwn), program.images.size(),
+        [&](const ImageParts& parts) { return lowerBound(ofRoots(livesWith(program, parts))); });
 }
 
 void Recording::plan(const GraphProgram& program) {
     const auto& traces = heap->traces();
-    for (std::size_t i = 0; i < traces.size(); ++i) {
-        roots_.push_back(i);
-        lives_.push_back({traces[i].range->size(), traces[i].taken, std::min(traces[i].released, heap->tick())});
-    }
-    if (isPlan_ && program.inPlace) tie(program);
-    std::vector<Interval> all, own;
+    lives_ = livesWith(program, parts_);
+    std::vector<Interval> own;
     std::vector<std::size_t> index(traces.size());
     for (std::size_t i = 0; i < traces.size(); ++i) {
-        if (roots_[i] != i) continue;
-        all.push_back(lives_[i]);
+        if (lives_.roots[i] != i || traces[i].apart) continue;
         index[i] = own.size();
-        if (!traces[i].apart) own.push_back(lives_[i]);
+        own.push_back(lives_.of[i]);
     }
     if (isPlan_) {
         const auto found = pewter::mps::place(own);
         std::vector<std::size_t> offsets;
         bool tied = false;
         for (std::size_t i = 0; i < traces.size(); ++i) {
-            tied |= roots_[i] != i;
-            if (!traces[i].apart) offsets.push_back(found.offsets[index[roots_[i]]]);
+            tied |= lives_.roots[i] != i;
+            if (!traces[i].apart) offsets.push_back(found.offsets[index[lives_.roots[i]]]);
         }
         if (tied || found.extent < heap->planExtent()) heap->place(offsets, found.extent);
     }
     report.peakBytes = heap->peak();
-    report.lowerBoundBytes = lowerBound(all);
+    report.lowerBoundBytes = lowerBound(ofRoots(lives_));
     report.peakWithoutRecomputation = report.peakBytes;
     for (const auto& step : program.steps)
         if (step.recomputes != kNone) {
@@ -226,8 +296,8 @@ void Recording::noteRanges() {
     const auto& traces = heap->traces();
     std::vector<std::pair<std::size_t, std::ptrdiff_t>> events;
     for (std::size_t i = 0; i < traces.size(); ++i) {
-        if (roots_[i] != i) continue;
-        const auto& life = lives_[i];
+        if (lives_.roots[i] != i) continue;
+        const auto& life = lives_.of[i];
         const auto owner = owners_.find(traces[i].range.get());
         NNGraphReport::Range range{.offset = traces[i].range->offset() + (traces[i].apart ? heap->planExtent() : 0),
                                    .bytes = life.bytes,
@@ -244,8 +314,21 @@ void Recording::noteRanges() {
         events.emplace_back(life.first, static_cast<std::ptrdiff_t>(life.bytes));
         events.emplace_back(life.end, -static_cast<std::ptrdiff_t>(life.bytes));
     }
+    const auto traceOf = tracesOfImages();
+    for (std::size_t slot = 0; slot < traceOf.size(); ++slot) {
+        if (!parts_.isPart(slot) || traceOf[slot] == kNone) continue;
+        auto& image = report.images[slot];
+        const std::size_t element = image.bytes / (image.width * image.height * image.featureChannels * image.count);
+        image.offset = traces[traceOf[slot]].range->offset() + parts_.place(slot).firstChannel * element;
+    }
     std::sort(events.begin(), events.end());
-    std::size_t live = 0;
+    std::size_t live = 0, next = 0;
+    for (const auto& [tick, change] : events) {
+        for (; next < endTicks_.size() && endTicks_[next] <= tick; ++next) report.steps[next].liveBytes = live;
+        live = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(live) + change);
+    }
+    for (; next < endTicks_.size(); ++next) report.steps[next].liveBytes = live;
+    live = 0;
     for (const auto& [tick, change] : events) {
         live = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(live) + change);
         auto& peak = report.steps[stepOf(tick)].peakBytes;

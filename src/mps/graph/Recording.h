@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mps/core/StateAccess.h"
+#include "mps/graph/ImageParts.h"
 #include "mps/graph/Placement.h"
 #include "mps/graph/Program.h"
 #include "mps/graph/Sources.h"
@@ -33,9 +34,16 @@ class Recording {
 public:
     using Settings = PlanSettings;
 
-    /// Records and plans. Throws what an encode of such sources would throw.
+    /// Records and plans; concatenations without copies, where the program may and it needs no more memory. Throws what an
+    /// encode of such sources would throw.
+    static std::shared_ptr<Recording> make(const std::shared_ptr<GraphProgram>& program,
+                                           const std::shared_ptr<MTL::Device>& device, const Settings& settings,
+                                           const std::vector<MPS::ImageBatch>& images,
+                                           const std::vector<MPS::StateBatch>& states);
+    /// parts: images that are made as channels of others. wholes: extents of all images, from a recording without parts.
     Recording(const std::shared_ptr<GraphProgram>& program, const std::shared_ptr<MTL::Device>& device, const Settings& settings,
-              const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
+              const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states, ImageParts parts = ImageParts(),
+              const MPS::NNGraphReport& extents = {});
 
     /// Whether an encode with these settings and sources may run a recording at all.
     static bool isPossible(const GraphProgram& program, const Settings& settings, const SourceShape& shape);
@@ -73,33 +81,45 @@ public:
 
     // --- for the encode that records ---
 
-    /// Images for a slot that leaves the graph; empty for others.
+    /// Images for a slot that leaves the graph, or that is part of another; empty for others.
     MPS::ImageBatch bound(const GraphProgram& program, std::size_t step, const MPS::ImageDescriptor& descriptor,
-                          std::size_t count, const std::shared_ptr<MTL::Device>& device);
+                          std::size_t count, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
+    const ImageParts& parts() const { return parts_; }
     /// Whether it will be run, not only looked at: an encode step by step places its memory as it goes.
     bool isPlan() const { return isPlan_; }
     void beginStep(std::size_t index, Step& step, bool isRepetition);
     void noteStep(const GraphProgram& program, std::size_t index, const StepArguments& arguments);
-    void endStep(std::size_t index) { report.steps[index].liveBytes = heap->live(); }
+    void endStep() { endTicks_.push_back(heap->tick()); }
     void noteUpdate(std::size_t step, std::size_t end, const StepArguments& arguments);
 
 private:
     void plan(const GraphProgram& program);
-    void tie(const GraphProgram& program);
+    /// Whose memory each trace has with these parts, and for how long.
+    struct Lives {
+        /// For each trace the one whose memory it has: itself, the source that it overwrites, or what it is a part of.
+        std::vector<std::size_t> roots;
+        std::vector<Interval> of;  ///< of the roots, to the end of the last that lies there
+    };
+    Lives livesWith(const GraphProgram& program, const ImageParts& parts) const;
+    void tie(const GraphProgram& program, const ImageParts& parts, Lives& lives) const;
+    std::vector<std::size_t> tracesOfImages() const;
+    std::vector<Interval> ofRoots(const Lives& lives) const;
+    ImageParts chooseParts(const GraphProgram& program) const;
+    MPS::ImageBatch part(std::size_t slot, std::size_t channels, std::size_t count, MTL::CommandBuffer& commandBuffer) const;
     std::size_t stepOf(std::size_t tick) const;
     void noteRanges();
     void noteState(std::size_t slot, const MPS::StateBatch& states);
 
     Settings settings_;
     bool isPlan_ = false;
-    std::vector<std::size_t> stepTicks_;
+    std::vector<std::size_t> stepTicks_, endTicks_;
     struct Owner {
         std::size_t image = MPS::NNGraphReport::npos, state = MPS::NNGraphReport::npos;
     };
     std::unordered_map<const void*, Owner> owners_;  // by range
-    /// For each trace the one whose memory it has: itself, or the source that it overwrites.
-    std::vector<std::size_t> roots_;
-    std::vector<Interval> lives_;  ///< of the roots, to the end of the last that overwrites them
+    ImageParts parts_;
+    std::unordered_map<std::size_t, MPS::ImageDescriptor> wholes_;
+    Lives lives_;
 };
 
 }  // namespace pewter::mps

@@ -26,13 +26,12 @@ std::string stateName(const GraphProgram& program, std::size_t slot) {
     return fmt::format("state of {}", program.steps[state.producer].step->kernel().name());
 }
 
-/// Bytes of the pictures, whoever owns the memory: views of a batch own none.
+}  // namespace
+
 std::size_t packedBytes(const MPS::Image& image) {
     return image.width() * image.height() * image.featureChannels() * image.numberOfImages() *
            ops::sizeOf(typeOf(image.featureChannelFormat(), "Image"));
 }
-
-}  // namespace
 
 NNGraphReport outlineReport(GraphProgram& program) {
     NNGraphReport report;

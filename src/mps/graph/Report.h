@@ -13,6 +13,8 @@ MPS::NNGraphReport outlineReport(GraphProgram& program);
 /// Extents and bytes of the inputs.
 void noteSources(MPS::NNGraphReport& report, const GraphProgram& program,
                  const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
+/// Bytes of the pictures, whoever owns the memory: views of a batch own none.
+std::size_t packedBytes(const MPS::Image& image);
 /// One line a step.
 std::string describeProgram(const GraphProgram& program, const std::string& name);
 

@@ -30,6 +30,9 @@ struct StepArguments {
     MPS::ImageBatch destinations;
     /// False for the single-image form, whose images may hold several pictures.
     bool batch = true;
+    /// For each source whether it lies in the result, or the result in it, so that nothing is to be copied between the
+    /// two (concatenations). Empty: none does.
+    std::vector<bool> isThere;
 };
 
 struct StepParts;

@@ -38,7 +38,7 @@ std::shared_ptr<MPS::State> Concatenation::newResultState(const MPS::StateOwner&
 }
 
 void Concatenation::record(UnaryEncoding& encoding) {
-    copyPixels(*encoding.encoder, pointwiseSource(encoding, *this), encoding.destination);
+    if (copies_) copyPixels(*encoding.encoder, pointwiseSource(encoding, *this), encoding.destination);
 }
 
 ConcatenationGradient::ConcatenationGradient(std::shared_ptr<MTL::Device> device)
@@ -67,6 +67,7 @@ void ConcatenationGradient::validate(const BinaryEncoding& encoding) const {
 }
 
 void ConcatenationGradient::record(BinaryEncoding& encoding) {
+    if (!copies_) return;
     auto& encoder = *encoding.encoder;
     const auto& state = static_cast<const MPS::NNGradientState&>(*encoding.sourceStates[0]);
     const auto area = areaOf(*this, *state.record());

@@ -13,6 +13,8 @@ public:
     explicit Concatenation(std::shared_ptr<MTL::Device> device);
     const char* className() const override { return "NNConcatenation"; }
     std::shared_ptr<MPS::Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
+    /// False: the next encodes find the pixels where they belong. Default true.
+    void setCopies(bool copies) { copies_ = copies; }
 
 protected:
     bool ignoresPadding() const override { return true; }
@@ -21,6 +23,9 @@ protected:
                                                const MPS::StateBatch& sourceStates,
                                                const std::shared_ptr<MPS::Image>& destinationImage) override;
     void record(UnaryEncoding& encoding) override;
+
+private:
+    bool copies_ = true;
 };
 
 /// The channels of the incoming gradient that the forward kernel wrote. The source image gives nothing but
@@ -31,6 +36,8 @@ public:
     void configure(const ForwardRecord& forward) override;
     const char* className() const override { return "NNConcatenationGradient"; }
     std::shared_ptr<MPS::Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
+    /// False: the result is a part of the incoming gradient. Default true.
+    void setCopies(bool copies) { copies_ = copies; }
 
 protected:
     MPS::ImageDescriptor adjustDescriptor(const std::vector<std::shared_ptr<MPS::Image>>& sourceImages,
@@ -38,6 +45,9 @@ protected:
                                           const MPS::ImageDescriptor& suggested) override;
     void validate(const BinaryEncoding& encoding) const override;
     void record(BinaryEncoding& encoding) override;
+
+private:
+    bool copies_ = true;
 };
 
 }  // namespace pewter::mps

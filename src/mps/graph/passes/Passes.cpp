@@ -6,6 +6,7 @@ void runPasses(GraphProgram& program, const MPS::NNGraphOptions& options) {
     if (options.foldBatchNormalization) foldBatchNormalization(program);
     if (options.fuseNeurons) fuseNeurons(program);
     program.inPlace = options.inPlace;
+    program.concatenateInPlace = options.concatenateInPlace;
 }
 
 }  // namespace pewter::mps

@@ -62,6 +62,7 @@ void ConcatenationStep::encode(const StepArguments& arguments) {
         else if (i <= arguments.furtherStates.size())
             states = arguments.furtherStates[i - 1];
         auto& kernel = *kernels_[i];
+        kernel.setCopies(arguments.isThere.empty() || !arguments.isThere[i]);
         const auto& sources = arguments.images[i];
         if (arguments.batch)
             kernel.encodeBatch(arguments.commandBuffer, sources, states, arguments.destinations);

@@ -4,6 +4,8 @@
 #include <MPS/CNNDropout.hpp>
 #include <MPS/CNNNeuron.hpp>
 
+#include "mps/kernels/Concatenation.h"
+
 namespace pewter::mps {
 
 MPS::ImageDescriptor GradientStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -13,6 +15,8 @@ MPS::ImageDescriptor GradientStep::describe(const std::vector<std::shared_ptr<MP
 }
 
 void GradientStep::encode(const StepArguments& arguments) {
+    if (auto* slice = dynamic_cast<ConcatenationGradient*>(kernel_.get()))
+        slice->setCopies(arguments.isThere.empty() || !arguments.isThere[0]);
     const auto &gradients = arguments.images[0], &sources = arguments.images[1];
     const auto& states = arguments.states[0];
     if (arguments.batch)
