@@ -39,7 +39,7 @@ NNGraphReport reportOf(TrainingNetwork& network) {
     const auto wanted =
         pictures(MPS::ImageFeatureChannelFormat::Float32, target.width, target.height, target.channels);
     const auto labels = MPS::CNNLossLabels::batch(device, {1, 1, 1}, wanted);
-    return network.trainingGraph().report({images}, {MPS::StateBatch(labels.begin(), labels.end())});
+    return network.trainingGraph().memoryReport({images}, {MPS::StateBatch(labels.begin(), labels.end())});
 }
 
 /// A form of the report and the file that the user wants it in.

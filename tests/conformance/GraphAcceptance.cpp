@@ -24,7 +24,7 @@ std::size_t countOf(const CallLog& log, const std::string& call) {
 
 std::vector<std::string> stepsOf(MPS::NNGraph& graph, const Net& net) {
     std::vector<std::string> classes;
-    for (const auto& step : graph.report({net.images(2)}, {net.labels(2)}).steps)
+    for (const auto& step : graph.memoryReport({net.images(2)}, {net.labels(2)}).steps)
         classes.push_back(step.className);
     return classes;
 }
@@ -89,7 +89,7 @@ TEST_ON_EVERY_DEVICE(GraphAcceptance,
     EXPECT_THAT(order, ElementsAre("CNNFullyConnectedNode", "CNNPoolingMaxNode", "CNNNeuronReLUNode",
                                    "CNNConvolutionNode"));
     const auto report =
-        MPS::NNGraph(net.device, net.termini[0]->resultImage()).report({net.images(2)}, {net.labels(2)});
+        MPS::NNGraph(net.device, net.termini[0]->resultImage()).memoryReport({net.images(2)}, {net.labels(2)});
     std::vector<std::string> formats;
     for (const auto& step : report.steps) formats.push_back(report.images[step.resultImage].format);
     // Forward images and the gradient of the loss have the graph's format, all gradients after it the
@@ -229,7 +229,7 @@ TEST_ON_EVERY_DEVICE(
     EXPECT_THAT(net.result, IsEmpty());
     EXPECT_LT(net.step(3), before);
     EXPECT_THAT(stepsOf(*net.graph, net), Not(Contains("CNNNeuronGradient")));
-    const auto report = net.graph->report({net.images(2)}, {net.labels(2)});
+    const auto report = net.graph->memoryReport({net.images(2)}, {net.labels(2)});
     EXPECT_EQ(report.steps.back().className, "CNNConvolutionGradient");
     EXPECT_EQ(report.steps.back().resultImage, MPS::NNGraphReport::npos);
 

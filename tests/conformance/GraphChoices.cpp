@@ -48,7 +48,7 @@ std::vector<std::string> stepsOf(MPS::NNGraph& graph) {
     std::vector<MPS::ImageBatch> sources(graph.sourceImageHandles().size(),
                                          drawImages(graph.device(), 1, 2, 2, 1, 1));
     std::vector<std::string> classes;
-    for (const auto& step : graph.report(sources).steps) classes.push_back(step.className);
+    for (const auto& step : graph.memoryReport(sources).steps) classes.push_back(step.className);
     return classes;
 }
 

@@ -52,7 +52,7 @@ Outcome trainOn(const char* device, const std::function<void(Net&)>& build, Form
         // weights.
         outcome.terms += before.size() + 3 * net.width * net.height;
     }
-    outcome.images = net.graph->report({net.images(1, 1, format)}, {net.labels(1)}).images.size();
+    outcome.images = net.graph->memoryReport({net.images(1, 1, format)}, {net.labels(1)}).images.size();
     return outcome;
 }
 
@@ -111,7 +111,7 @@ TEST(GraphDevices, TheReportOfCpuPredictsItsPeakToo) {
         Net net(MTL::copyDevice("cpu"));
         buildWhole(net);
         net.train();
-        const auto report = net.graph->report({net.images(count)}, {net.labels(count)});
+        const auto report = net.graph->memoryReport({net.images(count)}, {net.labels(count)});
         net.step(count);
         EXPECT_EQ(report.peakBytes, net.peak);
         EXPECT_EQ(report.lowerBoundBytes, net.livePeak);

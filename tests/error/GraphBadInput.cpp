@@ -419,7 +419,7 @@ TEST(GraphBadInput, FromInsideAnUpdateTheSameGraphRefusesToEncodeToReportAndToRe
         const auto images = net.images(2);
         const auto labels = net.labels(2);
         sentences.push_back(errorOf([&] { net.graph->encodeBatch(commands, {images}, {labels}); }));
-        sentences.push_back(errorOf([&] { net.graph->report({images}, {labels}); }));
+        sentences.push_back(errorOf([&] { net.graph->memoryReport({images}, {labels}); }));
         sentences.push_back(errorOf([&] { net.graph->reloadFromDataSources(); }));
     };
     const double before = net.step(2);

@@ -214,9 +214,9 @@ TEST(GraphErrors, ACommittedBufferAndOneWithAnOpenEncoderAreRefused) {
 
 TEST(GraphErrors, AReportRefusesWhatAnEncodeRefusesAndTheGraphGoesOn) {
     Training net;
-    EXPECT_THAT(errorOf([&] { net.graph->report({net.images(2)}, {net.labels(3)}); }),
+    EXPECT_THAT(errorOf([&] { net.graph->memoryReport({net.images(2)}, {net.labels(3)}); }),
                 HasSubstr("sourceStates[0]"));
-    EXPECT_THAT(errorOf([&] { net.graph->report({{picture(6, 6, 4)}}, {net.labels(1)}); }),
+    EXPECT_THAT(errorOf([&] { net.graph->memoryReport({{picture(6, 6, 4)}}, {net.labels(1)}); }),
                 HasSubstr("CNNConvolution 'conv'"));
     EXPECT_EQ(net.step(2), net.expectedLoss);
 }

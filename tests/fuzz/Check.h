@@ -20,8 +20,6 @@ struct Tally {
     double worstShare = 0, worstDifference = 0;  ///< of the allowances
     std::uint64_t worstShareSeed = 0, worstDifferenceSeed = 0;
     /// Graphs that temporaries left, and whose report named other bytes than the encode took.
-    std::size_t otherPeaks = 0;
-    std::uint64_t otherPeakSeed = 0;
     double sumOfPeaks = 0, sumOfBounds = 0, worstPeak = 0;  ///< planned memory over its lower bound
 };
 

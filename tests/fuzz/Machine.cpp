@@ -161,7 +161,7 @@ std::vector<MPS::StateBatch> TrainingRun::states() const {
     return all;
 }
 
-MPS::NNGraphReport TrainingRun::report(const ImageValues& inputs) { return graph_->report(sources(nullptr, inputs), states()); }
+MPS::NNGraphReport TrainingRun::report(const ImageValues& inputs) { return graph_->memoryReport(sources(nullptr, inputs), states()); }
 
 Outcome TrainingRun::encode(const ImageValues& inputs, const Mistake& mistake) {
     Outcome outcome;
@@ -198,7 +198,6 @@ Outcome TrainingRun::encode(const ImageValues& inputs, const Mistake& mistake) {
         readable.emplace_back(i < exported.size() ? exported[i]->label() : rest[i - exported.size()]->name, further[i]);
     for (const auto& [name, batch] : readable) {
         const auto due = reads.find(name);
-        outcome.leavesTemporaries |= !isReadable(batch);
         const auto temporary = std::dynamic_pointer_cast<MPS::TemporaryImage>(batch.at(0));
         if (temporary && temporary->readCount() == 0 && due != reads.end() && due->second > 1) continue;  // seen already
         settle(batch, due == reads.end() ? 1 : due->second, name);

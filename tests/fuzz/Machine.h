@@ -25,8 +25,6 @@ struct Outcome {
     /// Updates that each data source was asked for.
     std::vector<std::size_t> updates;
     std::size_t peak = 0, livePeak = 0;
-    /// Whether temporaries left the graph: their place beside a plan is found by each encode.
-    bool leavesTemporaries = false;
 };
 
 /// A mistake that the checks found, as opposed to one that the library reports.

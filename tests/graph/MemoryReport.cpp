@@ -72,7 +72,7 @@ TEST(MemoryReport, ThePredictedPeakIsTheMeasuredOneForEveryNetworkAndBatchAndThe
                 Net net;
                 build(net);
                 net.train(nullptr, needed);
-                const auto report = net.graph->report({net.images(count)}, {net.labels(count)});
+                const auto report = net.graph->memoryReport({net.images(count)}, {net.labels(count)});
                 net.step(count);
                 EXPECT_EQ(report.peakBytes, net.peak) << name << ", batch " << count;
                 EXPECT_EQ(report.lowerBoundBytes, net.livePeak) << name << ", batch " << count;
@@ -94,9 +94,9 @@ TEST(MemoryReport, AReportChangesNothingLossesOfLaterStepsAreEqual) {
             build(net);
             net.train();
             for (std::uint64_t i = 0; i < 4; ++i) {
-                if (reports) net.graph->report({net.images(2 + i)}, {net.labels(2 + i)});
+                if (reports) net.graph->memoryReport({net.images(2 + i)}, {net.labels(2 + i)});
                 losses[reports].push_back(net.step(3, i));
-                if (reports) net.graph->report({net.images(3)}, {net.labels(3)});
+                if (reports) net.graph->memoryReport({net.images(3)}, {net.labels(3)});
             }
             for (const auto& layer : net.layers) EXPECT_LE(layer->updates, 4u);
             for (const auto& layer : net.layers)
@@ -108,6 +108,29 @@ TEST(MemoryReport, AReportChangesNothingLossesOfLaterStepsAreEqual) {
     }
 }
 
+TEST(MemoryReport, TemporariesThatLeaveTheGraphAndStatesOfUpdatesAreInThePeak) {
+    for (const auto& [name, build] : networks())
+        for (const std::size_t count : {1u, 3u}) {
+            Net net;
+            build(net);
+            net.train(nullptr, true);
+            std::vector<Node> ends{net.termini.front()->resultImage(), net.logits};
+            for (const auto& node : net.logits->producer()->sources()) ends.push_back(node);
+            net.graph = MPS::NNGraph::graph(net.device, ends);
+            net.graph->setFormat(Format::Float32);
+            net.graph->setDestinationImageAllocator(MPS::TemporaryImage::defaultAllocator());
+            const auto report = net.graph->memoryReport({net.images(count)}, {net.labels(count)});
+            const auto commands = net.queue->commandBuffer();
+            std::vector<MPS::ImageBatch> further;
+            auto results = net.graph->encodeBatch(commands, {net.images(count)}, {net.labels(count)}, &further, nullptr);
+            EXPECT_EQ(commands->peakTemporaryMemory(), report.peakBytes) << name << ", batch " << count;
+            further.push_back(results);
+            for (const auto& batch : further)
+                if (batch.front()->isTemporary()) MPS::ImageBatchIncrementReadCount(batch, -1);
+            run(commands);
+        }
+}
+
 TEST(MemoryReport, AReportLeavesNothingBehindEvenWithATemporaryResult) {
     Diagnostics diagnostics;
     Net net;
@@ -115,7 +138,7 @@ TEST(MemoryReport, AReportLeavesNothingBehindEvenWithATemporaryResult) {
     net.train(nullptr, true);
     net.graph->setDestinationImageAllocator(MPS::TemporaryImage::defaultAllocator());
     const auto labels = net.labels(2);
-    const auto report = net.graph->report({net.images(2)}, {labels});
+    const auto report = net.graph->memoryReport({net.images(2)}, {labels});
     EXPECT_TRUE(report.images[report.steps.back().resultImage].temporary);
     EXPECT_EQ(report.images[report.steps.back().resultImage].readCount, 1u);
     EXPECT_THAT(diagnostics.messages, IsEmpty());
@@ -172,8 +195,9 @@ TEST(MemoryReport, EveryStateNamesTheKernelThatMakesItThoseThatReadItAndTheCount
     Net net;
     buildWhole(net);
     net.train();
-    const auto report = net.graph->report({net.images(3)}, {net.labels(3)});
-    EXPECT_EQ(report.states.size(), 14u);  // labels, and one of every filter but the loss
+    const auto report = net.graph->memoryReport({net.images(3)}, {net.labels(3)});
+    // Labels, and one of every filter but the loss and the neurons, which are part of the layers before them.
+    EXPECT_EQ(report.states.size(), 11u);
     for (const auto& state : report.states) {
         if (state.source) {
             EXPECT_EQ(state.className, "CNNLossLabels");
@@ -221,6 +245,11 @@ TEST(MemoryReport, AForwardImageThatAGradientReadsIsNotRecycledBefore) {
                 gradient->resultImage()->setExportFromGraph(true);
                 gradient->resultImage()->setImageAllocator(MPS::Image::defaultAllocator());
             });
+            // An image that leaves is made, and rounded.
+            MPS::NNGraphOptions options;
+            options.fuseNeuronGradients = options.accumulateGradients = false;
+            net.graph = MPS::NNGraph::graph(net.device, {net.termini.front()->resultImage()}, {false}, options);
+            net.graph->setFormat(Format::Float32);
             for (std::uint64_t i = 0; i < 3; ++i) losses[keep].push_back(net.step(3, i));
         }
         EXPECT_EQ(losses[0], losses[1]) << name;

@@ -69,7 +69,7 @@ TEST(NNGraphResults, ResultsThatAreNotNeededAreLeftOut) {
     MPS::NNGraph graph(net.device, {net.b, net.a, Net::relu(net.b)}, {false, true, false});
     graph.setFormat(Format::Float32);
     EXPECT_FALSE(graph.resultImageIsNeeded());
-    const auto report = graph.report({net.images(1)});
+    const auto report = graph.memoryReport({net.images(1)});
     EXPECT_EQ(report.steps.size(), 1u);
     const auto commands = net.queue->commandBuffer();
     std::vector<MPS::ImageBatch> others;
@@ -98,7 +98,7 @@ TEST(NNGraphResults, OneImageAskedForTwiceComesTwice) {
 TEST(NNGraphResults, AnInteriorImageMayBeTheResultAndItsConsumersAreNotThere) {
     Pair net;
     MPS::NNGraph graph(net.device, net.a);
-    EXPECT_EQ(graph.report({net.images(1)}).steps.size(), 1u);
+    EXPECT_EQ(graph.memoryReport({net.images(1)}).steps.size(), 1u);
 }
 
 TEST(NNGraphResults, ExportedStatesComeWithTheirHandlesAndAreTemporaryOnlyOnRequest) {
@@ -195,7 +195,7 @@ TEST(NNGraphResults, StopGradientInACompiledGraphLeavesEarlierLayersAsTheyAre) {
     EXPECT_LT(net.step(2), before);
     EXPECT_EQ(net.layers[0]->updates, 0u);
     EXPECT_EQ(net.layers[1]->updates, 2u);
-    const auto report = net.graph->report({net.images(2)}, {net.labels(2)});
+    const auto report = net.graph->memoryReport({net.images(2)}, {net.labels(2)});
     for (const auto& step : report.steps) EXPECT_NE(step.className, "CNNConvolutionGradient");
 }
 

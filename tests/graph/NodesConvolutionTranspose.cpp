@@ -309,7 +309,7 @@ TEST(NodesConvolutionTranspose, InInferenceNoStateIsMadeAndTheConvolutionsOneIsS
     const auto node = linked(inputNamed("x"), weights(3, 2, 3, 2), weights(3, 3, 2, 2));
     const auto ownState = node->resultState();
     NNGraph graph(device, node->resultImage());
-    const auto report = graph.report({batchAs<float>(device, PixelFormat::Float32, waves(5, 4, 2, 1))}, {});
+    const auto report = graph.memoryReport({batchAs<float>(device, PixelFormat::Float32, waves(5, 4, 2, 1))}, {});
     ASSERT_EQ(report.states.size(), 1u);
     EXPECT_EQ(report.states[0].className, "CNNConvolutionGradientState");
     EXPECT_EQ(report.states[0].readCount, 1u);

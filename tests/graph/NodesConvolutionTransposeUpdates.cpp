@@ -188,7 +188,7 @@ TEST(NodesConvolutionTransposeUpdates, AReportAsksNobodyAndChangesNothing) {
     Pair net;
     net.build(kGPU);
     const auto values = batchOf(net.device, 2, 1, 1, 1, {1, 2});
-    const auto report = net.graph->report({values, values}, {});
+    const auto report = net.graph->memoryReport({values, values}, {});
     EXPECT_EQ(net.up->updates, 0u);
     EXPECT_EQ(net.step(), kBefore);
     EXPECT_EQ(net.step(), kAfter);

@@ -193,11 +193,11 @@ TEST_P(NodesNormalization, TheStateIsMadeForTheGradientOnly) {
     const auto device = testDevice();
     const auto images = imagesOf(device, someExtents(), Numbers(someExtents().count(), 1));
     NNGraph forward(device, node->resultImage());
-    EXPECT_TRUE(forward.report({images}).states.empty());
+    EXPECT_TRUE(forward.memoryReport({images}).states.empty());
     const auto gradient = node->gradientFilter(image("g"));
     EXPECT_EQ(gradient->sourceStates(), NNStateNodes{node->resultState()});
     NNGraph backward(device, gradient->resultImage());
-    const auto report = backward.report({images, images});
+    const auto report = backward.memoryReport({images, images});
     ASSERT_EQ(report.states.size(), 1u);
     EXPECT_EQ(report.states[0].className, "NNGradientState");
     EXPECT_EQ(report.states[0].count, 2u);

@@ -295,8 +295,8 @@ TYPED_TEST(NodesSampleNormalization, ASecondGraphSeesTrainedValuesAfterReloadFro
 TYPED_TEST(NodesSampleNormalization, AStateIsMadeOnlyForSomebody) {
     Net<TypeParam> net(testDevice(), {Descent<TypeParam>::one(testDevice())}, kGPU);
     MPS::NNGraph inference(testDevice(), net.nodes[0]->resultImage());
-    EXPECT_THAT(inference.report({imagesOf(testDevice(), kExtents, kX)}).states, IsEmpty());
-    const auto report = net.graph().report(net.inputs(kExtents, kX, kG));
+    EXPECT_THAT(inference.memoryReport({imagesOf(testDevice(), kExtents, kX)}).states, IsEmpty());
+    const auto report = net.graph().memoryReport(net.inputs(kExtents, kX, kG));
     ASSERT_EQ(report.states.size(), 1u);
     EXPECT_EQ(report.states[0].count, 2u);
     EXPECT_EQ(report.states[0].readCount, 2u) << "the gradient kernel and the update";

@@ -106,7 +106,7 @@ TYPED_TEST(NodesSampleNormalizationForms, AKernelIsCalledByItsNodesLabelElseByIt
         if (labelled) node->setLabel("first");
         MPS::NNGraph graph(testDevice(), node->trainingGraph(image()).at(0)->resultImage());
         const auto report =
-            graph.report(std::vector<MPS::ImageBatch>(2, imagesOf(testDevice(), {1, 2, 2, 2}, Numbers(8))));
+            graph.memoryReport(std::vector<MPS::ImageBatch>(2, imagesOf(testDevice(), {1, 2, 2, 2}, Numbers(8))));
         ASSERT_EQ(report.steps.size(), 2u);
         const std::string own = labelled ? "first" : "norm";
         EXPECT_EQ(report.steps[0].label, report.steps[0].className + " '" + own + "'");

@@ -65,7 +65,7 @@ TEST(UpdatesHost, GradientStatesOutliveTheCommandBufferAndNothingTemporaryIsLeft
     Net net;
     buildWhole(net);
     net.train(onHost());
-    const auto report = net.graph->report({net.images(3)}, {net.labels(3)});
+    const auto report = net.graph->memoryReport({net.images(3)}, {net.labels(3)});
     std::size_t persistent = 0;
     for (const auto& state : report.states)
         if (!state.source && !state.temporary && state.bytes > 0) ++persistent;

@@ -101,7 +101,7 @@ TEST(TrainingNetwork, OfHalfWidthKeepsGradientsInFloat32) {
         TrainingNetwork classifier(tiny, device(), settingsFor(tiny, 1, 4, format));
         const std::string narrow = format == MPS::ImageFeatureChannelFormat::Float16 ? "float16" : "bfloat16";
         LabelledBatch batch(device(), data, 4, tiny.target.channels);
-        const auto report = classifier.trainingGraph().report({batch.pictures()}, {batch.labels()});
+        const auto report = classifier.trainingGraph().memoryReport({batch.pictures()}, {batch.labels()});
         bool backward = false;
         for (const auto& step : report.steps) {
             backward |= step.className == "CNNLoss";
@@ -121,7 +121,7 @@ TEST(TrainingNetwork, AReportChangesNothing) {
         LabelledBatch batch(device(), data, 4, tiny.target.channels);
         for (int step = 0; step < 6; ++step) {
             trainer.train(1);
-            if (reports) classifier.trainingGraph().report({batch.pictures()}, {batch.labels()});
+            if (reports) classifier.trainingGraph().memoryReport({batch.pictures()}, {batch.labels()});
         }
         return trainer.log().losses;
     };

@@ -164,7 +164,7 @@ void expectPredictedPeak(const NetworkDescription& net, const DevicePtr& device,
     const auto data = noiseFor(net, 2 * batch);
     TrainingNetwork classifier(net, device, settingsFor(net, 1, batch, format));
     LabelledBatch inputs(device, data, batch, net.target.channels);
-    const auto report = classifier.trainingGraph().report({inputs.pictures()}, {inputs.labels()});
+    const auto report = classifier.trainingGraph().memoryReport({inputs.pictures()}, {inputs.labels()});
     Trainer trainer(classifier, data);
     trainer.train(2);
     EXPECT_EQ(report.peakBytes, trainer.log().peakTemporaryBytes);

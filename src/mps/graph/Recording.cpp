@@ -10,6 +10,7 @@
 #include "mps/core/ImageAccess.h"
 #include "mps/graph/Execution.h"
 #include "mps/graph/Report.h"
+#include "mtl/FreeList.h"
 
 namespace pewter::mps {
 
@@ -282,7 +283,8 @@ void Recording::plan(const GraphProgram& program) {
         }
         if (tied || found.extent < heap->planExtent()) heap->place(offsets, found.extent);
     }
-    report.peakBytes = heap->peak();
+    placeApart();
+    report.peakBytes = isPlan_ ? heap->planExtent() + apartBytes_ : heap->peak();
     report.lowerBoundBytes = lowerBound(ofRoots(lives_));
     report.peakWithoutRecomputation = report.peakBytes;
     for (const auto& step : program.steps)
@@ -292,6 +294,32 @@ void Recording::plan(const GraphProgram& program) {
         }
 }
 
+void Recording::placeApart() {
+    const auto& traces = heap->traces();
+    apartOffsets_.assign(traces.size(), 0);
+    mtl::FreeList space;
+    // A run makes all results before it starts.
+    std::vector<std::pair<std::size_t, std::size_t>> events;
+    for (std::size_t i = 0; i < traces.size(); ++i) {
+        if (!traces[i].apart) continue;
+        const auto owner = owners_.find(traces[i].range.get());
+        if (owner != owners_.end() && owner->second.image != NNGraphReport::npos) {
+            apartOffsets_[i] = *space.take(traces[i].range->size());
+        } else {
+            events.emplace_back(traces[i].taken, i);
+            events.emplace_back(traces[i].released, i);
+        }
+    }
+    std::sort(events.begin(), events.end());
+    for (const auto& [tick, i] : events) {
+        if (tick == traces[i].taken)
+            apartOffsets_[i] = *space.take(traces[i].range->size());
+        else
+            space.give(apartOffsets_[i], traces[i].range->size());
+    }
+    apartBytes_ = space.highest();
+}
+
 void Recording::noteRanges() {
     const auto& traces = heap->traces();
     std::vector<std::pair<std::size_t, std::ptrdiff_t>> events;
@@ -299,7 +327,8 @@ void Recording::noteRanges() {
         if (lives_.roots[i] != i) continue;
         const auto& life = lives_.of[i];
         const auto owner = owners_.find(traces[i].range.get());
-        NNGraphReport::Range range{.offset = traces[i].range->offset() + (traces[i].apart ? heap->planExtent() : 0),
+        NNGraphReport::Range range{.offset = traces[i].apart ? heap->planExtent() + apartOffsets_[i]
+                                                           : traces[i].range->offset(),
                                    .bytes = life.bytes,
                                    .firstStep = stepOf(life.first),
                                    .lastStep = stepOf(life.end == 0 ? 0 : life.end - 1)};

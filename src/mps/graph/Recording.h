@@ -106,6 +106,8 @@ private:
     std::vector<Interval> ofRoots(const Lives& lives) const;
     ImageParts chooseParts(const GraphProgram& program) const;
     MPS::ImageBatch part(std::size_t slot, std::size_t channels, std::size_t count, MTL::CommandBuffer& commandBuffer) const;
+    /// Where in the memory beside the plan a run puts its results and the states of updates.
+    void placeApart();
     std::size_t stepOf(std::size_t tick) const;
     void noteRanges();
     void noteState(std::size_t slot, const MPS::StateBatch& states);
@@ -120,6 +122,8 @@ private:
     ImageParts parts_;
     std::unordered_map<std::size_t, MPS::ImageDescriptor> wholes_;
     Lives lives_;
+    std::vector<std::size_t> apartOffsets_;
+    std::size_t apartBytes_ = 0;
 };
 
 }  // namespace pewter::mps
