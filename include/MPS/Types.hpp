@@ -86,11 +86,15 @@ using KernelOptions = std::uint64_t;
 inline constexpr KernelOptions KernelOptionsNone = 0;
 /// Accepted and without effect: checks are always on.
 inline constexpr KernelOptions KernelOptionsSkipAPIValidation = 1 << 0;
+/// Products may be of operands rounded to fewer bits (TF32 on GPUs that have it); sums stay float32.
 inline constexpr KernelOptions KernelOptionsAllowReducedPrecision = 1 << 1;
 inline constexpr KernelOptions KernelOptionsDisableInternalTiling = 1 << 2;
 /// Encodes put the kernel's label before the names of their commands.
 inline constexpr KernelOptions KernelOptionsInsertDebugGroups = 1 << 3;
 inline constexpr KernelOptions KernelOptionsVerbose = 1 << 4;
+/// Extension: every result of a convolution is a sum of products of its operands. Without it float32 convolutions may
+/// transform their operands first (Winograd), with the error that docs/ops/convolution.md states.
+inline constexpr KernelOptions KernelOptionsDirectConvolution = 1 << 16;
 
 /// MPSImageEdgeMode. Mirror, MirrorWithEdge and Constant belong to the padding kernel; others refuse them.
 enum class ImageEdgeMode : std::uint64_t { Zero = 0, Clamp = 1, Mirror = 2, MirrorWithEdge = 3, Constant = 4 };

@@ -17,6 +17,13 @@ struct Window {
     Edge edge = Edge::Zero;
 };
 
+/// How far a convolution's arithmetic may be from sums of products in float32.
+enum class Exactness : std::int64_t {
+    Products = 0,     ///< Sums of products of the operands.
+    Transformed = 1,  ///< Operands may be transformed first (Winograd), in float32.
+    Reduced = 2,      ///< Besides, operands may be rounded to fewer bits (TF32).
+};
+
 /// dst = neuron(conv(src, weights) + bias), a cross-correlation.
 /// weights: dense [O][kH][kW][I/groups] as Tensor n=O, h=kH, w=kW, c=I/groups. bias: O values or null.
 /// Group g of the source feeds only group g of dst; a depthwise convolution has groups == I.
@@ -26,10 +33,11 @@ struct ConvolutionForward {
     Window window;
     std::int64_t groups = 1;
     Neuron neuron;
+    Exactness exactness = Exactness::Products;
 };
 
 /// diffSrc = neuron(the adjoint of the convolution applied to diffDst, edge mode included, + bias).
-/// Overwrites all of diffSrc. Gradients have neither neuron nor bias (one value a channel of diffSrc, or
+/// Overwrites all of diffSrc, or adds to it. Gradients have neither neuron nor bias (one value a channel of diffSrc, or
 /// null); a transposed convolution, which is this operation forward, may have both.
 struct ConvolutionDataGradient {
     Tensor diffDst, weights, diffSrc;
@@ -37,6 +45,9 @@ struct ConvolutionDataGradient {
     std::int64_t groups = 1;
     Array bias = {};
     Neuron neuron = {};
+    Exactness exactness = Exactness::Products;
+    /// diffSrc += instead of =; not together with a bias or a neuron.
+    bool accumulate = false;
 };
 
 /// diffWeights (layout of weights) and diffBias, sums over images and pixels. accumulate adds to what is
@@ -48,6 +59,7 @@ struct ConvolutionWeightsGradient {
     Window window;
     std::int64_t groups = 1;
     bool accumulate = false;
+    Exactness exactness = Exactness::Products;
 };
 
 /// dst[n, o] = neuron(sum_k weights[o, k] * src[n, k] + bias[o]). A whole source image is one row: k runs

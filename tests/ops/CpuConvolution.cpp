@@ -76,12 +76,19 @@ TEST(CpuConvolution, DataGradientAgreesWithTheOracle) {
     Random random(102);
     for (int i = 0; i < kShapes; ++i) {
         Case c(random, i);
-        OpTensor expected = inDouble(c.diffSrc), bound = expected;
-        runReference(ops::ConvolutionDataGradient{c.diffDst, c.weights, expected, c.window, c.groups});
-        runReference(ops::ConvolutionDataGradient{magnitudes(c.diffDst), magnitudes(c.weights), bound,
-                                                  c.window, c.groups});
-        runCpu(ops::ConvolutionDataGradient{c.diffDst, c.weights, c.diffSrc, c.window, c.groups});
-        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.reads(),
+        OpTensor expected = inDouble(c.diffSrc), bound = magnitudes(c.diffSrc);
+        const bool accumulate = i / 3 % 2 == 1;
+        const auto run = [&](auto device, OpTensor& gradient, OpTensor& weights, OpTensor& sum) {
+            ops::ConvolutionDataGradient op{gradient, weights, sum, c.window, c.groups};
+            op.accumulate = accumulate;
+            device(op);
+        };
+        OpTensor gradients = magnitudes(c.diffDst), weights = magnitudes(c.weights);
+        const auto reference = [](const auto& op) { runReference(op); };
+        run(reference, c.diffDst, c.weights, expected);
+        run(reference, gradients, weights, bound);
+        run([](const auto& op) { runCpu(op); }, c.diffDst, c.weights, c.diffSrc);
+        check(agreement, c, c.diffSrc.values(), expected.values(), bound.values(), c.reads() + 1,
               c.diffSrc.type());
         EXPECT_TRUE(c.diffSrc.guardsIntact()) << c.name;
     }

@@ -4,7 +4,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <new>
+#include <stdexcept>
 
+#include "backends/cpu/ConvolutionChoices.h"
 #include "backends/cpu/Engine.h"
 #include "backends/cpu/Parallel.h"
 #include "ops/Backends.h"
@@ -28,7 +30,9 @@ std::string processorName() {
 
 }  // namespace
 
-Cpu::Cpu() : primitives_(std::make_unique<PrimitiveCache>()) {}
+Cpu::Cpu()
+    : primitives_(std::make_unique<PrimitiveCache>()),
+      choices_(std::make_unique<ConvolutionChoices>(processorName() + ", " + libraryVersion())) {}
 
 Cpu::~Cpu() = default;
 
@@ -68,6 +72,12 @@ bool Cpu::supports(ops::Type imageType) const {
 
 namespace pewter::ops {
 
-BackendEntry cpuBackend() { return {"cpu", std::make_shared<cpu::Cpu>(), ""}; }
+BackendEntry cpuBackend() {
+    try {
+        return {"cpu", std::make_shared<cpu::Cpu>(), ""};
+    } catch (const std::invalid_argument& error) {
+        return {"cpu", nullptr, error.what()};
+    }
+}
 
 }  // namespace pewter::ops

@@ -8,7 +8,12 @@
 
 namespace pewter::cpu {
 
+class ConvolutionChoices;
 class PrimitiveCache;
+struct ConvolutionOperands;
+struct ConvolutionTask;
+struct Prepared;
+struct Problem;
 
 /// What one queue keeps between two operations: scratch memory that grows to what the largest operation
 /// needs.
@@ -28,6 +33,7 @@ inline Scratch& scratchOf(ops::Stream& stream) { return dynamic_cast<CpuStream&>
 /// the way out.
 class Cpu final : public ops::Backend {
 public:
+    /// Throws std::invalid_argument for environment variables that it does not understand (ConvolutionChoices.h).
     Cpu();
     ~Cpu() override;
 
@@ -44,8 +50,18 @@ public:
 #undef PEWTER_DECLARE
 
 private:
+    /// The task's primitive, chosen by measurement on these operands the first time.
+    std::shared_ptr<const Prepared> prepared(const ConvolutionTask& task, ops::Exactness exactness,
+                                             const ConvolutionOperands& operands);
+    /// The source as dense float32 in memory of the frame where it has to be, with the border of `problem` written out
+    /// (`problem` is then the one without).
+    ops::Tensor convolutionSource(const ops::Tensor& src, const ops::Window& window, Problem& problem,
+                                  ops::Stream& stream, Scratch::Frame& frame);
+    void addDataGradient(const ops::ConvolutionDataGradient& op, ops::Stream& stream, Scratch::Frame& frame);
+
     /// Prepared oneDNN primitives by problem; safe to use from several streams at once.
     std::unique_ptr<PrimitiveCache> primitives_;
+    std::unique_ptr<ConvolutionChoices> choices_;
 };
 
 }  // namespace pewter::cpu

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "backends/cpu/ConvolutionPrimitive.h"
+
 namespace pewter::cpu {
 
 using dnnl::algorithm;
@@ -24,8 +26,6 @@ std::string libraryVersion() {
 
 namespace {
 
-constexpr algorithm kDirect = algorithm::convolution_direct;
-
 #if DNNL_VERSION_MAJOR < 3
 void appendEltwise(dnnl::post_ops& operations, algorithm kind, float alpha, float beta) {
     operations.append_eltwise(1.0f, kind, alpha, beta);
@@ -44,9 +44,9 @@ dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDes
                                                             dnnl::prop_kind kind,
                                                             const dnnl::primitive_attr& attributes) {
     using Desc = dnnl::convolution_forward::desc;
-    const Desc desc = d.hasBias ? Desc(kind, kDirect, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations,
+    const Desc desc = d.hasBias ? Desc(kind, d.algorithm, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations,
                                        d.padBefore, d.padAfter)
-                                : Desc(kind, kDirect, d.src, d.weights, d.dst, d.strides, d.dilations,
+                                : Desc(kind, d.algorithm, d.src, d.weights, d.dst, d.strides, d.dilations,
                                        d.padBefore, d.padAfter);
     return {desc, attributes, engine()};
 }
@@ -54,7 +54,7 @@ dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDes
 dnnl::convolution_backward_data::primitive_desc dataGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
     const dnnl::primitive_attr& attributes) {
-    const dnnl::convolution_backward_data::desc desc(kDirect, d.src, d.weights, d.dst, d.strides, d.dilations,
+    const dnnl::convolution_backward_data::desc desc(d.algorithm, d.src, d.weights, d.dst, d.strides, d.dilations,
                                                      d.padBefore, d.padAfter);
     return {desc, attributes, engine(), hint};
 }
@@ -65,8 +65,8 @@ dnnl::convolution_backward_weights::primitive_desc weightsGradientDescriptor(
     using Desc = dnnl::convolution_backward_weights::desc;
     const Desc desc =
         d.hasBias
-            ? Desc(kDirect, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations, d.padBefore, d.padAfter)
-            : Desc(kDirect, d.src, d.weights, d.dst, d.strides, d.dilations, d.padBefore, d.padAfter);
+            ? Desc(d.algorithm, d.src, d.weights, d.bias, d.dst, d.strides, d.dilations, d.padBefore, d.padAfter)
+            : Desc(d.algorithm, d.src, d.weights, d.dst, d.strides, d.dilations, d.padBefore, d.padAfter);
     return {desc, attributes, engine(), hint};
 }
 
@@ -76,16 +76,16 @@ dnnl::convolution_forward::primitive_desc forwardDescriptor(const ConvolutionDes
                                                             dnnl::prop_kind kind,
                                                             const dnnl::primitive_attr& attributes) {
     if (d.hasBias)
-        return {engine(), kind,      kDirect,     d.src,       d.weights,  d.bias,
+        return {engine(), kind,      d.algorithm,     d.src,       d.weights,  d.bias,
                 d.dst,    d.strides, d.dilations, d.padBefore, d.padAfter, attributes};
-    return {engine(),  kind,        kDirect,     d.src,      d.weights, d.dst,
+    return {engine(),  kind,        d.algorithm,     d.src,      d.weights, d.dst,
             d.strides, d.dilations, d.padBefore, d.padAfter, attributes};
 }
 
 dnnl::convolution_backward_data::primitive_desc dataGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
     const dnnl::primitive_attr& attributes) {
-    return {engine(),    kDirect,     d.src,      d.weights, d.dst,     d.strides,
+    return {engine(),    d.algorithm,     d.src,      d.weights, d.dst,     d.strides,
             d.dilations, d.padBefore, d.padAfter, hint,      attributes};
 }
 
@@ -93,9 +93,9 @@ dnnl::convolution_backward_weights::primitive_desc weightsGradientDescriptor(
     const ConvolutionDescriptors& d, const dnnl::convolution_forward::primitive_desc& hint,
     const dnnl::primitive_attr& attributes) {
     if (d.hasBias)
-        return {engine(),  kDirect,     d.src,       d.weights,  d.bias, d.dst,
+        return {engine(),  d.algorithm,     d.src,       d.weights,  d.bias, d.dst,
                 d.strides, d.dilations, d.padBefore, d.padAfter, hint,   attributes};
-    return {engine(),    kDirect,     d.src,      d.weights, d.dst,     d.strides,
+    return {engine(),    d.algorithm,     d.src,      d.weights, d.dst,     d.strides,
             d.dilations, d.padBefore, d.padAfter, hint,      attributes};
 }
 

@@ -28,6 +28,7 @@ std::string libraryVersion();
 struct ConvolutionDescriptors {
     dnnl::memory::desc src, weights, bias, dst;
     bool hasBias = false;
+    dnnl::algorithm algorithm = dnnl::algorithm::convolution_direct;
     dnnl::memory::dims strides, dilations, padBefore, padAfter;
 };
 
@@ -45,21 +46,10 @@ dnnl::convolution_backward_weights::primitive_desc weightsGradientDescriptor(
 /// where not.
 bool appendNeuron(dnnl::post_ops& operations, const ops::Neuron& neuron);
 
-/// A primitive with the memory layouts that it chose.
-struct Prepared {
-    dnnl::primitive primitive;
-    dnnl::memory::desc src, weights, bias, dst, scratchpad;
-    /// Weights as the library's users hold them, and the way there or back; empty when the layouts are the
-    /// same.
-    dnnl::memory::desc plainWeights;
-    dnnl::reorder reorder;
-    dnnl::memory::desc reorderScratchpad;
-    bool neuronFused = false;
-    std::string implementation;
-};
-
 /// What makes two problems the same, as plain numbers; unused places are 0.
-using ProblemKey = std::array<std::int64_t, 24>;
+using ProblemKey = std::array<std::int64_t, 23>;
+
+struct Prepared;
 
 /// Primitives by problem. Creating one takes milliseconds (code is generated), so that each is made once, and
 /// the least recently used go when there are more than kCapacity.

@@ -63,7 +63,7 @@ void Reference::run(const ops::ConvolutionForward& op, ops::Stream&) {
 
 void Reference::run(const ops::ConvolutionDataGradient& op, ops::Stream&) {
     const Values diffDst(op.diffDst), weights(op.weights);
-    Values diffSrc = Values::zerosLike(op.diffSrc);
+    Values diffSrc = startOf(op.diffSrc, op.accumulate);
     const std::int64_t groupSize = weights.n / op.groups;
     for (std::int64_t n = 0; n < diffDst.n; ++n)
         forEachTap(op.window, diffDst, diffSrc, [&](auto y, auto x, auto r, auto q, auto v, auto u) {

@@ -40,6 +40,12 @@ std::int64_t groupsOf(const MPS::CNNConvolutionDescriptor& descriptor) {
                                                                         : descriptor.groups());
 }
 
+ops::Exactness exactnessOf(const MPS::Kernel& kernel) {
+    if (kernel.options() & MPS::KernelOptionsDirectConvolution) return ops::Exactness::Products;
+    return kernel.options() & MPS::KernelOptionsAllowReducedPrecision ? ops::Exactness::Reduced
+                                                                      : ops::Exactness::Transformed;
+}
+
 void checkInputChannels(const ChannelWindow& channels, std::size_t expected, const std::string& who,
                         const char* argument) {
     if (channels.count == expected || (channels.first > 0 && channels.count > expected)) return;
@@ -184,7 +190,7 @@ void CNNConvolution::record(UnaryEncoding& encoding) {
     }
     encoding.encoder->run([source, weights = parameters_->weights(), biases = parameters_->biases(), result,
                            window, groups = groupsOf(*descriptor_),
-                           neuron = neuronOf(fusedNeuronDescriptor())] {
+                           neuron = neuronOf(fusedNeuronDescriptor()), exactness = exactnessOf(*this)] {
         ops::ConvolutionForward op;
         op.src = source.tensor();
         op.weights = weights.tensor();
@@ -193,6 +199,7 @@ void CNNConvolution::record(UnaryEncoding& encoding) {
         op.window = window;
         op.groups = groups;
         op.neuron = neuron.neuron;
+        op.exactness = exactness;
         return op;
     });
     if (scale > 1) encodeDepthToSpace(*encoding.encoder, result, destination, scale);

@@ -165,8 +165,10 @@ void CNNConvolutionGradient::recordWeights(BinaryEncoding& encoding, CNNConvolut
                            groups = groupsOf(*descriptor_),
                            shape = ConvolutionAccess::weightShape(*descriptor_),
                            weights = ConvolutionAccess::gradientForWeights(state),
-                           biases = ConvolutionAccess::gradientForBiases(state), add = state.hasGradients()] {
+                           biases = ConvolutionAccess::gradientForBiases(state), add = state.hasGradients(),
+                           exactness = exactnessOf(*this)] {
         ops::ConvolutionWeightsGradient op;
+        op.exactness = exactness;
         op.src = source.tensor();
         op.diffDst = gradient.tensor();
         op.diffWeights = weights.tensor(shape.n, shape.h, shape.w, shape.c);
@@ -195,8 +197,9 @@ void CNNConvolutionGradient::recordData(BinaryEncoding& encoding) {
                                                         static_cast<std::int64_t>(encoding.secondaryHeight));
     const auto* state = encoding.sourceStates.empty() ? nullptr : convolutionState(encoding.sourceStates[0]);
     encoding.encoder->run([gradient = encoding.primary, weights = parameters(state).weights(), result, window,
-                           groups = groupsOf(*descriptor_)] {
+                           groups = groupsOf(*descriptor_), exactness = exactnessOf(*this)] {
         ops::ConvolutionDataGradient op;
+        op.exactness = exactness;
         op.diffDst = gradient.tensor();
         op.weights = weights.tensor();
         op.diffSrc = result.tensor();

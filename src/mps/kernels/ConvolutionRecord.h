@@ -23,6 +23,8 @@ ops::Window windowOf(const MPS::CNNConvolutionDescriptor& descriptor, std::int64
                      std::int64_t padTop, MPS::ImageEdgeMode edge);
 /// Groups as the seam counts them: a depthwise convolution has one an input channel.
 std::int64_t groupsOf(const MPS::CNNConvolutionDescriptor& descriptor);
+/// How exact the kernel's options want its sums.
+ops::Exactness exactnessOf(const MPS::Kernel& kernel);
 /// Throws unless a source image offers the convolution's input channels: exactly as many, or at least as many
 /// from a channel offset on.
 void checkInputChannels(const ChannelWindow& channels, std::size_t expected, const std::string& who,

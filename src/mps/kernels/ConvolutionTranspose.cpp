@@ -208,8 +208,10 @@ void CNNConvolutionTranspose::record(UnaryEncoding& encoding) {
     const auto source = encoding.source.channels(0, static_cast<std::int64_t>(inputFeatureChannels()));
     encoding.encoder->run([source, weights = parameters_->turnedWeights(), biases = parameters_->biases(),
                            destination = encoding.destination, window, groups = groupsOf(*descriptor_),
-                           neuron = neuronOf(descriptor_->fusedNeuronDescriptor())] {
+                           neuron = neuronOf(descriptor_->fusedNeuronDescriptor()),
+                           exactness = exactnessOf(*this)] {
         ops::ConvolutionDataGradient op;
+        op.exactness = exactness;
         op.diffDst = source.tensor();
         op.weights = weights.tensor();
         op.diffSrc = destination.tensor();

@@ -157,8 +157,9 @@ void CNNConvolutionTransposeGradient::recordWeights(BinaryEncoding& encoding,
     const bool add = state.hasGradients();
     // In the convolution whose adjoint this is, the incoming gradient is the source.
     encoder.run([gradient = encoding.primary, source = encoding.secondary, window = gradientWindow(*this),
-                 groups, turned] {
+                 groups, turned, exactness = exactnessOf(*this)] {
         ops::ConvolutionWeightsGradient op;
+        op.exactness = exactness;
         op.src = gradient.tensor();
         op.diffDst = source.tensor();
         op.diffWeights = turned.tensor();
@@ -185,8 +186,10 @@ void CNNConvolutionTransposeGradient::recordData(BinaryEncoding& encoding) {
             ? nullptr
             : static_cast<const CNNConvolutionTransposeGradientState*>(encoding.sourceStates[0].get());
     encoding.encoder->run([gradient = encoding.primary, weights = parameters(state).turnedWeights(), result,
-                           window = gradientWindow(*this), groups = groupsOf(*descriptor_)] {
+                           window = gradientWindow(*this), groups = groupsOf(*descriptor_),
+                           exactness = exactnessOf(*this)] {
         ops::ConvolutionForward op;
+        op.exactness = exactness;
         op.src = gradient.tensor();
         op.weights = weights.tensor();
         op.dst = result.tensor();

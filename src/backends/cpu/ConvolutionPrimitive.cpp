@@ -1,0 +1,252 @@
+#include "backends/cpu/ConvolutionPrimitive.h"
+
+#include <unordered_map>
+
+namespace pewter::cpu {
+
+using dnnl::memory;
+
+std::string nameOf(Algorithm algorithm) {
+    switch (algorithm) {
+        case Algorithm::Direct:
+            return "direct";
+        case Algorithm::Blocked:
+            return "blocked";
+        case Algorithm::Winograd:
+            return "winograd";
+    }
+    return "";
+}
+
+ProblemKey ConvolutionTask::key(ops::Exactness exactness) const {
+    const auto bits = [](float value) {
+        return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value));
+    };
+    const bool fused = neuron.type != ops::NeuronType::None;
+    const Axis &y = problem.y, &x = problem.x;
+    const auto flags = (bias ? 1 : 0) + (accumulate ? 2 : 0) + 4 * static_cast<std::int64_t>(exactness);
+    return {static_cast<std::int64_t>(direction),
+            problem.n,
+            problem.inputs,
+            problem.outputs,
+            problem.groups,
+            y.source,
+            x.source,
+            y.outputs,
+            x.outputs,
+            y.taps,
+            x.taps,
+            y.stride,
+            x.stride,
+            y.before,
+            x.before,
+            y.dilation,
+            x.dilation,
+            flags,
+            fused ? static_cast<std::int64_t>(neuron.type) : 0,
+            fused ? bits(neuron.a) : 0,
+            fused ? bits(neuron.b) : 0,
+            fused ? bits(neuron.c) : 0,
+            maxThreads()};
+}
+
+namespace {
+
+dnnl::primitive_attr ownScratchpad() {
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    return attributes;
+}
+
+enum class Images { Plain, Chosen };
+
+ConvolutionDescriptors descriptorsOf(const Problem& p, bool bias, Algorithm algorithm, Images images) {
+    const auto type = memory::data_type::f32;
+    const auto tag = images == Images::Chosen ? memory::format_tag::any : memory::format_tag::nhwc;
+    ConvolutionDescriptors d;
+    d.algorithm = algorithm == Algorithm::Winograd ? dnnl::algorithm::convolution_winograd
+                                                   : dnnl::algorithm::convolution_direct;
+    d.src = memory::desc(p.srcExtents(), type, tag);
+    d.dst = memory::desc(p.dstExtents(), type, tag);
+    d.weights = memory::desc(p.weightExtents(), type, memory::format_tag::any);
+    d.hasBias = bias;
+    if (bias) d.bias = memory::desc({p.outputs}, type, memory::format_tag::a);
+    d.strides = {p.y.stride, p.x.stride};
+    d.dilations = {p.y.dilation - 1, p.x.dilation - 1};
+    d.padBefore = {p.y.before, p.x.before};
+    // Source left over on the far side, less than a stride, is not read anyway.
+    d.padAfter = {std::max<std::int64_t>(0, p.y.after()), std::max<std::int64_t>(0, p.x.after())};
+    return d;
+}
+
+/// [O][kH][kW][I/groups], the order of the seam.
+memory::desc plainWeights(const Problem& p) {
+    const std::int64_t i = p.inputs / p.groups, row = p.x.taps * i, one = p.y.taps * row;
+    const auto type = memory::data_type::f32;
+    if (p.groups == 1) return {p.weightExtents(), type, memory::dims{one, 1, row, i}};
+    return {p.weightExtents(), type, memory::dims{p.outputs / p.groups * one, one, 1, row, i}};
+}
+
+memory::desc plainImage(const memory::dims& extents) {
+    return {extents, memory::data_type::f32, memory::format_tag::nhwc};
+}
+
+/// An operand that the primitive reads.
+Operand readOperand(const memory::desc& wanted, const memory::desc& plain) {
+    Operand operand{wanted, plain, {}, {}};
+    if (wanted == plain) return operand;
+    const dnnl::reorder::primitive_desc descriptor(engine(), plain, engine(), wanted, ownScratchpad());
+    operand.reorder = dnnl::reorder(descriptor);
+    operand.scratchpad = descriptor.scratchpad_desc();
+    return operand;
+}
+
+/// The operand that the primitive writes, or adds to.
+Operand writtenOperand(const memory::desc& wanted, const memory::desc& plain, bool accumulate) {
+    Operand operand{wanted, plain, {}, {}};
+    if (wanted == plain && !accumulate) return operand;
+    dnnl::primitive_attr attributes = ownScratchpad();
+    if (accumulate) {
+        dnnl::post_ops operations;
+        operations.append_sum(1.0f);
+        attributes.set_post_ops(operations);
+    }
+    const dnnl::reorder::primitive_desc descriptor(engine(), wanted, engine(), plain, attributes);
+    operand.reorder = dnnl::reorder(descriptor);
+    operand.scratchpad = descriptor.scratchpad_desc();
+    return operand;
+}
+
+template <typename Descriptor>
+void describe(Prepared& prepared, const Descriptor& descriptor) {
+    prepared.scratchpad = descriptor.scratchpad_desc();
+    prepared.implementation = descriptor.impl_info_str();
+}
+
+/// The forward primitive with the neuron as post-operation where that is fast, else without.
+dnnl::convolution_forward::primitive_desc forwardWithNeuron(const ConvolutionDescriptors& d,
+                                                            const ops::Neuron& neuron, bool& fused) {
+    const auto kind = dnnl::prop_kind::forward_training;
+    dnnl::post_ops operations;
+    fused = appendNeuron(operations, neuron);
+    if (fused && neuron.type != ops::NeuronType::None) {
+        dnnl::primitive_attr attributes = ownScratchpad();
+        attributes.set_post_ops(operations);
+        try {
+            auto descriptor = forwardDescriptor(d, kind, attributes);
+            // A fast convolution and a pass of its own for the neuron beat plain loops that do both.
+            if (!std::string(descriptor.impl_info_str()).starts_with("ref")) return descriptor;
+        } catch (const dnnl::error&) {
+            // Winograd has no such post-operation.
+        }
+        fused = false;
+    }
+    return forwardDescriptor(d, kind, ownScratchpad());
+}
+
+void prepareForward(const ConvolutionTask& task, const ConvolutionDescriptors& d, Prepared& prepared) {
+    const auto descriptor = forwardWithNeuron(d, task.neuron, prepared.neuronFused);
+    prepared.primitive = dnnl::convolution_forward(descriptor);
+    prepared.src = readOperand(descriptor.src_desc(), plainImage(task.problem.srcExtents()));
+    prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task.problem));
+    prepared.dst = writtenOperand(descriptor.dst_desc(), plainImage(task.problem.dstExtents()), false);
+    if (task.bias) prepared.bias = descriptor.bias_desc();
+    describe(prepared, descriptor);
+}
+
+void prepareDataGradient(const ConvolutionTask& task, const ConvolutionDescriptors& d,
+                         const dnnl::convolution_forward::primitive_desc& hint, Prepared& prepared) {
+    const auto descriptor = dataGradientDescriptor(d, hint, ownScratchpad());
+    prepared.primitive = dnnl::convolution_backward_data(descriptor);
+    prepared.src = writtenOperand(descriptor.diff_src_desc(), plainImage(task.problem.srcExtents()), task.accumulate);
+    prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task.problem));
+    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainImage(task.problem.dstExtents()));
+    describe(prepared, descriptor);
+}
+
+void prepareWeightsGradient(const ConvolutionTask& task, const ConvolutionDescriptors& d,
+                            const dnnl::convolution_forward::primitive_desc& hint, Prepared& prepared) {
+    const auto descriptor = weightsGradientDescriptor(d, hint, ownScratchpad());
+    prepared.primitive = dnnl::convolution_backward_weights(descriptor);
+    prepared.src = readOperand(descriptor.src_desc(), plainImage(task.problem.srcExtents()));
+    prepared.weights = writtenOperand(descriptor.diff_weights_desc(), plainWeights(task.problem), task.accumulate);
+    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainImage(task.problem.dstExtents()));
+    if (task.bias) prepared.bias = descriptor.diff_bias_desc();
+    describe(prepared, descriptor);
+}
+
+memory wrap(const memory::desc& desc, void* data) { return {desc, engine(), data}; }
+
+void runReorder(const Operand& operand, const memory& from, const memory& to, Scratch::Frame& frame) {
+    const memory scratchpad = wrap(operand.scratchpad, frame.bytes(operand.scratchpad.get_size()));
+    operand.reorder.execute(threadStream(),
+                            {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratchpad}});
+}
+
+/// The operand's data in the layout that the primitive reads.
+memory loaded(const Operand& operand, float* data, Scratch::Frame& frame) {
+    if (!operand.reorder) return wrap(operand.wanted, data);
+    const memory wanted = wrap(operand.wanted, frame.bytes(operand.wanted.get_size()));
+    runReorder(operand, wrap(operand.plain, data), wanted, frame);
+    return wanted;
+}
+
+/// Where the primitive writes the operand.
+memory room(const Operand& operand, float* data, Scratch::Frame& frame) {
+    return wrap(operand.wanted, operand.reorder ? frame.bytes(operand.wanted.get_size()) : data);
+}
+
+void stored(const Operand& operand, const memory& written, float* data, Scratch::Frame& frame) {
+    if (operand.reorder) runReorder(operand, written, wrap(operand.plain, data), frame);
+}
+
+}  // namespace
+
+std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm) {
+    const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
+    Prepared prepared;
+    prepared.algorithm = algorithm;
+    try {
+        const ConvolutionDescriptors d = descriptorsOf(task.problem, task.bias, algorithm, images);
+        if (task.direction == Direction::Forward) {
+            prepareForward(task, d, prepared);
+            return prepared;
+        }
+        // The forward descriptor that oneDNN wants to see beside a gradient's.
+        const auto hint = forwardDescriptor(descriptorsOf(task.problem, false, algorithm, Images::Chosen),
+                                            dnnl::prop_kind::forward_training, {});
+        if (task.direction == Direction::DataGradient)
+            prepareDataGradient(task, d, hint, prepared);
+        else
+            prepareWeightsGradient(task, d, hint, prepared);
+        return prepared;
+    } catch (const dnnl::error& error) {
+        if (error.status != dnnl_unimplemented) throw;
+        return std::nullopt;
+    }
+}
+
+void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
+             Scratch::Frame& frame) {
+    const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;
+    const Operand &s = prepared.src, &w = prepared.weights, &d = prepared.dst;
+    const memory src = data ? room(s, operands.src, frame) : loaded(s, operands.src, frame);
+    const memory weights = forward || data ? loaded(w, operands.weights, frame) : room(w, operands.weights, frame);
+    const memory dst = forward ? room(d, operands.dst, frame) : loaded(d, operands.dst, frame);
+    std::unordered_map<int, memory> arguments = {
+        {data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, src},
+        {forward || data ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS, weights},
+        {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, dst},
+        {DNNL_ARG_SCRATCHPAD, wrap(prepared.scratchpad, frame.bytes(prepared.scratchpad.get_size()))}};
+    if (operands.bias)
+        arguments.emplace(forward ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, wrap(prepared.bias, operands.bias));
+    prepared.primitive.execute(threadStream(), arguments);
+    if (forward)
+        stored(d, dst, operands.dst, frame);
+    else if (data)
+        stored(s, src, operands.src, frame);
+    else
+        stored(w, weights, operands.weights, frame);
+}
+
+}  // namespace pewter::cpu

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "backends/cpu/ConvolutionProblem.h"
+#include "backends/cpu/Engine.h"
+#include "backends/cpu/Staging.h"
+#include "ops/Neuron.h"
+
+namespace pewter::cpu {
+
+/// How a convolution is computed. The names are those of the environment variable PEWTER_CONVOLUTION and of the file
+/// of choices.
+enum class Algorithm : std::int64_t {
+    Direct = 0,    ///< Sums of products on images as they lie, N,H,W,C.
+    Blocked = 1,   ///< Sums of products in the library's blocked layout, with a reorder of every image.
+    Winograd = 2,  ///< F(4x4, 3x3) in the blocked layout: a quarter of the multiplications.
+};
+constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd};
+
+/// "direct", "blocked", "winograd".
+std::string nameOf(Algorithm algorithm);
+
+/// What a convolution is, and what is done besides the sums.
+struct ConvolutionTask {
+    Direction direction;
+    Problem problem;
+    bool bias = false;        ///< Forward: added; weights gradient: summed.
+    bool accumulate = false;  ///< The result is added to what is there (gradients).
+    ops::Neuron neuron = {};  ///< Forward.
+
+    ProblemKey key(ops::Exactness exactness) const;
+};
+
+/// One operand of a primitive: the layout that it wants, the one of the seam (images N,H,W,C, weights
+/// [O][kH][kW][I]), and the way between them, empty where there is none.
+struct Operand {
+    dnnl::memory::desc wanted, plain;
+    dnnl::reorder reorder;
+    dnnl::memory::desc scratchpad;
+};
+
+/// A primitive with its operands.
+struct Prepared {
+    Algorithm algorithm = Algorithm::Direct;
+    dnnl::primitive primitive;
+    Operand src, weights, dst;
+    dnnl::memory::desc bias, scratchpad;
+    /// False: the neuron is to be applied afterwards.
+    bool neuronFused = false;
+    std::string implementation;
+};
+
+/// The task by `algorithm`; nothing where the library has no such kernel for it.
+std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm);
+
+/// The operands in the seam's layouts; the one that `direction` computes is written. `bias` is read forward, written
+/// by the weights gradient, or null.
+struct ConvolutionOperands {
+    float *src, *weights, *dst, *bias;
+};
+
+/// Runs the primitive, reorders included, on this thread's stream.
+void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
+             Scratch::Frame& frame);
+
+}  // namespace pewter::cpu

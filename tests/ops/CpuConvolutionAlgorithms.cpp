@@ -1,0 +1,247 @@
+#ifdef PEWTER_HAVE_CPU
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "CpuWeightedCase.h"
+#include "backends/cpu/ConvolutionChoices.h"
+
+namespace pewter::test {
+namespace {
+
+namespace fs = std::filesystem;
+using cpu::Algorithm;
+using cpu::ConvolutionChoices;
+using cpu::ConvolutionTask;
+using cpu::Direction;
+using ops::Exactness;
+
+/// Operands of a 3 x 3 convolution with a border of `pad`, and what the reference makes of them.
+struct Square {
+    Square(Random& random, std::int64_t n, std::int64_t size, std::int64_t inputs, std::int64_t outputs,
+           std::int64_t pad, bool integers)
+        : src(ops::Type::Float32, n, size, size, inputs),
+          dst(ops::Type::Float32, n, size + 2 * pad - 2, size + 2 * pad - 2, outputs),
+          weights(ops::Type::Float32, outputs, 3, 3, inputs) {
+        window.width = window.height = 3;
+        window.padLeft = window.padTop = pad;
+        for (OpTensor* operand : {&src, &dst, &weights})
+            if (integers)
+                operand->fillIntegers(random, -3, 3);
+            else
+                operand->fillUniform(random, -1, 1);
+    }
+
+    cpu::Problem problem() { return {ops::Tensor(src), ops::Tensor(dst), window, 1}; }
+    OpTensor& resultOf(Direction direction) {
+        return direction == Direction::Forward ? dst : direction == Direction::DataGradient ? src : weights;
+    }
+    cpu::ConvolutionOperands operands() {
+        const auto data = [](const ops::Tensor& t) { return static_cast<float*>(t.data); };
+        return {data(src), data(weights), data(dst), nullptr};
+    }
+    /// Products that meet in one element of the result.
+    double length(Direction direction) {
+        if (direction == Direction::Forward) return static_cast<double>(9 * src.view().c);
+        if (direction == Direction::DataGradient) return static_cast<double>(9 * dst.view().c);
+        return static_cast<double>(dst.view().n * dst.view().h * dst.view().w);
+    }
+    std::vector<double> expected(Direction direction) {
+        OpTensor result = inDouble(resultOf(direction));
+        if (direction == Direction::Forward) runReference(ops::ConvolutionForward{src, weights, result, {}, window});
+        if (direction == Direction::DataGradient) runReference(ops::ConvolutionDataGradient{dst, weights, result, window});
+        if (direction == Direction::WeightsGradient)
+            runReference(ops::ConvolutionWeightsGradient{src, dst, result, {}, window});
+        return result.values();
+    }
+
+    OpTensor src, dst, weights;
+    ops::Window window;
+};
+
+constexpr Direction kDirections[] = {Direction::Forward, Direction::DataGradient, Direction::WeightsGradient};
+
+/// Runs `algorithm` alone; false where the processor has no such kernel.
+bool compute(Square& square, Direction direction, Algorithm algorithm) {
+    const auto prepared = cpu::prepare(ConvolutionTask{direction, square.problem()}, algorithm);
+    if (!prepared) return false;
+    EXPECT_EQ(prepared->algorithm, algorithm);
+    cpu::Scratch scratch;
+    cpu::Scratch::Frame frame(scratch);
+    cpu::execute(*prepared, direction, square.operands(), frame);
+    return true;
+}
+
+/// The error that docs/ops/convolution.md states for Winograd, as a multiple of eps * products in a sum * largest product.
+constexpr double kWinogradError = 16;
+
+double worstShare(const std::vector<double>& actual, const std::vector<double>& expected, double allowance) {
+    double worst = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i)
+        worst = std::max(worst, std::abs(actual[i] - expected[i]) / allowance);
+    return worst;
+}
+
+TEST(CpuConvolutionAlgorithms, SumsOfProductsInBlockedImagesAreExactOnIntegers) {
+    Random random(41);
+    for (const Direction direction : kDirections)
+        for (const std::int64_t channels : {3, 16, 20}) {
+            Square square(random, 2, 9, channels, 24, 1, true);
+            const auto expected = square.expected(direction);
+            ASSERT_TRUE(compute(square, direction, Algorithm::Blocked));
+            EXPECT_EQ(square.resultOf(direction).values(), expected) << channels << " channels";
+        }
+}
+
+TEST(CpuConvolutionAlgorithms, WinogradStaysInsideItsStatedError) {
+    Random random(42);
+    double worst = 0;
+    int cases = 0;
+    for (int i = 0; i < 60; ++i)
+        for (const Direction direction : kDirections) {
+            Square square(random, random.integer(1, 4), random.integer(4, 21), 16 * random.integer(1, 4),
+                          16 * random.integer(1, 4), random.integer(0, 1), false);
+            const auto expected = square.expected(direction);
+            if (!compute(square, direction, Algorithm::Winograd)) continue;
+            const double allowance = kWinogradError * std::numeric_limits<float>::epsilon() * square.length(direction);
+            worst = std::max(worst, worstShare(square.resultOf(direction).values(), expected, allowance));
+            ++cases;
+        }
+    if (cases == 0) GTEST_SKIP() << "this processor has no Winograd kernel";
+    std::printf("[    worst ] winograd: %.3f of its allowance in %d cases\n", worst, cases);
+    EXPECT_LE(worst, 1);
+    EXPECT_GT(worst, 0) << "a product algorithm would not be compared";
+}
+
+// --- choices ---
+
+/// An environment variable for the length of a test.
+class Variable {
+public:
+    Variable(const char* name, const std::string& value) : name_(name) {
+        if (const char* old = std::getenv(name)) old_ = old;
+        setenv(name, value.c_str(), 1);
+    }
+    ~Variable() { old_ ? setenv(name_, old_->c_str(), 1) : unsetenv(name_); }
+    Variable(const Variable&) = delete;
+    Variable& operator=(const Variable&) = delete;
+
+private:
+    const char* name_;
+    std::optional<std::string> old_;
+};
+
+class ConvolutionChoice : public testing::Test {
+protected:
+    ConvolutionChoice() { fs::remove_all(folder_); }
+    ~ConvolutionChoice() override { fs::remove_all(folder_); }
+
+    /// A forward convolution that is worth a measurement.
+    Algorithm choose(ConvolutionChoices& choices, Exactness exactness = Exactness::Transformed) {
+        return choices.choose({Direction::Forward, square_.problem()}, exactness, square_.operands()).algorithm;
+    }
+    nlohmann::json written() {
+        std::ifstream file(file_);
+        return nlohmann::json::parse(file);
+    }
+
+    Random random_{43};
+    Square square_{random_, 4, 24, 32, 32, 1, false};
+    fs::path folder_ = fs::path(testing::TempDir()) / ("choices-" + std::to_string(getpid()));
+    std::string file_ = folder_ / "inner" / "algorithms.json";
+    Variable cache_{"PEWTER_ALGORITHM_CACHE", file_};
+    Variable pin_{"PEWTER_CONVOLUTION", "measured"};
+};
+
+TEST_F(ConvolutionChoice, IsMeasuredOnceAndWrittenToTheFileOfItsMachine) {
+    ConvolutionChoices choices("machine A");
+    const Algorithm first = choose(choices);
+    const auto problems = written().at("machines").at("machine A");
+    ASSERT_EQ(problems.size(), 1u);
+    EXPECT_EQ(problems.begin().value().at("algorithm"), cpu::nameOf(first));
+    EXPECT_TRUE(problems.begin().value().at("milliseconds").contains("direct"));
+    fs::remove(file_);
+    EXPECT_EQ(choose(choices), first);
+    EXPECT_FALSE(fs::exists(file_)) << "it was measured again";
+}
+
+TEST_F(ConvolutionChoice, ComesFromTheFileOfItsMachineAlone) {
+    ConvolutionChoices first("machine A");
+    choose(first);
+    auto whole = written();
+    auto& entry = whole["machines"]["machine A"].begin().value();
+    for (const Algorithm algorithm : {Algorithm::Blocked, Algorithm::Direct}) {
+        entry["algorithm"] = cpu::nameOf(algorithm);
+        std::ofstream(file_) << whole.dump();
+        ConvolutionChoices second("machine A");
+        EXPECT_EQ(choose(second), algorithm);
+    }
+    ConvolutionChoices other("machine B");
+    choose(other);
+    EXPECT_EQ(written().at("machines").size(), 2u);
+}
+
+TEST_F(ConvolutionChoice, IgnoresADamagedFileAndWritesItAnew) {
+    fs::create_directories(fs::path(file_).parent_path());
+    for (const char* text : {"", "{", "[1, 2]", "{\"version\": 1, \"machines\": 3}", "{\"version\": 99}",
+                             "{\"version\": 1, \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}}}}"}) {
+        std::ofstream(file_) << text;
+        ConvolutionChoices choices("m");
+        choose(choices);
+        EXPECT_EQ(written().at("version"), 1) << text;
+        EXPECT_TRUE(written().at("machines").contains("m")) << text;
+    }
+}
+
+TEST_F(ConvolutionChoice, WarnsOnceOfAFileThatCannotBeWritten) {
+    std::ofstream(folder_) << "a file where a folder has to be";
+    testing::internal::CaptureStderr();
+    ConvolutionChoices choices("m");
+    choose(choices);
+    choose(choices, Exactness::Products);
+    const std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_NE(text.find("pewter: warning: cannot write the file of measured algorithms, " + file_), std::string::npos)
+        << text;
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+}
+
+TEST_F(ConvolutionChoice, CanBePinnedByName) {
+    for (const Algorithm algorithm : cpu::kAlgorithms) {
+        if (!cpu::prepare({Direction::Forward, square_.problem()}, algorithm)) continue;
+        const Variable pin("PEWTER_CONVOLUTION", cpu::nameOf(algorithm));
+        ConvolutionChoices choices("m");
+        EXPECT_EQ(choose(choices), algorithm);
+    }
+    EXPECT_FALSE(fs::exists(file_)) << "a pinned algorithm was measured";
+}
+
+TEST_F(ConvolutionChoice, TransformsNothingWhereSumsOfProductsAreAskedFor) {
+    const Variable pin("PEWTER_CONVOLUTION", "winograd");
+    ConvolutionChoices choices("m");
+    EXPECT_EQ(choose(choices, Exactness::Products), Algorithm::Direct);
+}
+
+TEST_F(ConvolutionChoice, RefusesAnUnknownName) {
+    const Variable pin("PEWTER_CONVOLUTION", "fastest");
+    try {
+        ConvolutionChoices choices("m");
+        FAIL() << "nothing thrown";
+    } catch (const std::invalid_argument& error) {
+        EXPECT_STREQ(error.what(),
+                     "PEWTER_CONVOLUTION: expected measured, direct, blocked or winograd, found \"fastest\"");
+    }
+}
+
+}  // namespace
+}  // namespace pewter::test
+
+#endif
