@@ -61,7 +61,7 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
     plan.outH = op.dst.h, plan.outW = op.dst.w, plan.views = op.viewCount;
     // Mixing whole rows does not pay where most of their pixels are skipped.
     plan.rowsFirst = plan.views == 1 && plan.outH < plan.h && plan.w <= 2 * plan.outW;
-    plan.streaming = !plan.rowsFirst && isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
+    plan.streaming = isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
     auto* const rows = take<ResampleStep>(plan.views * plan.outH, frame);
     auto* const columns = take<ResampleStep>(plan.views * plan.outW, frame);
     bool leaves = false;
@@ -91,7 +91,7 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
     }
     const auto run = PEWTER_VECTOR(resampleRows);
     forRows(op.dst.n * plan.outH, op.dst.count(),
-            std::max(2 * plan.outW, plan.rowsFirst ? plan.w : 0) * plan.c, frame,
+            (plan.rowsFirst ? plan.w + plan.outW : 2 * plan.outW) * plan.c, frame,
             [&](std::int64_t from, std::int64_t to, float* lines) { run(plan, from, to, lines); });
     dst.finish();
 }

@@ -1,7 +1,7 @@
 #include "backends/cpu/vector/GridSample.h"
 
+#include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Math.h"
-#include "backends/cpu/vector/Register.h"
 
 #define PEWTER_LAMBDA __attribute__((always_inline))
 
@@ -19,13 +19,13 @@ struct Axis {
     float weight[kChunk], nextWeight[kChunk];
 };
 
-/// Positions offset + step * i + grid[2 i] of an axis. Beyond `least` and `most` nothing changes any more,
+/// Positions offset + step * i + grid[i] of an axis. Beyond `least` and `most` nothing changes any more,
 /// and the index stays a whole number; what is not a number weighs NaN.
 PEWTER_INLINE void placeAxis(const float* grid, double offset, double step, double least, double most,
                              std::int64_t count, Axis& axis) {
     PEWTER_VECTORIZE
     for (std::int64_t i = 0; i < count; ++i) {
-        const double position = offset + step * static_cast<double>(i) + static_cast<double>(grid[2 * i]);
+        const double position = offset + step * static_cast<double>(i) + static_cast<double>(grid[i]);
         double near = position > least ? position : least;
         near = near < most ? near : most;
         auto low = static_cast<std::int32_t>(near);
@@ -43,7 +43,7 @@ PEWTER_INLINE void placeWholeAxis(const float* grid, std::int32_t offset, std::i
                                   std::int32_t most, std::int64_t count, Axis& axis) {
     PEWTER_VECTORIZE
     for (std::int64_t i = 0; i < count; ++i) {
-        const float value = grid[2 * i];
+        const float value = grid[i];
         float bounded = value > -0x1p23f ? value : -0x1p23f;
         bounded = bounded < 0x1p23f ? bounded : 0x1p23f;
         std::int32_t whole = static_cast<std::int32_t>(bounded);
@@ -84,19 +84,6 @@ PEWTER_INLINE void sample(const float* a, const float* b, const float* c, const 
             storeTo(dst + i, mean);
     }
     for (; i < channels; ++i) dst[i] = (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
-}
-
-using Four = float __attribute__((vector_size(16)));
-
-/// Three channels as four: reads and writes one float more.
-PEWTER_INLINE void sampleThree(const float* a, const float* b, const float* c, const float* d, float wa,
-                               float wb, float wc, float wd, float* dst) {
-    Four va, vb, vc, vd;
-    loadFrom(a, va);
-    loadFrom(b, vb);
-    loadFrom(c, vc);
-    loadFrom(d, vd);
-    storeTo(dst, Four((wa * va + wb * vb) + (wc * vc + wd * vd)));
 }
 
 /// Pixel i of a chunk where taps may lie outside: those are left out under Zero.
@@ -150,6 +137,20 @@ struct Taps {
     }
 };
 
+using Four = float __attribute__((vector_size(16)));
+
+/// Three channels of pixel i as four: reads and writes one float more. Weights come as fours right from memory.
+PEWTER_INLINE void sampleThree(const float* a, std::int64_t row, const Taps& taps, std::int64_t i, float* dst) {
+    Four va, vb, vc, vd;
+    loadFrom(a, va);
+    loadFrom(a + 3, vb);
+    loadFrom(a + row, vc);
+    loadFrom(a + row + 3, vd);
+    const auto all = [i](const float* w) PEWTER_LAMBDA { return Four{w[i], w[i], w[i], w[i]}; };
+    storeTo(dst, Four((all(taps.weights[0]) * va + all(taps.weights[1]) * vb) +
+                      (all(taps.weights[2]) * vc + all(taps.weights[3]) * vd)));
+}
+
 /// Asks for the lines of four taps: where the next pixels lie is nothing that the processor could foresee.
 PEWTER_INLINE void ask(const float* tap, std::int64_t row, std::int64_t c) {
     constexpr std::int64_t kLine = 16;
@@ -159,32 +160,49 @@ PEWTER_INLINE void ask(const float* tap, std::int64_t row, std::int64_t c) {
     }
 }
 
+/// Asks for what the next rows of the result will read, where they read as far from it as these pixels do: its first
+/// readers come in no order that the processor would take for a stream.
+void askBelow(const GridSamplePlan& p, const float* image, const Axis& x, const Axis& y, std::int64_t count) {
+    constexpr std::int64_t kLine = 16, kRows = 2;
+    std::int32_t most = y.low[0];
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 1; i < count; ++i) most = most > y.low[i] ? most : y.low[i];
+    const std::int64_t row = most + 1 + kRows, first = x.low[0];
+    if (row < 0 || row >= p.h || first < 0 || first + count > p.w) return;
+    const float* from = image + (row * p.w + first) * p.c;
+    for (std::int64_t i = 0; i < count * p.c; i += kLine) __builtin_prefetch(from + i);
+}
+
 template <int Channels>
 void chunkOf(const GridSamplePlan& p, const float* image, const Axis& x, const Axis& y, float* dst,
              std::int64_t count) {
     constexpr std::int64_t kAhead = 6;
     const std::int64_t c = Channels > 0 ? Channels : p.c, row = p.w * c;
     const Taps taps(p, x, y, Channels == 3, count);
+    if (Channels > 0) askBelow(p, image, x, y, count);
     const auto pixel = [&](std::int64_t i, float* to) PEWTER_LAMBDA {
         const float* a = image + taps.first[i] * c;
-        const float *b = a + c, *e = a + row, *f = e + c;
-        const float wa = taps.weights[0][i], wb = taps.weights[1][i], we = taps.weights[2][i], wf = taps.weights[3][i];
         if constexpr (Channels <= 0) {
             if (i + kAhead < count && taps.inside[i + kAhead]) ask(image + taps.first[i + kAhead] * c, row, c);
         }
+        sample<Channels>(a, a + c, a + row, a + row + c, taps.weights[0][i], taps.weights[1][i], taps.weights[2][i],
+                         taps.weights[3][i], to, c);
+    };
+    const auto inside = [&](std::int64_t i) PEWTER_LAMBDA {
         // The float behind is the next pixel's, which is there and is written later.
         if (Channels == 3 && i + 1 < count)
-            sampleThree(a, b, e, f, wa, wb, we, wf, to);
+            sampleThree(image + taps.first[i] * c, row, taps, i, dst + i * c);
         else
-            sample<Channels>(a, b, e, f, wa, wb, we, wf, to, c);
+            pixel(i, dst + i * c);
     };
     if (taps.outside == 0) {
-        for (std::int64_t i = 0; i < count; ++i) pixel(i, dst + i * c);
+        for (std::int64_t i = 0; i + 1 < count; ++i) inside(i);
+        inside(count - 1);
         return;
     }
     for (std::int64_t i = 0; i < count; ++i) {
         if (taps.inside[i])
-            pixel(i, dst + i * c);
+            inside(i);
         else
             sampleEdge(p, image, x, y, i, dst + i * c);
     }
@@ -201,7 +219,11 @@ void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
     };
     const bool whole = isWhole(p.offsetX) && isWhole(p.offsetY) && p.w < (1 << 24) && p.h < (1 << 24) &&
                        p.outW < (1 << 24) && p.outH < (1 << 24);
+    // A chunk's results where they are to leave the caches.
+    float buffer[kChunk * (Channels > 0 ? Channels : 1)];
+    const bool buffered = Channels > 0 && p.streaming;
     Axis x, y;
+    float gridX[kChunk], gridY[kChunk];
     for (std::int64_t row = from; row < to; ++row) {
         const float* image = p.src + row / p.outH * p.h * p.w * p.c;
         const float* grid = p.grid + row * p.outW * 2;
@@ -209,20 +231,26 @@ void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
         const double top = p.offsetY + step * static_cast<double>(row % p.outH);
         for (std::int64_t first = 0; first < p.outW; first += kChunk) {
             const std::int64_t count = p.outW - first < kChunk ? p.outW - first : kChunk;
+            float* const place = dst + first * p.c;
+            float* const to = buffered ? buffer : place;
+            for (std::int64_t i = 0; i < count; ++i) {
+                gridX[i] = grid[2 * (first + i)];
+                gridY[i] = grid[2 * (first + i) + 1];
+            }
             if (whole) {
                 const auto low = static_cast<std::int32_t>(least), step32 = static_cast<std::int32_t>(step);
-                placeWholeAxis(grid + 2 * first,
+                placeWholeAxis(gridX,
                                static_cast<std::int32_t>(p.offsetX) + step32 * static_cast<std::int32_t>(first),
                                step32, low, static_cast<std::int32_t>(mostX), count, x);
-                placeWholeAxis(grid + 2 * first + 1, static_cast<std::int32_t>(top), 0, low,
+                placeWholeAxis(gridY, static_cast<std::int32_t>(top), 0, low,
                                static_cast<std::int32_t>(mostY), count, y);
-                chunkOf<Channels>(p, image, x, y, dst + first * p.c, count);
-                continue;
+            } else {
+                placeAxis(gridX, p.offsetX + step * static_cast<double>(first), step, least, mostX,
+                          count, x);
+                placeAxis(gridY, top, 0, least, mostY, count, y);
             }
-            placeAxis(grid + 2 * first, p.offsetX + step * static_cast<double>(first), step, least, mostX,
-                      count, x);
-            placeAxis(grid + 2 * first + 1, top, 0, least, mostY, count, y);
-            chunkOf<Channels>(p, image, x, y, dst + first * p.c, count);
+            chunkOf<Channels>(p, image, x, y, to, count);
+            if (buffered) copyOut(buffer, count * Channels, true, place);
         }
     }
 }
@@ -232,19 +260,24 @@ void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
 void gridSampleRows(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
     switch (p.c) {
         case 1:
-            return rowsOf<1>(p, from, to);
+            rowsOf<1>(p, from, to);
+            break;
         case 2:
-            return rowsOf<2>(p, from, to);
+            rowsOf<2>(p, from, to);
+            break;
         case 3:
-            return rowsOf<3>(p, from, to);
+            rowsOf<3>(p, from, to);
+            break;
         case 4:
-            return rowsOf<4>(p, from, to);
+            rowsOf<4>(p, from, to);
+            break;
         default:
             if (!p.streaming || p.c % kLanes != 0 || unaligned(p.dst, kLanes) != 0)
-                return rowsOf<kAny>(p, from, to);
-            rowsOf<kStreamed>(p, from, to);
-            return streamEnd();
+                rowsOf<kAny>(p, from, to);
+            else
+                rowsOf<kStreamed>(p, from, to);
     }
+    if (p.streaming) streamEnd();
 }
 
 }  // namespace pewter::cpu::PEWTER_ISA

@@ -1,7 +1,7 @@
 #include "backends/cpu/vector/LocalCorrelation.h"
 
+#include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Lanes.h"
-#include "backends/cpu/vector/Register.h"
 
 #define PEWTER_LAMBDA __attribute__((always_inline))
 
@@ -194,19 +194,6 @@ void turned(const float* sums, std::int64_t count, std::int64_t pixels, float* d
         else
             std::memcpy(dst, &v[i], static_cast<std::size_t>(count) * sizeof(float));
     }
-}
-
-void copyOut(const float* from, std::int64_t count, bool streaming, float* to) {
-    std::int64_t i = streaming ? unaligned(to, count) : 0;
-    std::memcpy(to, from, static_cast<std::size_t>(i) * sizeof(float));
-    for (; i + kLanes <= count; i += kLanes) {
-        const Floats value = loadLanes<Floats>(from + i);
-        if (streaming)
-            streamTo(to + i, value);
-        else
-            storeLanes(to + i, value);
-    }
-    std::memcpy(to + i, from + i, static_cast<std::size_t>(count - i) * sizeof(float));
 }
 
 /// Asks for the next rows' part of a tile.

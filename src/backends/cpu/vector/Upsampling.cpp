@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Math.h"
-#include "backends/cpu/vector/Register.h"
 
 // Enlarging, a source row is resampled along x once, into a line that stays in the cache; two lines make an
 // output row. Shrinking, two source rows make one, which is resampled along x. The adjoint goes the other
@@ -220,7 +220,9 @@ void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, flo
             const float* source = p.src + image / p.views * p.h * p.w * p.c;
             const float *a = source + step.a * p.w * p.c, *b = source + step.b * p.w * p.c;
             if (step.weightB != 0) blend(a, step.weightA, b, step.weightB, memory, p.w * p.c);
-            makeLine(p, image, step.weightB != 0 ? memory : a, dst);
+            float* const line = p.streaming ? memory + p.w * p.c : dst;
+            makeLine(p, image, step.weightB != 0 ? memory : a, line);
+            if (p.streaming) copyOut(line, length, true, dst);
             continue;
         }
         const float* a = lines.of(image, step.a);

@@ -63,7 +63,7 @@ struct ResampleGradientPlan {
 
 /// What windows of a ResampleGather are made of: floats of a register, and registers that a window may have
 /// (0: none). resampleRows: rows [from, to) of all images of dst, counted through; lines has room for 2 *
-/// outW * c. resampleGradientRows: rows [from, to) of all images of src; line has room for outW * c.
+/// outW * c, or (w + outW) * c where rows are mixed first. resampleGradientRows: rows [from, to) of all images of src; line has room for outW * c.
 #define PEWTER_UPSAMPLING_FUNCTIONS                                                                 \
     std::int64_t gatherLanes();                                                                     \
     std::int64_t gatherRegisters();                                                                 \
