@@ -315,16 +315,18 @@ TEST(CpuCrossChannelNormalization, AgreesWithTheOracle) {
 TEST(CpuCrossChannelNormalization, WorksInPlace) {
     PEWTER_NEEDS_CPU();
     Random random(506);
-    OpTensor src(ops::Type::Float32, 2, 5, 7, 33), diffDst = src;
-    src.fillUniform(random, -2, 2);
-    diffDst.fillUniform(random, -1, 1);
-    OpTensor apart = src, inPlace = src, gradientApart = src, gradient = diffDst;
-    runCpu(ops::CrossChannelNormalizationForward{src, apart, 5, 1, 0.75, 1});
-    runCpu(ops::CrossChannelNormalizationForward{inPlace, inPlace, 5, 1, 0.75, 1});
-    EXPECT_EQ(inPlace.values(), apart.values());
-    runCpu(ops::CrossChannelNormalizationGradient{src, diffDst, gradientApart, 5, 1, 0.75, 1});
-    runCpu(ops::CrossChannelNormalizationGradient{src, gradient, gradient, 5, 1, 0.75, 1});
-    EXPECT_EQ(gradient.values(), gradientApart.values());
+    for (const std::int64_t channels : {11, 32, 33, 50}) {
+        OpTensor src(ops::Type::Float32, 2, 5, 7, channels), diffDst = src;
+        src.fillUniform(random, -2, 2);
+        diffDst.fillUniform(random, -1, 1);
+        OpTensor apart = src, inPlace = src, gradientApart = src, gradient = diffDst;
+        runCpu(ops::CrossChannelNormalizationForward{src, apart, 5, 1, 0.75, 1});
+        runCpu(ops::CrossChannelNormalizationForward{inPlace, inPlace, 5, 1, 0.75, 1});
+        EXPECT_EQ(inPlace.values(), apart.values()) << channels;
+        runCpu(ops::CrossChannelNormalizationGradient{src, diffDst, gradientApart, 5, 1, 0.75, 1});
+        runCpu(ops::CrossChannelNormalizationGradient{src, gradient, gradient, 5, 1, 0.75, 1});
+        EXPECT_EQ(gradient.values(), gradientApart.values()) << channels;
+    }
 }
 
 }  // namespace

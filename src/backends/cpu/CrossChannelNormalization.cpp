@@ -2,6 +2,7 @@
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
+#include "backends/cpu/vector/Register.h"
 
 namespace pewter::cpu {
 
@@ -24,6 +25,7 @@ void forPixels(const Op& op, int operands, ops::Stream& stream, Fn&& fn) {
         for (int i = 0; i < operands; ++i) room[i] = own + i * operandRoom;
         for (std::int64_t p = from; p < to; p += some)
             fn(p * c, std::min(some, to - p), room, own + operands * operandRoom);
+        baseline::streamEnd();
     });
 }
 
@@ -41,10 +43,11 @@ void Cpu::run(const ops::CrossChannelNormalizationForward& op, ops::Stream& stre
     const Sink dst(op.dst);
     const std::int64_t c = op.src.c;
     const auto parameters = parametersOf(op);
+    const bool past = isStreamed(op.dst);
     forPixels(op, 2, stream, [&](std::int64_t first, std::int64_t pixels, float** room, float* windows) {
         const float* x = src.read(first, pixels * c, room[0]);
         float* y = dst.room(first, pixels * c, room[1]);
-        PEWTER_VECTOR(crossChannelPixels)(parameters, x, y, pixels, c, windows);
+        PEWTER_VECTOR(crossChannelPixels)(parameters, x, y, pixels, c, windows, past);
         dst.write(first, pixels * c, y);
     });
 }
@@ -54,11 +57,12 @@ void Cpu::run(const ops::CrossChannelNormalizationGradient& op, ops::Stream& str
     const Sink diffSrc(op.diffSrc);
     const std::int64_t c = op.src.c;
     const auto parameters = parametersOf(op);
+    const bool past = isStreamed(op.diffSrc);
     forPixels(op, 3, stream, [&](std::int64_t first, std::int64_t pixels, float** room, float* windows) {
         const float* x = src.read(first, pixels * c, room[0]);
         const float* g = diffDst.read(first, pixels * c, room[1]);
         float* d = diffSrc.room(first, pixels * c, room[2]);
-        PEWTER_VECTOR(crossChannelGradientPixels)(parameters, x, g, d, pixels, c, windows);
+        PEWTER_VECTOR(crossChannelGradientPixels)(parameters, x, g, d, pixels, c, windows, past);
         diffSrc.write(first, pixels * c, d);
     });
 }

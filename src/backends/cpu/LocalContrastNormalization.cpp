@@ -35,17 +35,24 @@ public:
                       op.p0,
                       static_cast<float>(op.pm),
                       static_cast<float>(op.ps)},
-          tile_(std::max<std::int64_t>(4 * op.window.width, kTile / std::max<std::int64_t>(1, geometry.c))),
+          tile_(tileOf(geometry)),
           wide_(tile_ + op.window.width),
           rows_(op.window.height, frame),
           columns_(doubles(frame, 2 * wide_ * geometry.c)),
           sums_(doubles(frame, 2 * tile_ * geometry.c)),
           centres_(frame.floats(tile_ * geometry.c)) {}
 
+    /// Columns of a tile: whole lines of the cache, of any number of channels.
+    static std::int64_t tileOf(const WindowRows& g) {
+        const std::int64_t columns =
+            std::max<std::int64_t>(4 * g.window.width, kTile / std::max<std::int64_t>(1, g.c));
+        return (columns + 15) / 16 * 16;
+    }
+
     /// fn(first element of the row, elements, sums, squares, what the centres read) for the tiles of result
-    /// row y; `written` is another row of results that is used soon.
+    /// row y; `soon` is another row of results that is used soon.
     template <class Fn>
-    void forTiles(const float* image, std::int64_t y, const float* written, Fn&& fn) {
+    void forTiles(const float* image, std::int64_t y, const float* soon, Fn&& fn) {
         const auto& window = g_.window;
         g_.under(y, rows_);
         // The row that the windows of the next result row add.
@@ -60,12 +67,14 @@ public:
             g_.fillOutside(first, count, columns_, [&](std::int64_t from, std::int64_t to, double* into) {
                 rows_.point(image + from * g_.c, g_.w * g_.c);
                 PEWTER_VECTOR(weightedMoments)
-                (rows_.at, rows_.weight, rows_.count, (to - from) * g_.c, into, squareColumns + (into - columns_),
-                 newRow ? newRow + from * g_.c : nullptr, written ? written + x * g_.c : nullptr);
+                (rows_.at, rows_.weight, rows_.count, (to - from) * g_.c, into,
+                 squareColumns + (into - columns_),
+                 {{newRow ? newRow + from * g_.c : nullptr, soon ? soon + x * g_.c : nullptr}});
             });
             // Its columns inside came with those of the sums, and lie at the same places.
             g_.fillOutside(first, count, squareColumns, [](std::int64_t, std::int64_t, double*) {});
-            const float* centres = g_.columns(centreRow, x - window.padLeft + window.width / 2, some, centres_);
+            const float* centres =
+                g_.columns(centreRow, x - window.padLeft + window.width / 2, some, centres_);
             const std::int64_t all = some * g_.c, piece = window.width <= kFewTaps ? kPiece : all;
             for (std::int64_t i = 0; i < all; i += piece) {
                 const std::int64_t elements = std::min(piece, all - i);
@@ -125,79 +134,86 @@ public:
                     std::int64_t capacity, Scratch::Frame& frame)
         : g_(geometry),
           moments_(op, geometry, frame),
-          capacity_(capacity),
+          shares_(geometry, capacity, frame),
+          past_(isStreamed(op.diffSrc)),
           length_(geometry.outW * geometry.c),
-          meanShare_(static_cast<float>(op.p0 * moments_.parameters().share)),
-          factor_(static_cast<float>(2 * op.alpha * op.beta * moments_.parameters().share)),
-          rows_(capacity, frame),
-          a_(frame.floats(capacity * length_)),
-          wide_(frame.floats((geometry.outW + 2 * (op.window.width - 1)) * geometry.c)),
-          centres_(frame.floats(length_)),
-          foldedCentres_(frame.floats(geometry.w * geometry.c)) {
-        for (int i = 0; i < (factor_ != 0 ? 3 : 1); ++i) {
-            sums_[i] = frame.floats((geometry.outW + op.window.width - 1) * geometry.c);
-            foldedSums_[i] = frame.floats(geometry.w * geometry.c);
+          tile_(geometry.clamps() ? geometry.w : Moments::tileOf(geometry)),
+          parameters_{moments_.parameters().ps, static_cast<float>(op.p0 * moments_.parameters().share),
+                      static_cast<float>(2 * op.alpha * op.beta * moments_.parameters().share)},
+          kinds_(parameters_.factor != 0 ? 3 : 1),
+          centres_(frame.floats(geometry.clamps() ? shares_.rowRoom() : tile_ * geometry.c)),
+          room_(frame.floats(3 * tile_ * geometry.c)) {
+        const std::int64_t wide =
+            geometry.clamps() ? shares_.rowRoom() : (tile_ + op.window.width) * geometry.c;
+        for (int i = 0; i < kinds_; ++i) {
+            rings_[i] = shares_.newRing(frame);
+            for (auto& row : rooms_) row[i] = frame.floats(wide);
         }
-        if (factor_ == 0) return;
-        b_ = frame.floats(capacity * length_);
-        bm_ = frame.floats(capacity * length_);
     }
 
     /// Source rows [from, to) of one image.
     void run(const float* image, const float* gradient, float* diff, std::int64_t from, std::int64_t to) {
         std::int64_t next = g_.firstOver(from);
-        for (std::int64_t v = from; v < to; ++v) {
-            for (const std::int64_t end = g_.endOver(v); next < end; ++next) window(image, gradient, next);
-            const float* centres = centreSums(v);
-            const float* sumA = tapSums(v, a_, 0);
-            const float *sumB = b_ ? tapSums(v, b_, 1) : nullptr, *sumBM = b_ ? tapSums(v, bm_, 2) : nullptr;
-            const std::int64_t first = v * g_.w * g_.c;
-            PEWTER_VECTOR(contrastSourceRun)
-            (moments_.parameters().ps, meanShare_, factor_, image + first, centres, sumA, sumB, sumBM,
-             diff + first, g_.w * g_.c);
+        for (std::int64_t v = from; v < to;) {
+            const bool pair = v + 1 < to && g_.overPairs(v);
+            for (const std::int64_t end = g_.endOver(pair ? v + 1 : v); next < end; ++next)
+                window(image, gradient, next);
+            if (g_.clamps())
+                clampedSource(image, diff, v);
+            else
+                sources(image, diff, v, pair);
+            v += pair ? 2 : 1;
         }
     }
 
 private:
-    float* slot(float* ring, std::int64_t row) const { return ring + row % capacity_ * length_; }
+    float* slot(int kind, std::int64_t row, std::int64_t element) const {
+        return rings_[kind] ? shares_.slot(rings_[kind], row) + element : nullptr;
+    }
 
     void window(const float* image, const float* gradient, std::int64_t row) {
         const float* g = gradient + row * length_;
-        float *a = slot(a_, row), *b = b_ ? slot(b_, row) : nullptr, *bm = b_ ? slot(bm_, row) : nullptr;
         moments_.forTiles(image, row, row + 1 < g_.outH ? g + length_ : nullptr,
                           [&](std::int64_t first, std::int64_t count, const double* sums,
                               const double* squares, const float* x) {
                               PEWTER_VECTOR(contrastGradientRun)
-                              (moments_.parameters(), sums, squares, x, g + first, a + first,
-                               b ? b + first : nullptr, b ? bm + first : nullptr, count);
+                              (moments_.parameters(), sums, squares, x, g + first, slot(0, row, first),
+                               slot(1, row, first), slot(2, row, first), count);
                           });
     }
 
-    const float* tapSums(std::int64_t v, float* ring, int field) {
-        g_.over(v, rows_);
-        for (std::int64_t i = 0; i < rows_.count; ++i) rows_.at[i] = slot(ring, rows_.index[i]);
-        const std::int64_t around = g_.window.width - 1, count = g_.outW + around;
-        std::fill_n(wide_, around * g_.c, 0.0f);
-        PEWTER_VECTOR(weightedSums)(rows_.at, rows_.weight, rows_.count, length_, wide_ + around * g_.c);
-        std::fill_n(wide_ + count * g_.c, around * g_.c, 0.0f);
-        PEWTER_VECTOR(slidingSums)(wide_, g_.window.width, g_.c, count * g_.c, sums_[field]);
-        return g_.folded(sums_[field], count, g_.window.padLeft, foldedSums_[field]);
+    void sources(const float* image, float* diff, std::int64_t v, bool pair) {
+        for (std::int64_t x = 0; x < g_.w; x += tile_) {
+            const std::int64_t some = std::min(tile_, g_.w - x);
+            for (int i = 0; i < kinds_; ++i)
+                shares_.columns(rings_[i], v, x, some, rooms_[0][i], pair ? rooms_[1][i] : nullptr);
+            for (std::int64_t row = 0; row < (pair ? 2 : 1); ++row) {
+                const std::int64_t first = ((v + row) * g_.w + x) * g_.c;
+                PEWTER_VECTOR(contrastSourceRun)
+                (parameters_, rooms_[row], g_.window.width, g_.c, image + first,
+                 shares_.centres(rings_[0], v + row, x, some, centres_), diff + first, some * g_.c, room_,
+                 past_);
+            }
+        }
     }
 
-    const float* centreSums(std::int64_t v) {
-        g_.centredOn(v, g_.firstOver(v), g_.endOver(v), rows_);
-        for (std::int64_t i = 0; i < rows_.count; ++i) rows_.at[i] = slot(a_, rows_.index[i]);
-        PEWTER_VECTOR(weightedSums)(rows_.at, rows_.weight, rows_.count, length_, centres_);
-        return g_.folded(centres_, g_.outW, g_.window.padLeft - g_.window.width / 2, foldedCentres_);
+    void clampedSource(const float* image, float* diff, std::int64_t v) {
+        float* sums[3] = {};
+        for (int i = 0; i < kinds_; ++i) sums[i] = shares_.clampedSums(rings_[i], v, rooms_[0][i]);
+        const std::int64_t first = v * g_.w * g_.c;
+        PEWTER_VECTOR(contrastSourceRun)
+        (parameters_, sums, 1, g_.c, image + first, shares_.clampedCentres(rings_[0], v, centres_),
+         diff + first, g_.w * g_.c, room_, past_);
     }
 
     const WindowRows& g_;
     Moments moments_;
-    std::int64_t capacity_, length_;
-    float meanShare_, factor_;
-    WindowRows::Rows rows_;
-    float *a_, *b_ = nullptr, *bm_ = nullptr, *wide_, *centres_, *foldedCentres_;
-    float *sums_[3] = {}, *foldedSums_[3] = {};
+    WindowShares shares_;
+    bool past_;
+    std::int64_t length_, tile_;
+    ContrastSourceParameters parameters_;
+    int kinds_;
+    float *centres_, *room_, *rings_[3] = {}, *rooms_[2][3] = {};
 };
 
 }  // namespace

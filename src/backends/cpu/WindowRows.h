@@ -41,6 +41,14 @@ public:
             index[count] = row;
             weight[count++] = times;
         }
+        /// Rows in the order in which the first of two windows adds them: what both cover, and then its own.
+        /// With `pair`, the next window's own row comes besides.
+        void share(bool pair) {
+            if (pair)
+                add(index[count - 1] + 1, 1);
+            else
+                std::rotate(index, index + 1, index + count);
+        }
         /// Where each row lies, the first of `first` on.
         void point(const float* first, std::int64_t length) {
             for (std::int64_t i = 0; i < count; ++i) at[i] = first + index[i] * length;
@@ -54,6 +62,18 @@ public:
             const std::int64_t v = landing(y - window.padTop + r, h);
             if (v >= 0) rows.add(v, 1);
         }
+    }
+
+    /// Whether the windows of result rows y and y + 1 lie on source rows of their own, so that what they
+    /// share is added once: the same rows for every thread, since it changes the order of sums.
+    bool underPairs(std::int64_t y) const {
+        const std::int64_t top = y - window.padTop;
+        return top >= 0 && top % 2 == 0 && top + 1 + window.height <= h && y + 1 < outH;
+    }
+    /// The same of the windows over source rows v and v + 1.
+    bool overPairs(std::int64_t v) const {
+        if (clamps() || v % 2 != 0) return false;
+        return v + window.padTop - window.height + 1 >= 0 && v + 1 + window.padTop < outH && v + 1 < h;
     }
 
     /// Result rows [first, end) whose windows cover source row v.
@@ -141,8 +161,9 @@ public:
         return row;
     }
 
-private:
     bool clamps() const { return window.edge == ops::Edge::Clamp; }
+
+private:
     std::int64_t landing(std::int64_t position, std::int64_t extent) const {
         if (position >= 0 && position < extent) return position;
         return clamps() ? std::clamp<std::int64_t>(position, 0, extent - 1) : -1;

@@ -17,12 +17,14 @@ struct CrossChannelParameters {
 }  // namespace pewter::cpu
 
 // Pixels of c channels, back to back. room holds crossChannelRoom() floats. dst may be src, diff either
-// operand.
+// operand. past: results go past the caches where they are aligned; streamEnd() of Register.h comes after the
+// last one.
 #define PEWTER_CROSS_CHANNEL_FUNCTIONS                                                                      \
     void crossChannelPixels(const CrossChannelParameters& p, const float* x, float* y, std::int64_t pixels, \
-                            std::int64_t c, float* room);                                                   \
+                            std::int64_t c, float* room, bool past);                                        \
     void crossChannelGradientPixels(const CrossChannelParameters& p, const float* x, const float* g,        \
-                                    float* diff, std::int64_t pixels, std::int64_t c, float* room);
+                                    float* diff, std::int64_t pixels, std::int64_t c, float* room,          \
+                                    bool past);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_CROSS_CHANNEL_FUNCTIONS)
 

@@ -69,25 +69,28 @@ PEWTER_INLINE __m512 orEstimate(__m512 refined, __m512 estimate) {
     return _mm512_mask_mov_ps(refined, _mm512_cmp_ps_mask(refined, refined, _CMP_UNORD_Q), estimate);
 }
 
-/// x^-1/2 from the processor's estimate of 14 bits and a step of Newton's, whose residual 1 - x y^2 is taken of both halves of
-/// x y: what float32 holds comes out exactly, anything else is off by 2^-27 of itself before it is rounded.
-PEWTER_INLINE __m512 inverseSquareRoot(__m512 x, __m512 estimate) {
-    const __m512 high = _mm512_mul_ps(x, estimate), low = _mm512_fmsub_ps(x, estimate, high);
-    __m512 off = _mm512_fnmadd_ps(high, estimate, _mm512_set1_ps(1.0f));
-    off = _mm512_fnmadd_ps(low, estimate, off);
-    return _mm512_fmadd_ps(_mm512_mul_ps(estimate, _mm512_set1_ps(0.5f)), off, estimate);
-}
-
-/// x^(-Quarters / 4) within 4 roundings, exactly for powers of 16.
+/// x^(-Quarters / 4) within 2 roundings, exactly where float32 holds it (powers of 2, whose estimates are
+/// exact): a product p of the processor's estimates of 14 bits, and a step of Newton's on the residual r = 1
+/// - x^Quarters p^4; r^2 counts where p has more than one estimate's error.
 template <int Quarters>
 PEWTER_INLINE __m512 inverseRoot(__m512 x) {
-    const __m512 estimate = _mm512_maskz_rsqrt14_ps(0xffff, x), half = inverseSquareRoot(x, estimate);
+    const __m512 estimate = _mm512_maskz_rsqrt14_ps(0xffff, x), one = _mm512_set1_ps(1.0f);
     if constexpr (Quarters == 2) {
-        return orEstimate(half, estimate);
+        const __m512 off = _mm512_fnmadd_ps(_mm512_mul_ps(x, estimate), estimate, one);
+        return orEstimate(_mm512_fmadd_ps(_mm512_mul_ps(estimate, _mm512_set1_ps(0.5f)), off, estimate),
+                          estimate);
     } else {
-        const __m512 root = _mm512_mul_ps(x, half);
-        const __m512 quarter = inverseSquareRoot(root, _mm512_maskz_rsqrt14_ps(0xffff, root));
-        return orEstimate(Quarters == 1 ? quarter : _mm512_mul_ps(half, quarter), estimate);
+        __m512 p = _mm512_mul_ps(estimate, _mm512_maskz_rsqrt14_ps(0xffff, estimate)), off;
+        if constexpr (Quarters == 1) {
+            const __m512 square = _mm512_mul_ps(p, p);
+            off = _mm512_fnmadd_ps(_mm512_mul_ps(x, square), square, one);
+        } else {
+            p = _mm512_mul_ps(p, estimate);
+            const __m512 quarter = _mm512_mul_ps(x, p);  // near x^1/4: nothing on the way overflows
+            off = _mm512_fnmadd_ps(_mm512_mul_ps(quarter, p), _mm512_mul_ps(quarter, quarter), one);
+        }
+        const __m512 factor = _mm512_fmadd_ps(off, _mm512_set1_ps(5.0f / 32), _mm512_set1_ps(0.25f));
+        return orEstimate(_mm512_fmadd_ps(_mm512_mul_ps(p, off), factor, p), estimate);
     }
 }
 
@@ -123,7 +126,8 @@ PEWTER_INLINE bool inverseRootsOf(const Power& p, const float* from, float* to, 
 }
 
 /// quotients[i] = powers[i] / bases[i] for such roots.
-PEWTER_INLINE void quotientsOf(const float* powers, const float* bases, float* quotients, std::int64_t count) {
+PEWTER_INLINE void quotientsOf(const float* powers, const float* bases, float* quotients,
+                               std::int64_t count) {
     for (std::int64_t i = 0; i < count; i += 16)
         _mm512_storeu_ps(quotients + i,
                          _mm512_mul_ps(_mm512_loadu_ps(powers + i), reciprocal(_mm512_loadu_ps(bases + i))));
@@ -132,25 +136,60 @@ PEWTER_INLINE void quotientsOf(const float* powers, const float* bases, float* q
 /// Up to as many taps a register adds them one by one.
 constexpr std::int64_t kFewTaps = 11;
 
-/// use(i, mask of the lanes that count, sum over the taps) for registers of windows: nothing goes through memory on the way.
-/// Taps: their number, 0 for any.
-template <int Taps, class Use>
-PEWTER_INLINE void forWindowsOf(const float* columns, std::int64_t taps, std::int64_t step, std::int64_t count, Use use) {
-    const std::int64_t number = Taps > 0 ? Taps : taps;
-    for (std::int64_t i = 0; i < count; i += 16) {
-        const auto mask = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1 << (count - i)) - 1);
-        __m512 sum = _mm512_maskz_loadu_ps(mask, columns + i);
-        for (std::int64_t t = 1; t < number; ++t)
-            sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, columns + i + t * step));
-        use(i, mask, sum);
+/// A register's worth of elements of which the first `count` count; All: every one.
+template <bool All>
+struct LanesOf {
+    __mmask16 mask;
+
+    PEWTER_INLINE explicit LanesOf(std::int64_t count) : mask(static_cast<__mmask16>((1 << count) - 1)) {}
+    PEWTER_INLINE __m512 load(const float* from) const {
+        return All ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(mask, from);
     }
+    /// Past the caches if that is wanted and `to` is aligned; see Register.h.
+    PEWTER_INLINE void store(float* to, __m512 value, bool past = false) const {
+        if (!All)
+            _mm512_mask_storeu_ps(to, mask, value);
+        else if (past)
+            _mm512_stream_ps(to, value);
+        else
+            _mm512_storeu_ps(to, value);
+    }
+};
+
+/// use(i, lanes) for registers of `count` elements.
+template <class Use>
+PEWTER_INLINE void forRegisters(std::int64_t count, Use use) {
+    std::int64_t i = 0;
+    for (; i + 16 <= count; i += 16) use(i, LanesOf<true>(16));
+    if (i < count) use(i, LanesOf<false>(count - i));
 }
 
-template <class Use>
-PEWTER_INLINE void forWindows(const float* columns, std::int64_t taps, std::int64_t step, std::int64_t count, Use use) {
-    if (taps == 5) return forWindowsOf<5>(columns, taps, step, count, use);
-    if (taps == 9) return forWindowsOf<9>(columns, taps, step, count, use);
-    forWindowsOf<0>(columns, taps, step, count, use);
+/// Whether a run of results goes past the caches: it does where that is wanted and its registers are aligned.
+PEWTER_INLINE bool goesPast(bool wanted, const float* to) {
+    return wanted && reinterpret_cast<std::uintptr_t>(to) % sizeof(__m512) == 0;
+}
+
+/// The sum over the taps of one window a lane. Taps: their number, 0 for any.
+template <int Taps>
+struct WindowSum {
+    std::int64_t taps, step;
+
+    template <class Lanes>
+    PEWTER_INLINE __m512 operator()(const Lanes& lanes, const float* columns) const {
+        const std::int64_t number = Taps > 0 ? Taps : taps;
+        __m512 sum = lanes.load(columns);
+        for (std::int64_t t = 1; t < number; ++t) sum = _mm512_add_ps(sum, lanes.load(columns + t * step));
+        return sum;
+    }
+};
+
+/// fn(WindowSum) for a number of taps: nothing goes through memory on the way from a window's columns to
+/// their use.
+template <class Fn>
+PEWTER_INLINE void withWindowSum(std::int64_t taps, std::int64_t step, Fn fn) {
+    if (taps == 5) return fn(WindowSum<5>{taps, step});
+    if (taps == 9) return fn(WindowSum<9>{taps, step});
+    fn(WindowSum<0>{taps, step});
 }
 
 /// fn(the quarters of the exponent as a constant).
@@ -168,8 +207,8 @@ PEWTER_INLINE bool inverseRootsOf(const Power&, const float*, float*, std::int64
 
 #endif
 
-/// use(i, base^(-exponent - 1), base^-exponent) with the base of element i, i < count; the former, a quotient, only if
-/// Quotients. Powers that are products are divided: base / base is 1.
+/// use(i, base^(-exponent - 1), base^-exponent) with the base of element i, i < count; the former, a
+/// quotient, only if Quotients. Powers that are products are divided: base / base is 1.
 template <bool Quotients = false, class Base, class Use>
 PEWTER_INLINE void forPowers(const Power& p, std::int64_t count, Base base, Use use) {
     alignas(64) float bases[kPowers], powers[kPowers], quotients[kPowers];

@@ -5,20 +5,25 @@
 
 namespace pewter::cpu::PEWTER_ISA {
 
-void spatialRun(const SpatialParameters& p, float* columns, std::int64_t taps, std::int64_t step, const float* x,
-                float* y, std::int64_t count, float* room) {
+void spatialRun(const SpatialParameters& p, float* columns, std::int64_t taps, std::int64_t step,
+                const float* x, float* y, std::int64_t count, float* room, bool past) {
 #if defined(__AVX512F__)
     if (taps <= kFewTaps && isInverseRoot(p.power)) {
         const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
+        past = goesPast(past, y);
         withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
-            forWindows(columns, taps, step, count, [=](std::int64_t i, __mmask16 mask, __m512 sum) PEWTER_LAMBDA {
-                const __m512 power = inverseRoot<Quarters>(_mm512_fmadd_ps(scales, sum, deltas));
-                _mm512_mask_storeu_ps(y + i, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), power));
+            withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
+                forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
+                    const __m512 sum = window(lanes, columns + i);
+                    const __m512 power = inverseRoot<Quarters>(_mm512_fmadd_ps(scales, sum, deltas));
+                    lanes.store(y + i, _mm512_mul_ps(lanes.load(x + i), power), past);
+                });
             });
         });
         return;
     }
 #endif
+    static_cast<void>(past);
     slide(columns, taps, step, count, room);
     const float delta = p.delta, scale = p.scale;
     const float* const sums = room;
@@ -33,12 +38,14 @@ void spatialGradientRun(const SpatialParameters& p, float* columns, std::int64_t
     if (taps <= kFewTaps && isInverseRoot(p.power)) {
         const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
         withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
-            forWindows(columns, taps, step, count, [=](std::int64_t i, __mmask16 mask, __m512 sum) PEWTER_LAMBDA {
-                const __m512 base = _mm512_fmadd_ps(scales, sum, deltas);
-                const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, g + i), inverseRoot<Quarters>(base));
-                _mm512_mask_storeu_ps(a + i, mask, scaled);
-                const __m512 shared = _mm512_mul_ps(scaled, _mm512_maskz_loadu_ps(mask, x + i));
-                _mm512_mask_storeu_ps(s + i, mask, _mm512_mul_ps(shared, reciprocal(base)));
+            withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
+                forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
+                    const __m512 base = _mm512_fmadd_ps(scales, window(lanes, columns + i), deltas);
+                    const __m512 scaled = _mm512_mul_ps(lanes.load(g + i), inverseRoot<Quarters>(base));
+                    lanes.store(a + i, scaled);
+                    const __m512 shared = _mm512_mul_ps(scaled, lanes.load(x + i));
+                    lanes.store(s + i, _mm512_mul_ps(shared, reciprocal(base)));
+                });
             });
         });
         return;
@@ -55,10 +62,26 @@ void spatialGradientRun(const SpatialParameters& p, float* columns, std::int64_t
         });
 }
 
-void spatialSourceRun(float factor, const float* x, const float* a, const float* s, float* diff,
-                      std::int64_t count) {
+void spatialSourceRun(float factor, float* shares, std::int64_t taps, std::int64_t step, const float* x,
+                      const float* a, float* diff, std::int64_t count, float* room, bool past) {
+#if defined(__AVX512F__)
+    if (taps <= kFewTaps) {
+        const __m512 factors = _mm512_set1_ps(factor);
+        past = goesPast(past, diff);
+        withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
+            forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
+                const __m512 scaled = _mm512_mul_ps(factors, lanes.load(x + i));
+                lanes.store(diff + i, _mm512_fmadd_ps(scaled, window(lanes, shares + i), lanes.load(a + i)),
+                            past);
+            });
+        });
+        return;
+    }
+#endif
+    static_cast<void>(past);
+    slide(shares, taps, step, count, room);
     PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i) diff[i] = a[i] + factor * x[i] * s[i];
+    for (std::int64_t i = 0; i < count; ++i) diff[i] = a[i] + factor * x[i] * room[i];
 }
 
 namespace {
@@ -100,9 +123,8 @@ void contrastGradientRun(const ContrastParameters& p, const double* sums, const 
     if (!b) {
         forPowers(
             p.power, count,
-            [=](std::int64_t i) PEWTER_LAMBDA {
-                return Contrast(share, alpha, delta, p0, sums[i], squares[i], x[i]).t;
-            },
+            [=](std::int64_t i)
+                PEWTER_LAMBDA { return Contrast(share, alpha, delta, p0, sums[i], squares[i], x[i]).t; },
             [=](std::int64_t i, float, float power) PEWTER_LAMBDA { a[i] = g[i] * power; });
         return;
     }
@@ -122,10 +144,33 @@ void contrastGradientRun(const ContrastParameters& p, const double* sums, const 
         });
 }
 
-void contrastSourceRun(float ps, float meanShare, float factor, const float* x, const float* a,
-                       const float* sumA, const float* sumB, const float* sumBM, float* diff,
-                       std::int64_t count) {
-    if (sumB) {
+void contrastSourceRun(const ContrastSourceParameters& p, float* const* shares, std::int64_t taps,
+                       std::int64_t step, const float* x, const float* a, float* diff, std::int64_t count,
+                       float* room, bool past) {
+#if defined(__AVX512F__)
+    if (taps <= kFewTaps) {
+        const __m512 ps = _mm512_set1_ps(p.ps), meanShare = _mm512_set1_ps(p.meanShare),
+                     factor = _mm512_set1_ps(p.factor);
+        const float *const ofA = shares[0], *const ofB = shares[1], *const ofBM = shares[2];
+        past = goesPast(past, diff);
+        withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
+            forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
+                __m512 d = _mm512_fnmadd_ps(meanShare, window(lanes, ofA + i), lanes.load(a + i));
+                if (ofB) {
+                    const __m512 product = _mm512_mul_ps(lanes.load(x + i), window(lanes, ofB + i));
+                    d = _mm512_fnmadd_ps(factor, _mm512_sub_ps(product, window(lanes, ofBM + i)), d);
+                }
+                lanes.store(diff + i, _mm512_mul_ps(ps, d), past);
+            });
+        });
+        return;
+    }
+#endif
+    static_cast<void>(past);
+    const float ps = p.ps, meanShare = p.meanShare, factor = p.factor;
+    for (int i = 0; i < 3 && shares[i]; ++i) slide(shares[i], taps, step, count, room + i * count);
+    const float *const sumA = room, *const sumB = room + count, *const sumBM = room + 2 * count;
+    if (shares[1]) {
         PEWTER_VECTORIZE
         for (std::int64_t i = 0; i < count; ++i)
             diff[i] = ps * (a[i] - meanShare * sumA[i] - factor * (x[i] * sumB[i] - sumBM[i]));

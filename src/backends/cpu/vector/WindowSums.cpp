@@ -22,27 +22,20 @@ bool areOnes(const float* weights, std::int64_t count) {
     return true;
 }
 
-/// Lines of `count` elements at two places; null: none.
-struct Ahead {
-    const float *next = nullptr, *written = nullptr;
-
-    PEWTER_INLINE void operator()(std::int64_t i, std::int64_t count) const {
-        constexpr std::int64_t kLine = 16;
-        for (std::int64_t k = i; k < i + count; k += kLine) {
-            if (next) __builtin_prefetch(next + k, 0, 2);
-            if (written) __builtin_prefetch(written + k, 1, 2);
-        }
-    }
-};
+PEWTER_INLINE void ask(const Ahead& ahead, std::int64_t i, std::int64_t count) {
+    constexpr std::int64_t kLine = 16;
+    for (const float* place : ahead.at)
+        for (std::int64_t k = i; place && k < i + count; k += kLine) __builtin_prefetch(place + k, 0, 2);
+}
 
 /// Four vectors of columns at a time: their sums stay in registers while all rows pass.
 template <class Term>
 PEWTER_INLINE void sumRows(const float* const* rows, const float* weights, std::int64_t taps,
-                           std::int64_t count, float* sums, Term term, Ahead ahead = {}) {
+                           std::int64_t count, float* sums, Term term, const Ahead& ahead = {}) {
     constexpr std::int64_t kStep = sizeof(Floats) / sizeof(float);
     std::int64_t i = 0;
     for (; i + 4 * kStep <= count; i += 4 * kStep) {
-        ahead(i, 4 * kStep);
+        ask(ahead, i, 4 * kStep);
         Floats a = {}, b = {}, c = {}, d = {};
         for (std::int64_t r = 0; r < taps; ++r) {
             const float* row = rows[r] + i;
@@ -69,6 +62,34 @@ PEWTER_INLINE void sumRows(const float* const* rows, const float* weights, std::
     }
 }
 
+/// N vectors of both sums: what both windows cover first, and then the row at either end.
+template <class V, int N, bool Squares>
+PEWTER_INLINE void pairAt(const float* const* rows, std::int64_t taps, std::int64_t i, float* first,
+                          float* second) {
+    constexpr std::int64_t kStep = sizeof(V) / sizeof(float);
+    constexpr Term<Squares, false> term;
+    V common[N] = {};
+    for (std::int64_t r = 1; r < taps; ++r)
+        for (int k = 0; k < N; ++k) common[k] = term(common[k], loadLanes<V>(rows[r] + i + k * kStep), 1.0f);
+    for (int k = 0; k < N; ++k) {
+        storeLanes(first + i + k * kStep, term(common[k], loadLanes<V>(rows[0] + i + k * kStep), 1.0f));
+        storeLanes(second + i + k * kStep, term(common[k], loadLanes<V>(rows[taps] + i + k * kStep), 1.0f));
+    }
+}
+
+template <bool Squares>
+void sumPairs(const float* const* rows, std::int64_t taps, std::int64_t count, float* first, float* second,
+              const Ahead& ahead) {
+    constexpr std::int64_t kStep = sizeof(Floats) / sizeof(float);
+    std::int64_t i = 0;
+    for (; i + 4 * kStep <= count; i += 4 * kStep) {
+        ask(ahead, i, 4 * kStep);
+        pairAt<Floats, 4, Squares>(rows, taps, i, first, second);
+    }
+    for (; i + kStep <= count; i += kStep) pairAt<Floats, 1, Squares>(rows, taps, i, first, second);
+    for (; i < count; ++i) pairAt<float, 1, Squares>(rows, taps, i, first, second);
+}
+
 template <class Number, class Few, bool Weighted>
 PEWTER_INLINE void momentsAt(const float* const* rows, const float* weights, std::int64_t taps,
                              std::int64_t i, double* sums, double* squares) {
@@ -85,11 +106,11 @@ PEWTER_INLINE void momentsAt(const float* const* rows, const float* weights, std
 
 template <bool Weighted>
 void momentsOf(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
-               double* sums, double* squares, Ahead ahead) {
+               double* sums, double* squares, const Ahead& ahead) {
     constexpr std::int64_t kStep = sizeof(Doubles) / sizeof(double), kLine = 16;
     std::int64_t i = 0;
     for (; i + kLine <= count; i += kLine) {
-        ahead(i, kLine);
+        ask(ahead, i, kLine);
         for (std::int64_t k = i; k < i + kLine; k += kStep)
             momentsAt<Doubles, HalfFloats, Weighted>(rows, weights, taps, k, sums, squares);
     }
@@ -107,17 +128,25 @@ void weightedSums(const float* const* rows, const float* weights, std::int64_t t
 }
 
 void weightedSquares(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
-                     float* sums, const float* next, const float* written) {
-    const Ahead ahead{next, written};
+                     float* sums, const Ahead& ahead) {
     if (areOnes(weights, taps)) return sumRows(rows, weights, taps, count, sums, Term<true, false>(), ahead);
     sumRows(rows, weights, taps, count, sums, Term<true, true>(), ahead);
 }
 
 void weightedMoments(const float* const* rows, const float* weights, std::int64_t taps, std::int64_t count,
-                     double* sums, double* squares, const float* next, const float* written) {
-    const Ahead ahead{next, written};
+                     double* sums, double* squares, const Ahead& ahead) {
     if (areOnes(weights, taps)) return momentsOf<false>(rows, weights, taps, count, sums, squares, ahead);
     momentsOf<true>(rows, weights, taps, count, sums, squares, ahead);
+}
+
+void pairedSums(const float* const* rows, std::int64_t taps, std::int64_t count, float* first,
+                float* second) {
+    sumPairs<false>(rows, taps, count, first, second, {});
+}
+
+void pairedSquares(const float* const* rows, std::int64_t taps, std::int64_t count, float* first,
+                   float* second, const Ahead& ahead) {
+    sumPairs<true>(rows, taps, count, first, second, ahead);
 }
 
 void slidingSums(float* values, std::int64_t taps, std::int64_t step, std::int64_t count, float* sums) {
