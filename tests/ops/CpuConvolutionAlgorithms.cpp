@@ -71,8 +71,8 @@ struct Square {
 constexpr Direction kDirections[] = {Direction::Forward, Direction::DataGradient, Direction::WeightsGradient};
 
 /// Runs `algorithm` alone; false where the processor has no such kernel.
-bool compute(Square& square, Direction direction, Algorithm algorithm) {
-    const auto prepared = cpu::prepare(ConvolutionTask{direction, square.problem()}, algorithm);
+bool compute(Square& square, Direction direction, Algorithm algorithm, bool accumulate = false) {
+    const auto prepared = cpu::prepare(ConvolutionTask{direction, square.problem(), false, accumulate}, algorithm);
     if (!prepared) return false;
     EXPECT_EQ(prepared->algorithm, algorithm);
     cpu::Scratch scratch;
@@ -100,6 +100,35 @@ TEST(CpuConvolutionAlgorithms, SumsOfProductsInBlockedImagesAreExactOnIntegers) 
             ASSERT_TRUE(compute(square, direction, Algorithm::Blocked));
             EXPECT_EQ(square.resultOf(direction).values(), expected) << channels << " channels";
         }
+}
+
+TEST(CpuConvolutionAlgorithms, SumsByColumnsAreExactOnIntegers) {
+    Random random(44);
+    for (const Direction direction : {Direction::Forward, Direction::WeightsGradient})
+        for (const std::int64_t outputs : {1, 3, 8})
+            for (const std::int64_t pad : {0, 1, 2}) {
+                Square square(random, 2, 7, 5, outputs, pad, true);
+                for (const bool add : {false, true}) {
+                    OpTensor& result = square.resultOf(direction);
+                    std::vector<double> expected = square.expected(direction);
+                    const std::vector<double> before = result.values();
+                    if (add && direction == Direction::Forward) continue;
+                    for (std::size_t i = 0; add && i < expected.size(); ++i) expected[i] += before[i];
+                    ASSERT_TRUE(compute(square, direction, Algorithm::Columns, add));
+                    EXPECT_EQ(result.values(), expected) << outputs << " outputs, pad " << pad;
+                }
+            }
+}
+
+TEST(CpuConvolutionAlgorithms, ColumnsAreForFewOutputsAndStepsOfOnePixel) {
+    Random random(45);
+    Square square(random, 1, 7, 4, 3, 1, true), wide(random, 1, 7, 4, 9, 1, true);
+    ConvolutionTask task{Direction::Forward, square.problem()};
+    EXPECT_TRUE(cpu::prepare(task, Algorithm::Columns));
+    EXPECT_FALSE(cpu::prepare({Direction::DataGradient, square.problem()}, Algorithm::Columns));
+    EXPECT_FALSE(cpu::prepare({Direction::Forward, wide.problem()}, Algorithm::Columns));
+    task.problem.x.stride = 2;
+    EXPECT_FALSE(cpu::prepare(task, Algorithm::Columns));
 }
 
 TEST(CpuConvolutionAlgorithms, WinogradStaysInsideItsStatedError) {
@@ -237,7 +266,7 @@ TEST_F(ConvolutionChoice, RefusesAnUnknownName) {
         FAIL() << "nothing thrown";
     } catch (const std::invalid_argument& error) {
         EXPECT_STREQ(error.what(),
-                     "PEWTER_CONVOLUTION: expected measured, direct, blocked or winograd, found \"fastest\"");
+                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd or columns, found \"fastest\"");
     }
 }
 

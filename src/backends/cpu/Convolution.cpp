@@ -175,9 +175,14 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
     if (op.accumulate && diffWeights.data() != op.diffWeights.data) load(op.diffWeights, diffWeights.data());
     const ConvolutionOperands operands{floatsOf(src), diffWeights.data(), floatsOf(staged(op.diffDst, frame)),
                                        bias ? frame.floats(task.problem.outputs) : nullptr};
-    execute(*prepared(task, op.exactness, operands), task.direction, operands, frame);
+    const auto primitive = prepared(task, op.exactness, operands);
+    execute(*primitive, task.direction, operands, frame);
     diffWeights.finish();
-    if (bias) storeSums(operands.bias, op.diffBias, op.accumulate, frame);
+    if (!bias) return;
+    if (primitive->biasSummed)
+        storeSums(operands.bias, op.diffBias, op.accumulate, frame);
+    else
+        sumPixels(op.diffDst, op.diffBias, op.accumulate, frame);
 }
 
 }  // namespace pewter::cpu

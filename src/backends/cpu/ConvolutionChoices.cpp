@@ -36,7 +36,7 @@ std::optional<Algorithm> pinnedAlgorithm() {
     if (name.empty() || name == "measured") return std::nullopt;
     if (const auto algorithm = algorithmNamed(name)) return algorithm;
     throw std::invalid_argument(fmt::format(
-        "PEWTER_CONVOLUTION: expected measured, direct, blocked or winograd, found \"{}\"", name));
+        "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd or columns, found \"{}\"", name));
 }
 
 std::string cacheFile() {

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include "backends/cpu/ConvolutionColumns.h"
+
 namespace pewter::cpu {
 
 using dnnl::memory;
@@ -14,6 +16,8 @@ std::string nameOf(Algorithm algorithm) {
             return "blocked";
         case Algorithm::Winograd:
             return "winograd";
+        case Algorithm::Columns:
+            return "columns";
     }
     return "";
 }
@@ -200,9 +204,25 @@ void stored(const Operand& operand, const memory& written, float* data, Scratch:
     if (operand.reorder) runReorder(operand, written, wrap(operand.plain, data), frame);
 }
 
+std::optional<Prepared> prepareColumns(const ConvolutionTask& task) {
+    if (!hasColumns(task)) return std::nullopt;
+    auto narrow = prepare(columnTask(task), Algorithm::Direct);
+    if (!narrow) return std::nullopt;
+    Prepared prepared;
+    prepared.algorithm = Algorithm::Columns;
+    prepared.task = task;
+    prepared.task->neuron.slopes = nullptr;  // Not this object's, and not used.
+    prepared.narrow = std::make_shared<const Prepared>(std::move(*narrow));
+    prepared.neuronFused = task.neuron.type == ops::NeuronType::None;
+    prepared.biasSummed = false;
+    prepared.implementation = "columns of " + prepared.narrow->implementation;
+    return prepared;
+}
+
 }  // namespace
 
 std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm) {
+    if (algorithm == Algorithm::Columns) return prepareColumns(task);
     const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
     Prepared prepared;
     prepared.algorithm = algorithm;
@@ -228,6 +248,7 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
 
 void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
              Scratch::Frame& frame) {
+    if (prepared.narrow) return executeColumns(*prepared.narrow, *prepared.task, operands, frame);
     const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;
     const Operand &s = prepared.src, &w = prepared.weights, &d = prepared.dst;
     const memory src = data ? room(s, operands.src, frame) : loaded(s, operands.src, frame);

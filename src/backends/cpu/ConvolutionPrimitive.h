@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -16,10 +17,11 @@ enum class Algorithm : std::int64_t {
     Direct = 0,    ///< Sums of products on images as they lie, N,H,W,C.
     Blocked = 1,   ///< Sums of products in the library's blocked layout, with a reorder of every image.
     Winograd = 2,  ///< F(4x4, 3x3) in the blocked layout: a quarter of the multiplications.
+    Columns = 3,   ///< Sums of products by columns of the window, for few outputs (ConvolutionColumns.h).
 };
-constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd};
+constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd, Algorithm::Columns};
 
-/// "direct", "blocked", "winograd".
+/// "direct", "blocked", "winograd", "columns".
 std::string nameOf(Algorithm algorithm);
 
 /// What a convolution is, and what is done besides the sums.
@@ -44,11 +46,16 @@ struct Operand {
 /// A primitive with its operands.
 struct Prepared {
     Algorithm algorithm = Algorithm::Direct;
+    /// Columns: the task, and the narrow convolution that stands in for the primitive.
+    std::optional<ConvolutionTask> task;
+    std::shared_ptr<const Prepared> narrow;
     dnnl::primitive primitive;
     Operand src, weights, dst;
     dnnl::memory::desc bias, scratchpad;
     /// False: the neuron is to be applied afterwards.
     bool neuronFused = false;
+    /// False: a weights gradient leaves the sums of the bias to the caller.
+    bool biasSummed = true;
     std::string implementation;
 };
 
