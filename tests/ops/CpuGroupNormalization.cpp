@@ -255,6 +255,22 @@ TEST_F(CpuGroupNormalization, SmallIntegersAreExact) {
     }
 }
 
+/// More than four million elements, in images that begin with a cache line and in images that do not.
+TEST_F(CpuGroupNormalization, ResultsThatGoPastTheCachesAreExact) {
+    for (const std::int64_t c : {64, 67})
+        for (const std::int64_t groups : {std::int64_t{1}, c}) {
+            OpTensor src(ops::Type::Float32, 2, 182, 182, c), dst = src, expected = src;
+            for (std::int64_t j = 0; j < src.count(); ++j) {
+                const double shift = groups == 1 ? 3 : static_cast<double>(j % c);
+                src.set(j, shift + (j / c % 2 ? 2 : -2));
+                expected.set(j, j / c % 2 ? 1 : -1);
+            }
+            run(ops::GroupNormalizationForward{src, dst, {}, {}, {}, {}, groups, 0});
+            ASSERT_TRUE(dst.values() == expected.values()) << describe(src) << " groups " << groups;
+            ASSERT_TRUE(dst.guardsIntact());
+        }
+}
+
 /// With the smallest epsilon there is, any error of the mean would be multiplied by 9e18.
 TEST_F(CpuGroupNormalization, ConstantGroupsNormaliseToExactlyBeta) {
     for (const std::int64_t c : {1, 3, 64, 300})

@@ -7,6 +7,7 @@
 #include "backends/cpu/ChannelSums.h"
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
+#include "backends/cpu/vector/Register.h"
 
 // Two passes over an image: sums (block by block, each block from the cache), then the result. An image's
 // pixels are shared out only where there are too few images for the threads; else each thread takes whole
@@ -89,18 +90,8 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
     const auto combine = [&](Own& room, std::int64_t n) {
         double *const mean = room.sums, *const squares = mean + c;
         double *const middle = squares + c, *const deviation = middle + c;
-        // All channels of a group count the same pixels: their means average, and their distances from it add
-        // to the squares.
-        for (std::int64_t k = 0; k < op.groups && width > 1; ++k) {
-            const std::int64_t begin = k * width, end = begin + width;
-            double average = 0, total = 0;
-            for (std::int64_t i = begin; i < end; ++i) average += mean[i];
-            average /= static_cast<double>(width);
-            for (std::int64_t i = begin; i < end; ++i)
-                total += squares[i] + static_cast<double>(pixels) * (mean[i] - average) * (mean[i] - average);
-            middle[k] = average;
-            squares[k] = total;  // channels before `begin` are done with
-        }
+        if (width > 1)
+            PEWTER_VECTOR(joinChannels)(mean, squares, static_cast<double>(pixels), middle, width, op.groups);
         if (width == 1) std::copy_n(mean, c, middle);
         PEWTER_VECTOR(inverseDeviations)
         (squares, 1 / static_cast<double>(pixels * width), static_cast<double>(op.epsilon), deviation,
@@ -108,9 +99,9 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
         if (means) std::copy_n(middle, op.groups, means + n * op.groups);
         if (deviations) std::copy_n(deviation, op.groups, deviations + n * op.groups);
         // One a channel, from behind: both lists grow where they lie.
-        for (std::int64_t i = c - 1; i >= 0 && width > 1; --i) {
-            middle[i] = middle[i / width];
-            deviation[i] = deviation[i / width];
+        for (std::int64_t k = op.groups - 1; k >= 0 && width > 1; --k) {
+            std::fill_n(middle + k * width, width, double{middle[k]});
+            std::fill_n(deviation + k * width, width, double{deviation[k]});
         }
         float *const center = room.values, *const scale = center + c, *const shift = scale + c;
         PEWTER_VECTOR(forwardFactors)(middle, deviation, gamma, beta, center, scale, shift, c);
@@ -118,6 +109,8 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
         room.scale.set(scale);
         room.offset.set(shift);
     };
+    const bool streamed = isStreamed(op.dst);
+    const auto normalize = streamed ? PEWTER_VECTOR(normalizeRunPast) : PEWTER_VECTOR(normalizeRun);
     const auto apply = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
         alignas(64) float in[kShortRun], out[kShortRun];
         const std::int64_t end = (n * pixels + to) * c;
@@ -125,10 +118,10 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
             const std::int64_t count = std::min(kShortRun, end - first);
             const float* x = src.read(first, count, in);
             float* y = dst.room(first, count, out);
-            PEWTER_VECTOR(normalizeRun)
-            (x, room.center.of(first), room.scale.of(first), room.offset.of(first), y, count);
+            normalize(x, room.center.of(first), room.scale.of(first), room.offset.of(first), y, count);
             dst.write(first, count, y);
         }
+        if (streamed) baseline::streamEnd();
     };
     forImages(
         op.src, [&] { return Own(c, frame); }, sum, join, combine, apply);

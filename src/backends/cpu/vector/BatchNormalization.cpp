@@ -1,6 +1,10 @@
 #include "backends/cpu/vector/BatchNormalization.h"
 
 #include "backends/cpu/vector/Math.h"
+#include "backends/cpu/vector/Register.h"
+
+/// Loops over a lambda become vector code only where it is inlined.
+#define PEWTER_LAMBDA __attribute__((always_inline))
 
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
@@ -30,11 +34,19 @@ PEWTER_INLINE void tiled(std::int64_t count, std::int64_t c, float* lanes, AddFo
     }
 }
 
-/// Asks for the next `length` elements: rows that are read side by side are more streams than processors
-/// foresee.
-PEWTER_INLINE void ahead(const float* next, std::int64_t length) {
-    constexpr std::int64_t kLine = 16;
-    for (std::int64_t i = 0; i < length; i += kLine) __builtin_prefetch(next + i, 0, 2);
+/// Calls fn(i, register or float) for all of a row, and asks for as much memory behind each `next` as four
+/// rows take: little by little, for processors keep few requests at a time, and rows that are read side by
+/// side are more streams than they foresee.
+template <class Fn, class... Next>
+PEWTER_INLINE void alongRow(std::int64_t length, Fn fn, const Next*... next) {
+    constexpr std::int64_t kLine = 16, kDistance = 1024;
+    std::int64_t i = 0;
+    for (; i + kLanes <= length; i += kLanes) {
+        for (std::int64_t k = 0; k < 4 * kLanes; k += kLine)
+            (__builtin_prefetch(next + kDistance + 4 * i + k, 0, 2), ...);
+        fn(i, Vector{});
+    }
+    for (; i < length; ++i) fn(i, 0.0f);
 }
 
 /// Two sums at once: calls addFour(offset, length) for four rows of the run, add(offset, length) for what is
@@ -120,13 +132,20 @@ void shiftedStatistics(const float* src, std::int64_t pixels, std::int64_t c, co
         pixels * c, c, lanes, others,
         [=](std::int64_t at, std::int64_t step) {
             const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
-            ahead(x3 + step, 4 * step);
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < step; ++i) {
-                const float m = shift[i], d0 = x0[i] - m, d1 = x1[i] - m, d2 = x2[i] - m, d3 = x3[i] - m;
-                lanes[i] += (d0 + d1) + (d2 + d3);
-                others[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
-            }
+            alongRow(
+                step,
+                [=](std::int64_t i, auto lane) PEWTER_LAMBDA {
+                    using V = decltype(lane);
+                    V m, d0, d1, d2, d3, sum, squares;
+                    loadFrom(shift + i, m);
+                    loadFrom(x0 + i, d0), loadFrom(x1 + i, d1), loadFrom(x2 + i, d2), loadFrom(x3 + i, d3);
+                    loadFrom(lanes + i, sum), loadFrom(others + i, squares);
+                    d0 -= m, d1 -= m, d2 -= m, d3 -= m;
+                    sum += (d0 + d1) + (d2 + d3);
+                    squares += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
+                    storeTo(lanes + i, sum), storeTo(others + i, squares);
+                },
+                x3 + step);
         },
         [=](std::int64_t at, std::int64_t length) {
             PEWTER_VECTORIZE
@@ -164,6 +183,18 @@ void normalizeRun(const float* src, const float* mean, const float* scale, const
     for (std::int64_t i = 0; i < count; ++i) dst[i] = (src[i] - mean[i]) * scale[i] + beta[i];
 }
 
+void normalizeRunPast(const float* src, const float* mean, const float* scale, const float* beta, float* dst,
+                      std::int64_t count) {
+    const std::int64_t head = unaligned(dst, count), whole = head + (count - head) / kLanes * kLanes;
+    normalizeRun(src, mean, scale, beta, dst, head);
+    for (std::int64_t i = head; i < whole; i += kLanes) {
+        Vector x, m, s, b;
+        loadFrom(src + i, x), loadFrom(mean + i, m), loadFrom(scale + i, s), loadFrom(beta + i, b);
+        streamTo(dst + i, (x - m) * s + b);
+    }
+    normalizeRun(src + whole, mean + whole, scale + whole, beta + whole, dst + whole, count - whole);
+}
+
 void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::int64_t c, const float* center,
                   double* diffBeta, double* diffGamma, float* room) {
     float *const lanes = room, *const others = room + tileOf(c);
@@ -172,15 +203,20 @@ void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::i
         [=](std::int64_t at, std::int64_t step) {
             const float *g0 = dz + at, *g1 = g0 + step, *g2 = g1 + step, *g3 = g2 + step;
             const float *x0 = src + at, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;
-            ahead(g3 + step, 4 * step);
-            ahead(x3 + step, 4 * step);
-            PEWTER_VECTORIZE
-            for (std::int64_t i = 0; i < step; ++i) {
-                const float m = center[i];
-                lanes[i] += (g0[i] + g1[i]) + (g2[i] + g3[i]);
-                others[i] +=
-                    (g0[i] * (x0[i] - m) + g1[i] * (x1[i] - m)) + (g2[i] * (x2[i] - m) + g3[i] * (x3[i] - m));
-            }
+            alongRow(
+                step,
+                [=](std::int64_t i, auto lane) PEWTER_LAMBDA {
+                    using V = decltype(lane);
+                    V m, a0, a1, a2, a3, b0, b1, b2, b3, sum, products;
+                    loadFrom(center + i, m);
+                    loadFrom(g0 + i, a0), loadFrom(g1 + i, a1), loadFrom(g2 + i, a2), loadFrom(g3 + i, a3);
+                    loadFrom(x0 + i, b0), loadFrom(x1 + i, b1), loadFrom(x2 + i, b2), loadFrom(x3 + i, b3);
+                    loadFrom(lanes + i, sum), loadFrom(others + i, products);
+                    sum += (a0 + a1) + (a2 + a3);
+                    products += (a0 * (b0 - m) + a1 * (b1 - m)) + (a2 * (b2 - m) + a3 * (b3 - m));
+                    storeTo(lanes + i, sum), storeTo(others + i, products);
+                },
+                g3 + step, x3 + step);
         },
         [=](std::int64_t at, std::int64_t length) {
             PEWTER_VECTORIZE

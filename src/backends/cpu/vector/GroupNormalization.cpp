@@ -3,6 +3,37 @@
 #include "backends/cpu/vector/Math.h"
 
 namespace pewter::cpu::PEWTER_ISA {
+namespace {
+
+/// Sum of fn(i) for i in [0, count), in eight lanes and those one after the other.
+template <class Fn>
+PEWTER_INLINE double sumInLanes(std::int64_t count, Fn fn) {
+    double lanes[8] = {}, total = 0;
+    std::int64_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (std::int64_t lane = 0; lane < 8; ++lane) lanes[lane] += fn(i + lane);
+    for (const double lane : lanes) total += lane;
+    for (; i < count; ++i) total += fn(i);
+    return total;
+}
+
+}  // namespace
+
+void joinChannels(const double* mean, double* squares, double pixels, double* middle, std::int64_t width,
+                  std::int64_t groups) {
+    // All channels of a group count the same pixels: their means average, and their distances from it add to
+    // the squares.
+    for (std::int64_t k = 0; k < groups; ++k) {
+        const double *const means = mean + k * width, *const own = squares + k * width;
+        const double average =
+            sumInLanes(width, [=](std::int64_t i) { return means[i]; }) / static_cast<double>(width);
+        const double between =
+            sumInLanes(width, [=](std::int64_t i) { return (means[i] - average) * (means[i] - average); });
+        middle[k] = average;
+        // What lay there belongs to groups that are done with.
+        squares[k] = sumInLanes(width, [=](std::int64_t i) { return own[i]; }) + pixels * between;
+    }
+}
 
 void inverseDeviations(const double* squares, double share, double epsilon, double* out, std::int64_t count) {
     PEWTER_VECTORIZE
