@@ -31,6 +31,21 @@ TEST_F(CpuDropout, MasksAreThoseOfReference) {
     }
 }
 
+TEST_F(CpuDropout, ResultsThatGoPastTheCachesAreThoseOfReference) {
+    // More than four million elements; images whose results begin with a cache line, and images that do not.
+    Random random(503);
+    for (const std::int64_t channels : {64, 67}) {
+        OpTensor src(ops::Type::Float32, 5, 128, 104, channels), dst = src, expected = src;
+        src.fillIntegers(random, -4, 4);
+        OpTensor mask(ops::Type::UInt8, 5, 128, 104, channels), mask2 = mask;
+        run(ops::DropoutForward{src, dst, mask, 0.25f, 7, 3});
+        runReference(ops::DropoutForward{src, expected, mask2, 0.25f, 7, 3});
+        ASSERT_TRUE(mask.values() == mask2.values()) << describe(mask);
+        ASSERT_TRUE(dst.values() == expected.values()) << describe(dst);
+        ASSERT_TRUE(mask.guardsIntact() && dst.guardsIntact());
+    }
+}
+
 TEST_F(CpuDropout, GradientShiftsTheMaskLikeReference) {
     Random random(502);
     Comparison worst("DropoutGradient");

@@ -49,22 +49,26 @@ void Cpu::run(const ops::DropoutForward& op, ops::Stream&) {
     const std::int64_t elements = mask.h * mask.w * mask.c;
     const std::int64_t runs = (elements + kRun - 1) / kRun;
     const auto draw = PEWTER_VECTOR(dropoutMask);
-    const auto multiply = PEWTER_VECTOR(dropoutApplyBytes);
+    const auto drawAndApply = PEWTER_VECTOR(dropoutRun);
     // A mask of its own for every element is applied while it is in the cache.
-    const bool whole = mask.sameExtents(op.src);
+    const bool whole = mask.sameExtents(op.src), past = isStreamed(op.dst);
     const Source src(op.src);
     const Sink dst(op.dst);
     parallelFor(0, mask.n * runs, kElementGrain / 2 / kRun, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t i = from; i < to; ++i) {
             const std::int64_t n = i / runs, first = i % runs * kRun, some = std::min(kRun, elements - first);
             const std::int64_t at = n * elements + first;
-            draw(op.seed, op.sequence, static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(first / 4),
-                 op.keepProbability, static_cast<std::uint8_t*>(mask.data) + at, some);
-            if (!whole) continue;
+            const DropoutDraw numbers{op.seed, op.sequence, static_cast<std::uint32_t>(n), op.keepProbability};
+            const auto block = static_cast<std::uint32_t>(first / 4);
+            auto* const bytes = static_cast<std::uint8_t*>(mask.data) + at;
+            if (!whole) {
+                draw(numbers, block, bytes, some);
+                continue;
+            }
             alignas(64) float in[kRun], out[kRun];
             const float* x = src.read(at, some, in);
             float* y = dst.room(at, some, out);
-            multiply(x, static_cast<const std::uint8_t*>(mask.data) + at, op.keepProbability, y, some);
+            drawAndApply(numbers, block, bytes, x, y, some, past);
             dst.write(at, some, y);
         }
     });
