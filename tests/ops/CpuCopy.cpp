@@ -52,6 +52,35 @@ TEST_F(CpuCopy, CropsPadsAndConvertsLikeReference) {
     }
 }
 
+TEST_F(CpuCopy, TurnsViewsWhoseNeighboursLieAlongAnotherAxis) {
+    Random random(205);
+    for (int i = 0; i < kCases; ++i) {
+        // A filter bank and its rotation: input and output channels change places, the window runs backwards.
+        const std::int64_t n = random.integer(1, 40), c = random.integer(1, 40), h = random.integer(1, 3),
+                           w = random.integer(1, 3);
+        const ops::Type type = random.integer(0, 3) ? ops::Type::Float32 : anyType(random);
+        OpTensor own(type, n, h, w, c), turned(type, c, h, w, n), expected = turned, back = own;
+        own.fillIntegers(random, 0, 1);
+        const auto rotated = [](const ops::Tensor& t) {
+            ops::Tensor view = t;
+            view.n = t.c, view.c = t.n;
+            view.strideN = t.strideC, view.strideC = t.strideN;
+            view.strideH = -t.strideH, view.strideW = -t.strideW;
+            view.data = static_cast<std::byte*>(t.data) +
+                        ((t.h - 1) * t.strideH + (t.w - 1) * t.strideW) * static_cast<std::int64_t>(ops::sizeOf(t.type));
+            return view;
+        };
+        turned.fill(1), expected.fill(1), back.fill(1);
+        run(ops::Copy{rotated(own), turned});
+        runReference(ops::Copy{rotated(own), expected});
+        ASSERT_EQ(turned.values(), expected.values()) << test::describe(own);
+        ASSERT_TRUE(turned.guardsIntact()) << test::describe(own);
+        run(ops::Copy{turned, rotated(back)});
+        ASSERT_EQ(back.values(), own.values()) << test::describe(own);
+        ASSERT_TRUE(back.guardsIntact()) << test::describe(own);
+    }
+}
+
 TEST_F(CpuCopy, GradientAddsEveryElementWhereItWasRead) {
     Random random(202);
     Comparison worst("CopyGradient");

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
+#include "backends/cpu/TurnedCopy.h"
 #include "backends/cpu/vector/Convert.h"
 
 namespace pewter::cpu {
@@ -66,44 +66,6 @@ void convertPixels(const ops::Tensor& src, const std::byte* srcRow, const ops::T
             store(buffer, d + i * dstStride * dstSize, dst.type, dstStride, count);
         }
     }
-}
-
-/// Copies between views of 4-byte elements of one type where source elements lie side by side along another axis than the
-/// destination's (a rotation of weights, planes to pixels): in squares, so that whole cache lines are used on both sides.
-/// Says whether the views are such.
-bool copyTurned(const ops::Tensor& src, const ops::Tensor& dst) {
-    struct Axis {
-        std::int64_t extent, from, to;
-    };
-    Axis axes[3] = {{dst.n, src.strideN, dst.strideN}, {dst.h, src.strideH, dst.strideH}, {dst.w, src.strideW, dst.strideW}};
-    if (ops::sizeOf(dst.type) != 4 || src.strideC == 1 || dst.c < 8 || dst.strideC != 1) return false;
-    int row = 0;
-    while (row < 3 && (axes[row].from != 1 || axes[row].extent < 8)) ++row;
-    if (row == 3) return false;
-    std::swap(axes[row], axes[2]);
-    constexpr std::int64_t kSide = 16;
-    const auto [rows, unit, rowStep] = axes[2];
-    const std::int64_t strips = (rows + kSide - 1) / kSide;
-    const auto* const from = static_cast<const std::uint32_t*>(src.data);
-    auto* const to = static_cast<std::uint32_t*>(dst.data);
-    const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (kSide * dst.c));
-    parallelFor(0, axes[0].extent * axes[1].extent * strips, grain, [&](std::int64_t first, std::int64_t end) {
-        for (std::int64_t i = first; i < end; ++i) {
-            const std::int64_t a = i / strips / axes[1].extent, b = i / strips % axes[1].extent, at = i % strips * kSide;
-            const std::int64_t height = std::min(kSide, rows - at);
-            const std::uint32_t* const in = from + a * axes[0].from + b * axes[1].from + at;
-            std::uint32_t* const out = to + a * axes[0].to + b * axes[1].to + at * rowStep;
-            for (std::int64_t c = 0; c < dst.c; c += kSide) {
-                const std::int64_t width = std::min(kSide, dst.c - c);
-                std::uint32_t square[kSide][kSide];
-                for (std::int64_t k = 0; k < width; ++k)
-                    std::memcpy(square[k], in + (c + k) * src.strideC, static_cast<std::size_t>(height) * 4);
-                for (std::int64_t r = 0; r < height; ++r)
-                    for (std::int64_t k = 0; k < width; ++k) out[r * rowStep + c + k] = square[k][r];
-            }
-        }
-    });
-    return true;
 }
 
 }  // namespace
