@@ -33,8 +33,19 @@ struct List {
         count += block;
         return toT;
     }
+    /// The same for blocks of one element.
+    void addOne(std::int64_t first, const float* predictions, const float* weights, float scale, float label) {
+        where[count] = static_cast<std::int32_t>(first);
+        y[count] = predictions[first];
+        w[count] = weights ? scale * weights[first] : scale;
+        t[count] = label;
+        ++count;
+    }
     void scatter(const float* values, float* to) const {
-        for (std::int64_t i = 0; i < count; i += block) std::copy_n(values + i, block, to + where[i / block]);
+        if (block == 1)
+            for (std::int64_t i = 0; i < count; ++i) to[where[i]] = values[i];
+        else
+            for (std::int64_t i = 0; i < count; i += block) std::copy_n(values + i, block, to + where[i / block]);
     }
 };
 
@@ -56,6 +67,13 @@ public:
     /// ious: room for as many numbers as there are anchors.
     Assigner(const ops::YoloLoss& op, double* ious) : op_(op), step_(op.channelsPerAnchor()), ious_(ious) {}
 
+    /// Whether the labels t of a cell have neither box nor object, as those of most cells.
+    bool isEmpty(const float* t) const {
+        bool empty = true;
+        for (const float* end = t + op_.anchorCount * step_; t != end; t += step_)
+            empty = empty && t[4] != 1.0f && !(t[2] > 0.0f && t[3] > 0.0f);
+        return empty;
+    }
     /// Looks at the predictions r and labels t of a cell.
     void begin(const float* r, const float* t) {
         r_ = r;
@@ -140,18 +158,24 @@ Scales scalesOf(const ops::YoloLoss& op, const PixelRuns& runs, const Source& sr
 void gather(const ops::YoloLoss& op, const Scales& scales, Assigner& cell, const float* r, const float* t,
             const float* w, std::int64_t pixels, List* lists) {
     const std::int64_t step = op.channelsPerAnchor();
+    const float absent = op.scaleNoObject * scales.confidence;
     for (std::int64_t p = 0; p < pixels; ++p) {
+        if (cell.isEmpty(t + p * op.src.c)) {
+            for (std::int64_t a = 0; a < op.anchorCount && op.maxIou > 0; ++a)
+                lists[kConfidence].addOne(p * op.src.c + a * step + 4, r, w, absent, 0);
+            continue;
+        }
         cell.begin(r + p * op.src.c, t + p * op.src.c);
         for (std::int64_t a = 0; a < op.anchorCount; ++a) {
             const std::int64_t first = p * op.src.c + a * step;
             const bool object = cell.isObject(a);
             if (!object && !cell.isAbsent(a)) continue;
-            const float scale = object ? op.scaleObject : op.scaleNoObject;
-            *lists[kConfidence].add(first + 4, r, w, scale * scales.confidence) =
-                !object      ? 0.0f
-                : op.rescore ? static_cast<float>(cell.boxIou(a))
-                             : 1.0f;
-            if (!object) continue;
+            if (!object) {
+                lists[kConfidence].addOne(first + 4, r, w, absent, 0);
+                continue;
+            }
+            lists[kConfidence].addOne(first + 4, r, w, op.scaleObject * scales.confidence,
+                                      op.rescore ? static_cast<float>(cell.boxIou(a)) : 1.0f);
             std::copy_n(t + first, 2, lists[kPosition].add(first, r, w, op.scalePosition * scales.position));
             float* const sizes = lists[kSize].add(first + 2, r, w, op.scaleSize * scales.size);
             for (std::int64_t i = 0; i < 2; ++i)

@@ -44,6 +44,8 @@ void fourOf(const DepthwisePlan& p, const float* at, Range rows, float* dst) {
         Vector s0 = {};
         if (p.bias) loadFrom(p.bias + i, s0);
         Vector s1 = s0, s2 = s0, s3 = s0;
+        // The row that the next results need too: so many short reads side by side are not foreseen.
+        for (std::int64_t k = 1; k <= 4; ++k) __builtin_prefetch(at + (3 * p.w + k) * c + i, 0, 2);
         for (std::int64_t r = rows.from; r < rows.to; ++r) {
             const float *x = at + r * p.w * c + i, *taps = p.taps + r * 3 * c + i;
             Vector x0, x1, x2, x3, x4, x5, a, b, d;
