@@ -4,6 +4,7 @@
 
 #include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Math.h"
+#include "backends/cpu/vector/ResampleRows.h"
 
 // Enlarging, a source row is resampled along x once, into a line that stays in the cache; two lines make an
 // output row. Shrinking, two source rows make one, which is resampled along x. The adjoint goes the other
@@ -38,40 +39,6 @@ void blendStreaming(const float* a, float weightA, const float* b, float weightB
         streamTo(dst + i, x);
     }
     for (; i < count; ++i) dst[i] = b ? weightA * a[i] + weightB * b[i] : a[i];
-}
-
-/// dst = the sum of weight[i] times the `count` floats at from + output[i] * stride, i = first ... end - 1.
-PEWTER_INLINE void sumRows(const float* from, std::int64_t stride, const std::int64_t* output,
-                           const float* weight, std::int64_t first, std::int64_t end, float* dst,
-                           std::int64_t count) {
-    constexpr std::int64_t kAtOnce = 4;
-    std::int64_t k = 0;
-    for (; k + kAtOnce * kLanes <= count; k += kAtOnce * kLanes) {
-        Vector sums[kAtOnce] = {};
-        for (std::int64_t i = first; i < end; ++i) {
-            const float* row = from + output[i] * stride + k;
-            for (std::int64_t r = 0; r < kAtOnce; ++r) {
-                Vector values;
-                loadFrom(row + r * kLanes, values);
-                sums[r] += weight[i] * values;
-            }
-        }
-        for (std::int64_t r = 0; r < kAtOnce; ++r) storeTo(dst + k + r * kLanes, sums[r]);
-    }
-    for (; k + kLanes <= count; k += kLanes) {
-        Vector sum = {};
-        for (std::int64_t i = first; i < end; ++i) {
-            Vector values;
-            loadFrom(from + output[i] * stride + k, values);
-            sum += weight[i] * values;
-        }
-        storeTo(dst + k, sum);
-    }
-    for (; k < count; ++k) {
-        float sum = 0;
-        for (std::int64_t i = first; i < end; ++i) sum += weight[i] * from[output[i] * stride + k];
-        dst[k] = sum;
-    }
 }
 
 /// A window of four registers at most that shuffles reach; SSE2 has no shuffle by a register.
