@@ -117,6 +117,12 @@ public:
     /// itself. Objective-C: +archivedDataWithRootObject:requiringSecureCoding:error:
     static ArchiveData archivedData(const std::shared_ptr<const SecureCoding>& rootObject);
 
+    /// The same into a file, which is replaced once everything is written; throws MPS::Error with the path when it
+    /// cannot be. Objective-C: +archiveRootObject:toFile:
+    static void archiveRootObject(const std::shared_ptr<const SecureCoding>& rootObject, const std::string& path);
+    /// encodedData() into a file, likewise.
+    void writeToFile(const std::string& path) const;
+
     /// What was encoded so far, for archives of several objects under keys of their own.   Objective-C:
     /// -encodedData
     ArchiveData encodedData() const;
@@ -155,6 +161,16 @@ public:
     static std::shared_ptr<T> unarchivedObjectOfClass(std::span<const std::uint8_t> data,
                                                       const std::shared_ptr<MTL::Device>& device) {
         return KeyedUnarchiver(data, device).template decodeObjectOfClass<T>(kRootObjectKey);
+    }
+
+    /// Of a file that a KeyedArchiver wrote: what a constructor takes. Throws MPS::Error with the path when it cannot be
+    /// read.
+    static ArchiveData dataOfFile(const std::string& path);
+    /// The root object of a file (extension; the original's reader of files is among the deprecated creators below).
+    template <class T>
+    static std::shared_ptr<T> unarchivedObjectOfFile(const std::string& path,
+                                                     const std::shared_ptr<MTL::Device>& device) {
+        return unarchivedObjectOfClass<T>(dataOfFile(path), device);
     }
 
     std::shared_ptr<MTL::Device> mpsMTLDevice() const override { return device_; }

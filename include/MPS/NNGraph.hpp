@@ -204,6 +204,18 @@ public:
     /// Throws MPS::Error for a kernel that cannot be copied.   Objective-C: -copyWithZone:device:
     std::shared_ptr<Kernel> copy(const std::shared_ptr<MTL::Device>& device = nullptr) const override;
 
+    /// A graph that encodeWithCoder() wrote. A null device means the coder's, which is the only other one allowed.
+    /// Throws MPS::Error for whatever the archive says that no graph can be.   Objective-C: -initWithCoder:device:,
+    /// -initWithCoder:
+    NNGraph(Coder& coder, const std::shared_ptr<MTL::Device>& device);
+    /// Kernels, handles, allocators, policies, and the weights that the host sees now: wait for command buffers that
+    /// update them. A data source with secure coding is written itself; in place of another one come its parameters,
+    /// which do not learn: a filter that such a source updates is refused by its label, and so is every other object of
+    /// the application without secure coding.   Objective-C: -encodeWithCoder:
+    void encodeWithCoder(Coder& coder) const override;
+    /// Objective-C: +supportsSecureCoding
+    static constexpr bool supportsSecureCoding() { return true; }
+
     const char* className() const override { return "NNGraph"; }
 
 private:

@@ -36,17 +36,21 @@ BatchNormalizationDataSource::BatchNormalizationDataSource(const std::shared_ptr
                                                            float momentum)
     : label_(label), channels_(channels), epsilon_(epsilon), device_(device) {
     if (!device) throw MPS::Error("data source " + label, "device", "a device", "null");
-    gamma_ = filled(device, channels, 1);
-    beta_ = filled(device, channels, 0);
-    mean_ = filled(device, channels, 0);
-    variance_ = filled(device, channels, 1);
-    parameters_ = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(gamma_, beta_);
-    statistics_ = std::make_shared<MPS::CNNNormalizationMeanAndVarianceState>(mean_, variance_);
+    allocate();
     optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, channels, channels);
     average_ = std::make_shared<MPS::NNOptimizerStochasticGradientDescent>(device, 0.0f, false, averaging(momentum));
 }
 
 BatchNormalizationDataSource::~BatchNormalizationDataSource() = default;
+
+void BatchNormalizationDataSource::allocate() {
+    gamma_ = filled(device_, channels_, 1);
+    beta_ = filled(device_, channels_, 0);
+    mean_ = filled(device_, channels_, 0);
+    variance_ = filled(device_, channels_, 1);
+    parameters_ = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(gamma_, beta_);
+    statistics_ = std::make_shared<MPS::CNNNormalizationMeanAndVarianceState>(mean_, variance_);
+}
 
 const float* BatchNormalizationDataSource::gamma() { return floats(gamma_); }
 const float* BatchNormalizationDataSource::beta() { return floats(beta_); }

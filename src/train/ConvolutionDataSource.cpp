@@ -44,18 +44,20 @@ ConvolutionDataSource::ConvolutionDataSource(const std::shared_ptr<MTL::Device>&
     descriptor_->setStrideInPixelsX(shape.strideX);
     descriptor_->setStrideInPixelsY(shape.strideY);
     descriptor_->setGroups(shape.groups);
+    allocate();
     const std::size_t count = descriptor_->weightCount();
-    weights_ = device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
     const double taps = static_cast<double>(shape.kernelWidth * shape.kernelHeight);
     weights.fill({static_cast<float*>(weights_->contents()), count},
                  taps * static_cast<double>(shape.inputs / shape.groups), taps * static_cast<double>(shape.outputs),
                  seed, stream);
-    if (shape.bias) {
-        biases_ = device->newBuffer(shape.outputs * sizeof(float), MTL::ResourceStorageModeManaged);
-        std::fill_n(static_cast<float*>(biases_->contents()), shape.outputs, bias);
-    }
-    state_ = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(weights_, biases_);
+    if (shape.bias) std::fill_n(static_cast<float*>(biases_->contents()), shape.outputs, bias);
     optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, count, shape.bias ? shape.outputs : 0);
+}
+
+void ConvolutionDataSource::allocate() {
+    weights_ = device_->newBuffer(descriptor_->weightCount() * sizeof(float), MTL::ResourceStorageModeManaged);
+    if (shape_.bias) biases_ = device_->newBuffer(shape_.outputs * sizeof(float), MTL::ResourceStorageModeManaged);
+    state_ = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(weights_, biases_);
 }
 
 ConvolutionDataSource::~ConvolutionDataSource() = default;

@@ -1,3 +1,4 @@
+#include <MPS/Archive.hpp>
 #include <MPS/Vector.hpp>
 #include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
@@ -17,12 +18,24 @@ public:
         : label_(label), device_(device), channels_(channels) {
         if (!device) throw MPS::Error("data source " + label, "device", "a device", "null");
         if (channels == 0) throw MPS::Error("data source " + label, "channels", "at least 1", "0");
-        for (const float start : {1.0f, 0.0f}) {
-            values_.push_back(device->newBuffer(channels * sizeof(float), MTL::ResourceStorageModeManaged));
-            std::fill_n(static_cast<float*>(values_.back()->contents()), channels, start);
-        }
-        state_ = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(values_[0], values_[1]);
+        allocate();
         optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, channels, channels);
+    }
+    explicit ScaleAndBias(MPS::Coder& coder)
+        : label_(coder.decodeString("label")),
+          device_(coder.device()),
+          channels_(coder.decodeFloats("gamma").size()) {
+        if (channels_ == 0) coder.refuse("gamma", "at least 1 value", "0");
+        allocate();
+        restoreFloats(coder, values_[0], channels_, "gamma");
+        restoreFloats(coder, values_[1], channels_, "beta");
+        optimizer_ = std::make_unique<OptimizerDriver>(coder, channels_, channels_);
+    }
+    void archive(MPS::Coder& coder) const {
+        coder.encodeString(label_, "label");
+        archiveFloats(coder, values_[0], channels_, "gamma");
+        archiveFloats(coder, values_[1], channels_, "beta");
+        optimizer_->archive(coder);
     }
 
     const float* values(std::size_t which) const {
@@ -50,6 +63,13 @@ public:
     }
 
 private:
+    void allocate() {
+        for (const float start : {1.0f, 0.0f}) {
+            values_.push_back(device_->newBuffer(channels_ * sizeof(float), MTL::ResourceStorageModeManaged));
+            std::fill_n(static_cast<float*>(values_.back()->contents()), channels_, start);
+        }
+        state_ = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(values_[0], values_[1]);
+    }
     std::shared_ptr<MPS::Vector> vector(const std::shared_ptr<MTL::Buffer>& buffer) const {
         return std::make_shared<MPS::Vector>(
             buffer, MPS::VectorDescriptor::vectorDescriptor(channels_, MPS::DataType::Float32));
@@ -71,6 +91,14 @@ InstanceNormalizationDataSource::InstanceNormalizationDataSource(const std::shar
                                                                  const OptimizerSettings& optimizer,
                                                                  float epsilon)
     : epsilon_(epsilon), parameters_(std::make_unique<ScaleAndBias>(device, label, channels, optimizer)) {}
+
+InstanceNormalizationDataSource::InstanceNormalizationDataSource(MPS::Coder& coder)
+    : epsilon_(coder.decodeFloat("epsilon")), parameters_(std::make_unique<ScaleAndBias>(coder)) {}
+
+void InstanceNormalizationDataSource::encodeWithCoder(MPS::Coder& coder) const {
+    coder.encodeDouble(epsilon_, "epsilon");
+    parameters_->archive(coder);
+}
 
 InstanceNormalizationDataSource::~InstanceNormalizationDataSource() = default;
 
@@ -110,6 +138,17 @@ GroupNormalizationDataSource::GroupNormalizationDataSource(const std::shared_ptr
     : groups_(groups),
       epsilon_(epsilon),
       parameters_(std::make_unique<ScaleAndBias>(device, label, channels, optimizer)) {}
+
+GroupNormalizationDataSource::GroupNormalizationDataSource(MPS::Coder& coder)
+    : groups_(coder.decodeSize("groups")),
+      epsilon_(coder.decodeFloat("epsilon")),
+      parameters_(std::make_unique<ScaleAndBias>(coder)) {}
+
+void GroupNormalizationDataSource::encodeWithCoder(MPS::Coder& coder) const {
+    coder.encodeUnsigned(groups_, "groups");
+    coder.encodeDouble(epsilon_, "epsilon");
+    parameters_->archive(coder);
+}
 
 GroupNormalizationDataSource::~GroupNormalizationDataSource() = default;
 

@@ -19,23 +19,30 @@ MPS::OptimizerVectors zeros(const std::shared_ptr<MTL::Device>& device, std::siz
 
 OptimizerDriver::OptimizerDriver(const std::shared_ptr<MTL::Device>& device, const OptimizerSettings& s,
                                  std::size_t first, std::size_t second) {
-    std::size_t moments = 0;
     switch (s.kind) {
         case OptimizerSettings::Kind::StochasticGradientDescent:
             sgd_ = std::make_shared<MPS::NNOptimizerStochasticGradientDescent>(device, s.momentum, s.nesterov,
                                                                                s.descriptor);
-            moments = s.momentum != 0 ? 1 : 0;
             break;
         case OptimizerSettings::Kind::RMSProp:
             rms_ = std::make_shared<MPS::NNOptimizerRMSProp>(device, s.decay, s.epsilon, s.descriptor);
-            moments = 1;
             break;
         case OptimizerSettings::Kind::Adam:
             adam_ = std::make_shared<MPS::NNOptimizerAdam>(device, s.beta1, s.beta2, s.epsilon, 0, s.descriptor);
-            moments = 2;
             break;
     }
-    for (std::size_t i = 0; i < moments; ++i) moments_.push_back(zeros(device, first, second));
+    for (std::size_t i = 0; i < momentCount(); ++i) moments_.push_back(zeros(device, first, second));
+}
+
+std::size_t OptimizerDriver::momentCount() const {
+    if (adam_) return 2;
+    return rms_ || sgd_->momentumScale() != 0 ? 1 : 0;
+}
+
+std::shared_ptr<MPS::NNOptimizer> OptimizerDriver::optimizer() const {
+    if (adam_) return adam_;
+    if (rms_) return rms_;
+    return sgd_;
 }
 
 void OptimizerDriver::encode(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
@@ -55,11 +62,6 @@ void OptimizerDriver::encode(const std::shared_ptr<MTL::CommandBuffer>& commandB
     ++updates_;
 }
 
-void OptimizerDriver::setLearningRate(float rate) {
-    for (MPS::NNOptimizer* optimizer :
-         {static_cast<MPS::NNOptimizer*>(sgd_.get()), static_cast<MPS::NNOptimizer*>(rms_.get()),
-          static_cast<MPS::NNOptimizer*>(adam_.get())})
-        if (optimizer) optimizer->setLearningRate(rate);
-}
+void OptimizerDriver::setLearningRate(float rate) { optimizer()->setLearningRate(rate); }
 
 }  // namespace pewter::train

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <MPS/Archive.hpp>
 #include <MPS/NNOptimizer.hpp>
 #include <MPS/Vector.hpp>
 #include <MTL/CommandBuffer.hpp>
@@ -8,6 +9,7 @@
 #include <Pewter/train/DataSources.hpp>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,9 @@ class OptimizerDriver {
 public:
     OptimizerDriver(const std::shared_ptr<MTL::Device>& device, const OptimizerSettings& settings, std::size_t first,
                     std::size_t second);
+    /// From an archive. Throws MPS::Error for moments of other lengths.
+    OptimizerDriver(MPS::Coder& coder, std::size_t first, std::size_t second);
+    void archive(MPS::Coder& coder) const;
 
     /// Encodes one update: gradient, values and result are any of the forms that optimizers take.
     template <class... Forms, class Result>
@@ -46,12 +51,23 @@ public:
     std::uint64_t updates() const { return updates_; }
 
 private:
+    /// The one of the three that is there.
+    std::shared_ptr<MPS::NNOptimizer> optimizer() const;
+    /// How many moments that one keeps.
+    std::size_t momentCount() const;
+
     std::shared_ptr<MPS::NNOptimizerStochasticGradientDescent> sgd_;
     std::shared_ptr<MPS::NNOptimizerRMSProp> rms_;
     std::shared_ptr<MPS::NNOptimizerAdam> adam_;
     std::vector<MPS::OptimizerVectors> moments_;
     std::uint64_t updates_ = 0;
 };
+
+/// Floats of a data source: into an archive, and out of it into a buffer for `count` of them.
+void archiveFloats(MPS::Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count,
+                   const std::string& key);
+void restoreFloats(MPS::Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count,
+                   const std::string& key);
 
 /// Runs what `encode` puts into a command buffer and waits for it; throws MPS::Error with the failure.
 template <class Encode>

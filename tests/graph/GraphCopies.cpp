@@ -9,19 +9,11 @@
 #include <MPS/NNScaleNode.hpp>
 #include <Pewter/KernelNode.hpp>
 
-#include "GraphNets.h"
-#include "RunCommand.h"
+#include "GraphRuns.h"
 
 using namespace pewter::test;
 
 namespace {
-
-std::vector<DevicePtr> devices() {
-    std::vector<DevicePtr> found;
-    for (const auto& device : MTL::copyAllDevices())
-        if (device->name() == "reference" || device->name() == "cpu") found.push_back(device);
-    return found;
-}
 
 /// A layer whose copies train on their own.
 class OwnSource final : public LayerSource {
@@ -39,31 +31,10 @@ public:
     mutable std::shared_ptr<OwnSource> last;
 };
 
-/// One training step of a graph; the loss.
-double trainStep(const Net& net, MPS::NNGraph& graph, std::uint64_t seed) {
-    const auto labels = drawLabels(graph.device(), 3, net.classes, seed);
-    const auto images = drawImages(graph.device(), 3, net.width, net.height, net.channels, seed);
-    const auto commands = graph.device()->newCommandQueue()->commandBuffer();
-    graph.encodeBatch(commands, {images}, {labels});
-    run(commands);
-    return lossOf(labels);
-}
-
-std::vector<double> infer(MPS::NNGraph& graph, std::size_t channels = 3) {
-    const auto images = drawImages(graph.device(), 2, 6, 6, channels, 4);
-    const auto commands = graph.device()->newCommandQueue()->commandBuffer();
-    const auto results = graph.encodeBatch(commands, {images});
-    run(commands);
-    std::vector<double> all;
-    for (const auto& result : results)
-        for (const double value : valuesOf(*result)) all.push_back(value);
-    return all;
-}
-
 /// Runs on every device.
 class GraphCopies : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = devices()[GetParam()];
+    DevicePtr device = computingDevices()[GetParam()];
 };
 
 }  // namespace
@@ -122,7 +93,7 @@ TEST_P(GraphCopies, ACopyWithEveryKindOfStepTrainsAsTheOriginalDoes) {
 }
 
 TEST_P(GraphCopies, ACopyOnAnotherDeviceGivesEqualResults) {
-    for (const auto& other : devices()) {
+    for (const auto& other : computingDevices()) {
         Net net(device);
         buildChain(net);
         const auto graph = MPS::NNGraph::graph(device, net.logits);
@@ -236,5 +207,5 @@ TEST_P(GraphCopies, ARecomputePolicyIsCopied) {
     EXPECT_EQ(copy->recomputePolicy().bytes(), 1u << 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphCopies, testing::Range(std::size_t{0}, devices().size()),
-                         [](const auto& info) { return devices()[info.param]->name(); });
+INSTANTIATE_TEST_SUITE_P(Devices, GraphCopies, testing::Range(std::size_t{0}, computingDevices().size()),
+                         [](const auto& info) { return computingDevices()[info.param]->name(); });

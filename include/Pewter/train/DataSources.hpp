@@ -13,6 +13,7 @@
 #include <MPS/CNNGroupNormalization.hpp>
 #include <MPS/CNNInstanceNormalization.hpp>
 #include <MPS/NNOptimizer.hpp>
+#include <MPS/SecureCoding.hpp>
 
 namespace pewter::train {
 
@@ -50,10 +51,11 @@ struct OptimizerSettings {
 class OptimizerDriver;
 class ScaleAndBias;
 
-/// What every data source here is besides its MPS protocol: parameters that learn.
-class PEWTER_API DataSource {
+/// What every data source here is besides its MPS protocol: parameters that learn. Archives hold them with the optimizer,
+/// its moments and its step, as the host sees them: wait for command buffers that update them.
+class PEWTER_API DataSource : public MPS::SecureCoding {
 public:
-    virtual ~DataSource();
+    ~DataSource() override;
     virtual std::string sourceLabel() const = 0;
     /// Takes effect with the next update.
     virtual void setLearningRate(float rate) = 0;
@@ -77,6 +79,8 @@ public:
     ConvolutionDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
                           const ConvolutionShape& shape, const Initializer& weights, float bias,
                           const OptimizerSettings& optimizer, std::uint64_t seed, std::uint64_t stream);
+    /// From an archive, onto the coder's device. Throws MPS::Error for values that do not fit together.
+    explicit ConvolutionDataSource(MPS::Coder& coder);
     ~ConvolutionDataSource() override;
 
     bool load() override { return true; }
@@ -99,6 +103,8 @@ public:
     bool update(const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
                 const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) override;
 
+    const char* className() const override { return "train.ConvolutionDataSource"; }
+    void encodeWithCoder(MPS::Coder& coder) const override;
     std::string sourceLabel() const override { return label_; }
     void setLearningRate(float rate) override;
     std::size_t parameterCount() const override;
@@ -106,6 +112,9 @@ public:
     const ConvolutionShape& shape() const { return shape_; }
 
 private:
+    /// Memory for what descriptor_ and shape_ say.
+    void allocate();
+
     std::string label_;
     ConvolutionShape shape_;
     std::shared_ptr<MPS::CNNConvolutionDescriptor> descriptor_;
@@ -122,6 +131,8 @@ public:
     BatchNormalizationDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
                                  std::size_t channels, const OptimizerSettings& optimizer, float epsilon = 1e-5f,
                                  float momentum = 0.9f);
+    /// From an archive, onto the coder's device. Throws MPS::Error for values that do not fit together.
+    explicit BatchNormalizationDataSource(MPS::Coder& coder);
     ~BatchNormalizationDataSource() override;
 
     std::size_t numberOfFeatureChannels() const override { return channels_; }
@@ -143,12 +154,16 @@ public:
     bool updateGammaAndBeta(const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
     bool updateMeanAndVariance(const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) override;
 
+    const char* className() const override { return "train.BatchNormalizationDataSource"; }
+    void encodeWithCoder(MPS::Coder& coder) const override;
     std::string sourceLabel() const override { return label_; }
     void setLearningRate(float rate) override;
     std::size_t parameterCount() const override { return 2 * channels_; }
     std::uint64_t updateCount() const override;
 
 private:
+    void allocate();
+
     std::string label_;
     std::size_t channels_;
     float epsilon_;
@@ -168,6 +183,8 @@ public:
     /// gamma 1, beta 0. Throws MPS::Error for a null device.
     InstanceNormalizationDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
                                     std::size_t channels, const OptimizerSettings& optimizer, float epsilon = 1e-5f);
+    /// From an archive, onto the coder's device. Throws MPS::Error for values that do not fit together.
+    explicit InstanceNormalizationDataSource(MPS::Coder& coder);
     ~InstanceNormalizationDataSource() override;
 
     std::size_t numberOfFeatureChannels() const override;
@@ -183,6 +200,8 @@ public:
     /// The same on the calling thread, when the gradients are complete.
     bool updateGammaAndBeta(const MPS::CNNInstanceNormalizationGradientStateBatch& states) override;
 
+    const char* className() const override { return "train.InstanceNormalizationDataSource"; }
+    void encodeWithCoder(MPS::Coder& coder) const override;
     std::string sourceLabel() const override;
     void setLearningRate(float rate) override;
     std::size_t parameterCount() const override;
@@ -200,6 +219,8 @@ public:
     GroupNormalizationDataSource(const std::shared_ptr<MTL::Device>& device, const std::string& label,
                                  std::size_t channels, std::size_t groups, const OptimizerSettings& optimizer,
                                  float epsilon = 1e-5f);
+    /// From an archive, onto the coder's device. Throws MPS::Error for values that do not fit together.
+    explicit GroupNormalizationDataSource(MPS::Coder& coder);
     ~GroupNormalizationDataSource() override;
 
     std::size_t numberOfFeatureChannels() const override;
@@ -218,6 +239,8 @@ public:
     /// The same on the calling thread, when the gradients are complete.
     bool updateGammaAndBeta(const MPS::CNNGroupNormalizationGradientStateBatch& states) override;
 
+    const char* className() const override { return "train.GroupNormalizationDataSource"; }
+    void encodeWithCoder(MPS::Coder& coder) const override;
     std::string sourceLabel() const override;
     void setLearningRate(float rate) override;
     std::size_t parameterCount() const override;

@@ -13,6 +13,8 @@ ArchivedClasses& ArchivedClasses::instance() {
         auto* made = new ArchivedClasses;
         archiveCore(*made);
         archiveKernels(*made);
+        archiveGraphs(*made);
+        archiveTraining(*made);
         return made;
     }();
     return classes;

@@ -67,6 +67,10 @@ private:
 void archiveCore(ArchivedClasses& classes);
 /// Adds every kernel family: defined in mps/kernels/Archive.cpp, where the list is.
 void archiveKernels(ArchivedClasses& classes);
+/// Adds graphs: defined in mps/graph/ArchiveGraph.cpp.
+void archiveGraphs(ArchivedClasses& classes);
+/// Adds the data sources that learn: defined in train/ArchiveSources.cpp.
+void archiveTraining(ArchivedClasses& classes);
 
 /// The object's face for archives. Throws naming `who` and `key` when the object has none.
 template <class T>

@@ -19,7 +19,7 @@ public:
     /// The innermost of this thread; null: every kernel is on its own.
     static SharedSources* current() { return current_; }
 
-    /// What was made for the data source, which must outlive this; `make` is asked once.
+    /// What was made for the data source (or for whatever else is shared), which must outlive this; `make` is asked once.
     template <class T, class Make>
     std::shared_ptr<T> of(const void* source, Make make) {
         const auto known = made_.find(source);
@@ -47,7 +47,7 @@ std::shared_ptr<Source> copyOfSource(const std::shared_ptr<Source>& source,
 /// Parameters that an archive held in place of a data source. They do not change, so that no update can be kept in them.
 class StoredSource : public MPS::SecureCoding {};
 
-/// The data source's face for archives; null for one that has none, or none that updates can be kept in.
+/// The data source's face for archives; null for one that has none, and for a stand-in, which is made anew.
 template <class Source>
 std::shared_ptr<const MPS::SecureCoding> codedSource(const std::shared_ptr<Source>& source) {
     auto coded = std::dynamic_pointer_cast<const MPS::SecureCoding>(source);

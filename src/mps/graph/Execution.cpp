@@ -230,6 +230,8 @@ void Execution::makeStates(const ProgramStep& step, StepArguments& arguments) {
     };
     const auto keep = [&](std::size_t index, const StateBatch& batch) {
         const StateSlot& slot = shared_->states[index];
+        if (batch.empty() && slot.reads > 0)
+            throw Error(step.step->kernel().name(), "resultState", "a state, which another filter reads", "none");
         forDistinct(batch, [&](const auto& state) {
             if (slot.handle && state->label().empty()) state->setLabel(slot.handle->label());
         });

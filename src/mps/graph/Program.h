@@ -69,6 +69,8 @@ struct ProgramStep {
 /// A graph compiled to a flat list of steps over slots.
 class GraphProgram {
 public:
+    /// Empty, to be filled from an archive.
+    GraphProgram() = default;
     /// Walks back from the results, drops what nothing needs, orders, makes the kernels, and rewrites the list as the
     /// options say.
     GraphProgram(const std::shared_ptr<MTL::Device>& device,

@@ -199,9 +199,17 @@ const Type& typeOf(const StepParts& parts) {
 
 }  // namespace
 
+bool isWeightedGradient(const StepParts& parts) {
+    return parts.type == "ConvolutionGradient" || parts.type == "ConvolutionTransposeGradient";
+}
+
+bool addsToResult(const StepParts& parts) {
+    return isWeightedGradient(parts) && !parts.numbers.empty() && parts.numbers[0] != 0;
+}
+
 StepArity arityOf(const StepParts& parts) {
     auto arity = typeOf(parts).arity;
-    if (parts.type == "Concatenation") arity.leastImages = arity.mostImages = parts.kernels.size();
+    if (parts.type == "Concatenation") arity.leastImages = arity.mostImages = arity.mostMade = parts.kernels.size();
     return arity;
 }
 

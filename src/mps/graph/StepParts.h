@@ -41,10 +41,14 @@ struct StepParts {
 /// Puts a step together. Throws MPS::Error about the first kernel for an unknown type and for parts that do not fit it.
 std::unique_ptr<Step> makeStep(const StepParts& parts, Sharing& sharing);
 
-/// How many images and states a step of the type reads; throws for an unknown type.
+/// How many images and states a step of the type reads, and states it makes; throws for an unknown type.
 struct StepArity {
-    std::size_t leastImages = 1, mostImages = 1, leastStates = 0, mostStates = 0;
+    std::size_t leastImages = 1, mostImages = 1, leastStates = 0, mostStates = 0, mostMade = 1;
 };
 StepArity arityOf(const StepParts& parts);
+/// Gradients of a convolution, transposed or not.
+bool isWeightedGradient(const StepParts& parts);
+/// Whether the step adds to an image that an earlier step has made, instead of making one.
+bool addsToResult(const StepParts& parts);
 
 }  // namespace pewter::mps

@@ -4,6 +4,7 @@
 #define PEWTER_ARCHIVED_FAMILIES(X) \
     X(Arithmetic)                   \
     X(BinaryConvolution)            \
+    X(Concatenation)                \
     X(Convolution)                  \
     X(Dropout)                      \
     X(GramMatrix)                   \

@@ -5,6 +5,7 @@
 #include <MPS/CNNInstanceNormalization.hpp>
 #include <cstring>
 
+#include "mps/core/SharedSources.h"
 #include "mps/kernels/ArchiveValues.h"
 #include "mps/kernels/BatchNormalizationAccess.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
@@ -15,13 +16,6 @@ using namespace MPS;
 
 namespace {
 
-void encodeParameter(Coder& coder, const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels,
-                     const char* key) {
-    std::vector<float> values(channels);
-    std::memcpy(values.data(), mtl::addressOf(*buffer), channels * sizeof(float));
-    coder.encodeFloats(values, key);
-}
-
 /// A list of as many values as there are channels, at least one.
 std::vector<float> decodeParameter(Coder& coder, const char* key, std::size_t channels) {
     auto values = coder.decodeFloats(key);
@@ -31,91 +25,175 @@ std::vector<float> decodeParameter(Coder& coder, const char* key, std::size_t ch
     return values;
 }
 
-/// Parameters that an archive held in place of their data source. They do not change.
+/// Parameters that an archive held in place of their data source, or besides it. They do not change.
 struct Stored {
-    Stored(Coder& coder, bool statistics)
+    explicit Stored(Coder& coder, bool statistics = false)
         : gamma(coder.decodeFloats("gamma")), epsilon(coder.decodeFloat("epsilon")) {
         if (gamma.empty()) coder.refuse("gamma", "at least 1 value", "0");
         beta = decodeParameter(coder, "beta", gamma.size());
-        if (!statistics) return;
+        if (!statistics) {
+            groups = coder.decodeSize("numberOfGroups");
+            return;
+        }
         mean = decodeParameter(coder, "mean", gamma.size());
         variance = decodeParameter(coder, "variance", gamma.size());
     }
+    explicit Stored(const BatchNormalizationParameters& p)
+        : gamma(valuesOf(p.gamma, p.channels)),
+          beta(valuesOf(p.beta, p.channels)),
+          mean(valuesOf(p.mean, p.channels)),
+          variance(valuesOf(p.variance, p.channels)),
+          epsilon(p.epsilon) {}
+    explicit Stored(const GroupNormalizationParameters& p)
+        : gamma(valuesOf(p.gamma, p.channels)), beta(valuesOf(p.beta, p.channels)), epsilon(p.epsilon), groups(p.groups) {}
+
+    void encode(Coder& coder) const {
+        coder.encodeFloats(gamma, "gamma");
+        coder.encodeFloats(beta, "beta");
+        if (mean.empty()) {
+            coder.encodeUnsigned(groups, "numberOfGroups");
+            return;
+        }
+        coder.encodeFloats(mean, "mean");
+        coder.encodeFloats(variance, "variance");
+    }
+    bool sameBits(const Stored& other) const {
+        for (const auto list : {&Stored::gamma, &Stored::beta, &Stored::mean, &Stored::variance}) {
+            const auto &x = this->*list, &y = other.*list;
+            if (x.size() != y.size() || (!x.empty() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0))
+                return false;
+        }
+        return true;
+    }
+    /// Into the buffers of a kernel that nothing has used yet.
+    void put(const BatchNormalizationParameters& p) const {
+        copyTo(p.gamma, gamma);
+        copyTo(p.beta, beta);
+        copyTo(p.mean, mean);
+        copyTo(p.variance, variance);
+    }
+    void put(const GroupNormalizationParameters& p) const {
+        copyTo(p.gamma, gamma);
+        copyTo(p.beta, beta);
+    }
+
     std::vector<float> gamma, beta, mean, variance;
     float epsilon;
+    std::size_t groups = 0;
+
+private:
+    static std::vector<float> valuesOf(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
+        std::vector<float> values(channels);
+        std::memcpy(values.data(), mtl::addressOf(*buffer), channels * sizeof(float));
+        return values;
+    }
+    static void copyTo(const std::shared_ptr<MTL::Buffer>& buffer, const std::vector<float>& values) {
+        std::memcpy(mtl::addressOf(*buffer), values.data(), values.size() * sizeof(float));
+    }
 };
 
-class StoredBatch final : public CNNBatchNormalizationDataSource {
+/// What the stand-ins of all three kinds of data source have in common.
+template <class Source>
+class StandIn : public Source, public StoredSource {
 public:
-    explicit StoredBatch(Coder& coder) : stored_(coder, true) {}
+    explicit StandIn(Stored stored) : stored_(std::move(stored)) {}
     std::size_t numberOfFeatureChannels() const override { return stored_.gamma.size(); }
     const float* gamma() override { return stored_.gamma.data(); }
     const float* beta() override { return stored_.beta.data(); }
+    std::string label() const override { return {}; }
+    float epsilon() const override { return stored_.epsilon; }
+    void encodeWithCoder(Coder& coder) const override {
+        coder.encodeDouble(stored_.epsilon, "epsilon");
+        stored_.encode(coder);
+    }
+    const Stored& stored() const { return stored_; }
+
+protected:
+    Stored stored_;
+};
+
+class StoredBatch final : public StandIn<CNNBatchNormalizationDataSource> {
+public:
+    static constexpr const char* kName = "StoredBatchNormalization";
+    using StandIn::StandIn;
+    explicit StoredBatch(Coder& coder) : StandIn(Stored(coder, true)) {}
     const float* mean() override { return stored_.mean.data(); }
     const float* variance() override { return stored_.variance.data(); }
     bool load() override { return true; }
     void purge() override {}
-    std::string label() const override { return {}; }
-    float epsilon() const override { return stored_.epsilon; }
-
-private:
-    Stored stored_;
+    const char* className() const override { return kName; }
 };
 
-class StoredInstance final : public CNNInstanceNormalizationDataSource {
+class StoredInstance final : public StandIn<CNNInstanceNormalizationDataSource> {
 public:
-    explicit StoredInstance(Coder& coder) : stored_(coder, false) {}
-    std::size_t numberOfFeatureChannels() const override { return stored_.gamma.size(); }
-    const float* gamma() override { return stored_.gamma.data(); }
-    const float* beta() override { return stored_.beta.data(); }
-    std::string label() const override { return {}; }
-    float epsilon() const override { return stored_.epsilon; }
-
-private:
-    Stored stored_;
+    static constexpr const char* kName = "StoredInstanceNormalization";
+    using StandIn::StandIn;
+    explicit StoredInstance(Coder& coder) : StandIn(Stored(coder)) {}
+    const char* className() const override { return kName; }
 };
 
-class StoredGroup final : public CNNGroupNormalizationDataSource {
+class StoredGroup final : public StandIn<CNNGroupNormalizationDataSource> {
 public:
-    explicit StoredGroup(Coder& coder) : stored_(coder, false), groups_(coder.decodeSize("numberOfGroups")) {}
-    std::size_t numberOfFeatureChannels() const override { return stored_.gamma.size(); }
-    std::size_t numberOfGroups() const override { return groups_; }
-    void setNumberOfGroups(std::size_t groups) override { groups_ = groups; }
-    const float* gamma() override { return stored_.gamma.data(); }
-    const float* beta() override { return stored_.beta.data(); }
-    std::string label() const override { return {}; }
-    float epsilon() const override { return stored_.epsilon; }
-
-private:
-    Stored stored_;
-    std::size_t groups_;
+    static constexpr const char* kName = "StoredGroupNormalization";
+    using StandIn::StandIn;
+    explicit StoredGroup(Coder& coder) : StandIn(Stored(coder)) {}
+    std::size_t numberOfGroups() const override { return stored_.groups; }
+    void setNumberOfGroups(std::size_t groups) override { stored_.groups = groups; }
+    const char* className() const override { return kName; }
 };
 
-/// The data source if it has secure coding, else what `parameters` are now; the kernel's epsilon in either
-/// case.
-template <class K, class Parameters>
-void encodeSource(Coder& coder, const K& kernel, const Parameters& parameters) {
+template <class K>
+const auto& parametersOf(const K& kernel) {
+    if constexpr (std::is_same_v<K, CNNBatchNormalization>)
+        return BatchNormalizationAccess::parameters(kernel);
+    else
+        return GroupNormalizationAccess::parametersOf(kernel);
+}
+
+/// The data source if it has secure coding, else what the parameters are now; the kernel's epsilon in either case. Within
+/// a graph a stand-in for the data source of all its kernels, and parameters that a source with secure coding does not
+/// have, as for convolutions.
+template <class K, class Standing>
+void encodeSource(Coder& coder, const K& kernel) {
     coder.encodeDouble(kernel.epsilon(), "epsilon");
-    if (auto coded = std::dynamic_pointer_cast<const SecureCoding>(kernel.dataSource())) {
+    const Stored now(parametersOf(kernel));
+    auto* shared = SharedSources::current();
+    const auto& source = kernel.dataSource();
+    if (auto coded = codedSource(source)) {
         coder.encodeObject(std::move(coded), "dataSource");
-        return;
-    }
-    encodeParameter(coder, parameters.gamma, parameters.channels, "gamma");
-    encodeParameter(coder, parameters.beta, parameters.channels, "beta");
-    if constexpr (std::is_same_v<Parameters, BatchNormalizationParameters>) {
-        encodeParameter(coder, parameters.mean, parameters.channels, "mean");
-        encodeParameter(coder, parameters.variance, parameters.channels, "variance");
+        if (shared && !Stored(parametersOf(K(kernel.device(), source))).sameBits(now))
+            coder.encodeObject(std::make_shared<Standing>(now), "parameters");
+    } else if (shared) {
+        coder.encodeObject(shared->of<Standing>(source.get(), [&] { return std::make_shared<Standing>(now); }),
+                           "dataSource");
     } else {
-        coder.encodeUnsigned(parameters.groups, "numberOfGroups");
+        now.encode(coder);
     }
 }
 
-template <class Source, class StoredSource>
+template <class Source, class Standing>
 std::shared_ptr<Source> decodeSource(Coder& coder) {
-    if (!coder.containsValue("dataSource")) return std::make_shared<StoredSource>(coder);
+    if (!coder.containsValue("dataSource")) return std::make_shared<Standing>(coder);
     auto source = coder.decodeObjectOfClass<Source>("dataSource");
     if (!source) coder.refuse("dataSource", "a data source", "null");
     return source;
+}
+
+template <class Standing, class K>
+std::shared_ptr<K> restored(std::shared_ptr<K> kernel, Coder& coder) {
+    kernel->setEpsilon(coder.decodeFloat("epsilon"));
+    if (!coder.containsValue("parameters")) return kernel;
+    const auto standing = coder.decodeObjectOfClass<Standing>("parameters");
+    const auto& parameters = parametersOf(*kernel);
+    if (!standing || standing->stored().gamma.size() != parameters.channels)
+        coder.refuse("parameters", fmt::format("those of {} channels", parameters.channels), "others");
+    standing->stored().put(parameters);
+    return kernel;
+}
+
+template <class Standing>
+void addStandIn(ArchivedClasses& classes) {
+    classes.add(Standing::kName, typeid(Standing), [](Coder& coder) { return std::make_shared<Standing>(coder); });
 }
 
 template <class K>
@@ -130,18 +208,21 @@ std::shared_ptr<K> makeFused(Coder& coder, const Device& device) {
 }  // namespace
 
 void archiveNormalization(ArchivedClasses& classes) {
+    addStandIn<StoredBatch>(classes);
+    addStandIn<StoredInstance>(classes);
+    addStandIn<StoredGroup>(classes);
     classes.addKernel<CNNBatchNormalization>(
         "CNNBatchNormalization",
         [](const CNNBatchNormalization& kernel, Coder& coder) {
-            encodeSource(coder, kernel, BatchNormalizationAccess::parameters(kernel));
+            encodeSource<CNNBatchNormalization, StoredBatch>(coder, kernel);
             encodeFused(kernel, coder);
         },
         [](Coder& coder, const Device& device) {
-            auto kernel = std::make_shared<CNNBatchNormalization>(
-                device, decodeSource<CNNBatchNormalizationDataSource, StoredBatch>(coder),
-                decodeNeuron(coder, "fusedNeuronDescriptor"));
-            kernel->setEpsilon(coder.decodeFloat("epsilon"));
-            return kernel;
+            return restored<StoredBatch>(
+                std::make_shared<CNNBatchNormalization>(
+                    device, decodeSource<CNNBatchNormalizationDataSource, StoredBatch>(coder),
+                    decodeNeuron(coder, "fusedNeuronDescriptor")),
+                coder);
         });
     classes.addKernel<CNNBatchNormalizationStatistics>("CNNBatchNormalizationStatistics");
     classes.addKernel<CNNBatchNormalizationStatisticsGradient>(
@@ -153,25 +234,25 @@ void archiveNormalization(ArchivedClasses& classes) {
     classes.addKernel<CNNInstanceNormalization>(
         "CNNInstanceNormalization",
         [](const CNNInstanceNormalization& kernel, Coder& coder) {
-            encodeSource(coder, kernel, GroupNormalizationAccess::parametersOf(kernel));
+            encodeSource<CNNInstanceNormalization, StoredInstance>(coder, kernel);
         },
         [](Coder& coder, const Device& device) {
-            auto kernel = std::make_shared<CNNInstanceNormalization>(
-                device, decodeSource<CNNInstanceNormalizationDataSource, StoredInstance>(coder));
-            kernel->setEpsilon(coder.decodeFloat("epsilon"));
-            return kernel;
+            return restored<StoredInstance>(
+                std::make_shared<CNNInstanceNormalization>(
+                    device, decodeSource<CNNInstanceNormalizationDataSource, StoredInstance>(coder)),
+                coder);
         });
     classes.addKernel<CNNInstanceNormalizationGradient>("CNNInstanceNormalizationGradient");
     classes.addKernel<CNNGroupNormalization>(
         "CNNGroupNormalization",
         [](const CNNGroupNormalization& kernel, Coder& coder) {
-            encodeSource(coder, kernel, GroupNormalizationAccess::parametersOf(kernel));
+            encodeSource<CNNGroupNormalization, StoredGroup>(coder, kernel);
         },
         [](Coder& coder, const Device& device) {
-            auto kernel = std::make_shared<CNNGroupNormalization>(
-                device, decodeSource<CNNGroupNormalizationDataSource, StoredGroup>(coder));
-            kernel->setEpsilon(coder.decodeFloat("epsilon"));
-            return kernel;
+            return restored<StoredGroup>(
+                std::make_shared<CNNGroupNormalization>(
+                    device, decodeSource<CNNGroupNormalizationDataSource, StoredGroup>(coder)),
+                coder);
         });
     classes.addKernel<CNNGroupNormalizationGradient>("CNNGroupNormalizationGradient");
 }

@@ -1,5 +1,7 @@
 #include "mps/kernels/ArchiveReduce.h"
 
+#include "mps/kernels/SpatialMean.h"
+
 namespace pewter::mps {
 
 using namespace MPS;
@@ -21,6 +23,8 @@ void addUnary(ArchivedClasses& classes, const char* name) {
 }  // namespace
 
 void archiveReduce(ArchivedClasses& classes) {
+    addUnary<SpatialMean>(classes, "NNReduceSpatialMean");
+    classes.addKernel<SpatialMeanGradient>("NNReduceSpatialMeanGradient");
     addUnary<NNReduceRowMin>(classes, "NNReduceRowMin");
     addUnary<NNReduceRowMax>(classes, "NNReduceRowMax");
     addUnary<NNReduceRowMean>(classes, "NNReduceRowMean");
