@@ -14,11 +14,12 @@ struct PEWTER_API NNGraphOptions {
     bool fuseNeurons = true;
     /// A batch normalisation with stored statistics becomes part of the convolution before it.
     bool foldBatchNormalization = true;
-    /// No effect yet. Meant for: the gradient of a neuron becomes part of the convolution gradient whose result only it
-    /// reads.
+    /// In training, the gradient of a neuron becomes part of the gradient kernel of the convolution or batch normalisation
+    /// before it; so does the neuron itself, of a batch normalisation, and of a convolution if its derivative can be told
+    /// from its result. The image between the two is then not made.
     bool fuseNeuronGradients = true;
-    /// No effect yet. Meant for: a sum of gradients is added up where the first one lies, by the kernel that makes the
-    /// second. (With inPlace the sum lies where one of them did.)
+    /// A sum of gradients is added up where the first one lies, by the convolution gradient kernel that makes the second.
+    /// (With inPlace any sum lies where one of its operands did.)
     bool accumulateGradients = true;
     /// Neurons, dropout and arithmetic write where a source lies that nobody reads again.
     bool inPlace = true;

@@ -103,7 +103,11 @@ TEST(Recompute, NamedFiltersRunTwiceAndTrainTheSameBitForBit) {
                 SCOPED_TRACE(device->name() + ", " + labels.front() + " and further " + std::to_string(labels.size() - 1));
                 const auto again = train(device, Policy::nodes(labels), 0, rewritten);
                 again.expectSame(kept);
-                EXPECT_EQ(again.report.recomputedSteps, labels.size());
+                // Rewritten, a neuron behind a normalisation is part of it.
+                const auto steps = std::count_if(labels.begin(), labels.end(), [&](const std::string& label) {
+                    return !rewritten || !label.ends_with(" neuron") || label == "last neuron" || labels.size() == 1;
+                });
+                EXPECT_EQ(again.report.recomputedSteps, static_cast<std::size_t>(steps));
                 EXPECT_GT(again.report.recomputedBytes, 0u);
                 EXPECT_EQ(again.report.peakWithoutRecomputation, kept.report.peakBytes);
                 EXPECT_EQ(again.measured, again.report.peakBytes);

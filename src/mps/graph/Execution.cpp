@@ -5,12 +5,14 @@
 #include <MPS/Handle.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
+#include <algorithm>
 #include <unordered_set>
 
 #include "mps/core/Checks.h"
 #include "mps/core/ImageAccess.h"
 #include "mps/core/ResultStates.h"
 #include "mps/core/StateAccess.h"
+#include "mps/graph/passes/Fusion.h"
 
 namespace pewter::mps {
 
@@ -31,21 +33,21 @@ void forDistinct(const Batch& batch, const auto& fn) {
         if (object && seen.insert(object.get()).second) fn(object);
 }
 
-void setReads(const StateBatch& batch, std::size_t reads) {
-    forDistinct(batch, [&](const auto& state) {
-        if (state->isTemporary() && state->readCount() != reads) state->setReadCount(reads);
+const std::shared_ptr<mtl::Temporary>& temporaryOf(const MPS::Image& image) { return ImageAccess::temporary(image); }
+const std::shared_ptr<mtl::Temporary>& temporaryOf(const MPS::State& state) { return StateAccess::temporary(state); }
+
+template <class Batch>
+void setReadsOf(const Batch& batch, std::size_t reads) {
+    forDistinct(batch, [&](const auto& object) {
+        if (const auto& temporary = temporaryOf(*object); temporary && temporary->readCount() != reads)
+            temporary->setReadCount(reads);
     });
 }
 
 }  // namespace
 
-void setReads(const ImageBatch& batch, std::size_t reads) {
-    forDistinct(batch, [&](const auto& image) {
-        if (const auto& temporary = ImageAccess::temporary(*image);
-            temporary && temporary->readCount() != reads)
-            temporary->setReadCount(reads);
-    });
-}
+void setReads(const ImageBatch& batch, std::size_t reads) { setReadsOf(batch, reads); }
+void setReads(const StateBatch& batch, std::size_t reads) { setReadsOf(batch, reads); }
 
 Execution::Execution(std::shared_ptr<GraphProgram> program, std::shared_ptr<MTL::CommandBuffer> commandBuffer,
                      Settings settings, Recording* recording)
@@ -96,6 +98,7 @@ void Execution::returnHeld() {
 }
 
 void Execution::bindSources(const std::vector<ImageBatch>& images, const std::vector<StateBatch>& states) {
+    checkFormat();
     const auto count = [&](const char* argument, std::size_t expected, std::size_t found,
                            const auto& handles) {
         if (expected == found) return;
@@ -198,6 +201,17 @@ void Execution::keepResult(std::size_t index, const ImageBatch& images) {
     images_[index] = images;
 }
 
+void Execution::checkFormat() const {
+    if (!clamps(settings_.format)) return;
+    for (const auto& step : shared_->steps)
+        if (!step.absorbed.empty())
+            throw Error(settings_.name, "format",
+                        fmt::format("one that does not clamp, since {} became part of {} and the image between them is not "
+                                    "made, or a graph made with NNGraphOptions::none()",
+                                    step.absorbed.front(), step.step->kernel().name()),
+                        nameOf(settings_.format));
+}
+
 void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     const ImageSlot& slot = shared_->images[step.result];
     if (!slot.isMade) return;
@@ -209,6 +223,10 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
     descriptor.channelFormat =
         slot.format == MPS::ImageFeatureChannelFormat::None ? settings_.format : slot.format;
     const std::size_t count = arguments.images.empty() ? 1 : arguments.images[0].size();
+    if (step.step->addsToResult()) {
+        arguments.destinations = images_[step.result];
+        return checkImage(step, descriptor, arguments.destinations);
+    }
     if (recording_)
         arguments.destinations = recording_->bound(
             *shared_, static_cast<std::size_t>(&step - shared_->steps.data()), descriptor, count, commandBuffer_);
@@ -261,6 +279,13 @@ void Execution::runStep(std::size_t index) {
     arguments.batch = settings_.batch;
     for (const std::size_t slot : step.images) arguments.images.push_back(images_[slot]);
     for (const std::size_t slot : step.states) arguments.states.push_back(states_[slot]);
+    if (!step.images.empty()) {
+        const auto& first = shared_->images[step.images[0]];
+        arguments.mayOverwriteFirst =
+            shared_->inPlace && !first.source && !first.leaves() && first.lastReader == index &&
+            !(recording_ && recording_->parts().isShared(step.images[0])) &&
+            std::count(step.images.begin(), step.images.end(), step.images[0]) == 1;
+    }
     makeImages(step, arguments);
     makeStates(step, arguments);
     stepsBegun_ = index + 1;
@@ -337,12 +362,8 @@ void Execution::deliver(std::vector<ImageBatch>* images, std::vector<StateBatch>
             to->push_back(batch);
         else
             forDistinct(batch, [](const auto& object) {
-                if constexpr (requires { object->setReadCount(0); }) {
-                    if (object->isTemporary() && object->readCount() > 0)
-                        object->setReadCount(object->readCount() - 1);
-                } else if (const auto& temporary = ImageAccess::temporary(*object)) {
-                    if (temporary->readCount() > 0) temporary->setReadCount(temporary->readCount() - 1);
-                }
+                if (const auto& temporary = temporaryOf(*object); temporary && temporary->readCount() > 0)
+                    temporary->setReadCount(temporary->readCount() - 1);
             });
     };
     for (const std::size_t slot : shared_->exportedImages) hand(images, images_[slot]);

@@ -13,6 +13,7 @@ namespace pewter::mps {
 
 /// Sets the count of every distinct temporary of a batch.
 void setReads(const MPS::ImageBatch& batch, std::size_t reads);
+void setReads(const MPS::StateBatch& batch, std::size_t reads);
 
 /// One encode of a program: images and states of its slots, read counts, and the way back if it fails.
 class Execution {
@@ -45,6 +46,8 @@ private:
     void makeStates(const ProgramStep& step, StepArguments& arguments);
     void releaseAfter(std::size_t index);
     void checkImage(const ProgramStep& step, const MPS::ImageDescriptor& descriptor, const MPS::ImageBatch& images) const;
+    /// Refuses a format whose clamping the rewrites have left out.
+    void checkFormat() const;
     void keepResult(std::size_t slot, const MPS::ImageBatch& images);
     void planHostPart(std::size_t index, const StepArguments& arguments);
     void runHostPart(const Recording::Update& update);

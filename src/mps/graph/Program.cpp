@@ -289,26 +289,45 @@ std::vector<Readers> GraphProgram::stateReaders() const {
     return allReaders(steps, &ProgramStep::states, states.size());
 }
 
-void GraphProgram::dropUnwritten() {
-    std::vector<bool> written(images.size());
-    for (const auto& step : steps) written[step.result] = true;
-    std::vector<std::size_t> moved(images.size(), kNone);
-    std::vector<ImageSlot> kept;
-    for (std::size_t slot = 0; slot < images.size(); ++slot)
-        if (written[slot] || images[slot].source) {
+namespace {
+
+/// Keeps the slots that somebody writes, and the inputs. Returns where each of them went.
+template <class Slot>
+std::vector<std::size_t> compact(std::vector<Slot>& slots, const std::vector<bool>& written) {
+    std::vector<std::size_t> moved(slots.size(), kNone);
+    std::vector<Slot> kept;
+    for (std::size_t slot = 0; slot < slots.size(); ++slot)
+        if (written[slot] || slots[slot].source) {
             moved[slot] = kept.size();
-            kept.push_back(std::move(images[slot]));
+            kept.push_back(std::move(slots[slot]));
         }
-    images = std::move(kept);
-    const auto move = [&](std::size_t& slot) {
+    slots = std::move(kept);
+    return moved;
+}
+
+void renumber(std::vector<std::size_t>& list, const std::vector<std::size_t>& moved) {
+    for (auto& slot : list)
         if (slot != kNone) slot = moved[slot];
-    };
-    for (auto& step : steps) {
-        for (auto& slot : step.images) move(slot);
-        move(step.result);
+}
+
+}  // namespace
+
+void GraphProgram::dropUnwritten() {
+    std::vector<bool> written(images.size()), made(states.size());
+    for (const auto& step : steps) {
+        written[step.result] = true;
+        for (const std::size_t slot : step.made)
+            if (slot != kNone) made[slot] = true;
     }
-    for (auto* list : {&sourceImages, &exportedImages, &results})
-        for (auto& slot : *list) move(slot);
+    const auto movedImages = compact(images, written), movedStates = compact(states, made);
+    for (auto& step : steps) {
+        renumber(step.images, movedImages);
+        renumber(step.states, movedStates);
+        renumber(step.made, movedStates);
+        step.result = movedImages[step.result];
+    }
+    for (auto* list : {&sourceImages, &exportedImages, &results}) renumber(*list, movedImages);
+    for (auto* list : {&sourceStates, &exportedStates}) renumber(*list, movedStates);
 }
 
 void GraphProgram::finish() {

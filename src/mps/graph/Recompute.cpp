@@ -104,8 +104,12 @@ std::unordered_set<std::size_t> slotsOfNodes(const GraphProgram& program, const 
     const auto possible = recomputableImages(program);
     std::unordered_set<std::size_t> slots;
     for (const auto& label : labels) {
+        // A filter that became part of another one has its result, and its label at the end of its name.
         const auto step = std::find_if(program.steps.begin(), program.steps.end(), [&](const ProgramStep& one) {
-            return !one.isGradient && one.step->kernel().label() == label;
+            return !one.isGradient && (one.step->kernel().label() == label ||
+                                       std::any_of(one.absorbed.begin(), one.absorbed.end(), [&](const std::string& name) {
+                                           return name.ends_with(" '" + label + "'");
+                                       }));
         });
         if (step == program.steps.end())
             throw MPS::Error(graph, "recomputePolicy", "labels of filters of the graph", "'" + label + "'");

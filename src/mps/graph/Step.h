@@ -33,6 +33,8 @@ struct StepArguments {
     /// For each source whether it lies in the result, or the result in it, so that nothing is to be copied between the
     /// two (concatenations). Empty: none does.
     std::vector<bool> isThere;
+    /// Whether images[0] was made inside the graph and nobody reads it after this step.
+    bool mayOverwriteFirst = false;
 };
 
 struct StepParts;
@@ -78,6 +80,9 @@ public:
     /// Whether the result may lie where source image `index` does: every element of the source is read for the
     /// last time when the element of the result at its place is written.
     virtual bool canOverwrite(std::size_t) const { return false; }
+
+    /// Whether the step adds to an image that is there already, instead of making its result.
+    virtual bool addsToResult() const { return false; }
 
     // --- training ---
 

@@ -135,7 +135,13 @@ Made weighted(const StepParts& parts, Sharing& sharing) {
 /// The kernel has its gradient option already, hence the last argument.
 template <class AnyStep, class Kernel, class Forward>
 Made weightedGradient(const StepParts& parts, Sharing&) {
-    return std::make_unique<AnyStep>(kernelOf<Kernel>(parts), forwardOf<Forward>(parts), parts.style, true);
+    auto step = std::make_unique<AnyStep>(kernelOf<Kernel>(parts), forwardOf<Forward>(parts), parts.style, true);
+    if (parts.neuron) step->absorb(*parts.neuron);
+    if (addsToResult(parts)) {
+        if (!step->canAddToResult()) refuse(parts, "numbers", "0 for a kernel that cannot add", "1");
+        step->addToResult();
+    }
+    return step;
 }
 
 template <class Kind>
@@ -151,7 +157,7 @@ struct Type {
 };
 
 const std::map<std::string, Type>& types() {
-    constexpr StepArity kUnary{}, kGradient{2, 2, 1, 1}, kPair{2, 2, 0, 0};
+    constexpr StepArity kUnary{}, kGradient{2, 2, 1, 1}, kWeighted{2, 3, 1, 1}, kPair{2, 2, 0, 0};
     constexpr std::size_t kAny = static_cast<std::size_t>(-1);
     using Instance = InstanceNormalizationKind;
     using Group = GroupNormalizationKind;
@@ -174,9 +180,9 @@ const std::map<std::string, Type>& types() {
         {"ConvolutionTranspose",
          {{1, 1, 0, 1}, 1, 1, weighted<ConvolutionTransposeStep, MPS::CNNConvolutionTranspose>}},
         {"ConvolutionGradient",
-         {kGradient, 1, 1, weightedGradient<ConvolutionGradientStep, MPS::CNNConvolutionGradient, ConvolutionStep>}},
+         {kWeighted, 1, 1, weightedGradient<ConvolutionGradientStep, MPS::CNNConvolutionGradient, ConvolutionStep>}},
         {"ConvolutionTransposeGradient",
-         {kGradient, 1, 1,
+         {kWeighted, 1, 1,
           weightedGradient<ConvolutionTransposeGradientStep, MPS::CNNConvolutionTransposeGradient,
                            ConvolutionTransposeStep>}},
         {"BatchNormalization", {kUnary, 1, 1, batchNormalization}},
@@ -210,6 +216,8 @@ bool addsToResult(const StepParts& parts) {
 StepArity arityOf(const StepParts& parts) {
     auto arity = typeOf(parts).arity;
     if (parts.type == "Concatenation") arity.leastImages = arity.mostImages = arity.mostMade = parts.kernels.size();
+    // The image at which the derivative of an absorbed neuron is taken.
+    if (isWeightedGradient(parts)) arity.leastImages = arity.mostImages = parts.neuron ? 3 : 2;
     return arity;
 }
 

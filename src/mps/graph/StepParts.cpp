@@ -92,7 +92,9 @@ StepParts WeightedGradientStep<Kernel>::parts() {
             .forward = forward_,
             .style = update_.style(),
             .keepsUpdates = codedSource(kernel_->dataSource()) != nullptr,
-            .resultDropped = weightsOnly_};
+            .resultDropped = weightsOnly_,
+            .numbers = {addsToResult_},
+            .neuron = neuron_ ? std::make_shared<MPS::NNNeuronDescriptor>(*neuron_) : nullptr};
 }
 template StepParts WeightedGradientStep<MPS::CNNConvolutionGradient>::parts();
 template StepParts WeightedGradientStep<MPS::CNNConvolutionTransposeGradient>::parts();

@@ -30,6 +30,11 @@ struct BatchNormalizationAccess {
         return *kernel.parameters_;
     }
 
+    /// Makes a neuron part of a kernel that has none. For graphs.
+    static void fuseNeuron(MPS::CNNBatchNormalization& kernel, const MPS::NNNeuronDescriptor& neuron) {
+        kernel.neuron_ = neuron;
+    }
+
     static ArrayRef parameter(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
         return {buffer, 0, ops::Type::Float32, static_cast<std::int64_t>(channels)};
     }

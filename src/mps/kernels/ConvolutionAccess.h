@@ -56,6 +56,13 @@ struct ConvolutionAccess {
     /// Makes a neuron part of a kernel that has none: its results are those of the kernel followed by the neuron,
     /// without rounding in between. For graphs.
     static void fuseNeuron(MPS::CNNConvolution& convolution, const MPS::NNNeuronDescriptor& neuron);
+    /// Makes a gradient kernel add its data gradient to what the destinations hold, which must lie in one piece; one that
+    /// cannot says so. For graphs.
+    static void addToDestination(MPS::CNNConvolutionGradient& gradient);
+    static void addToDestination(MPS::CNNConvolutionTransposeGradient& gradient);
+    static bool canAddToDestination(const MPS::CNNConvolutionGradient& gradient);
+    static bool canAddToDestination(const MPS::CNNConvolutionTransposeGradient&) { return false; }
+    static bool addsToDestination(const MPS::CNNConvolutionGradient& gradient);
     /// Folds a normalisation with stored statistics into a kernel without neuron, or folds its present values again.
     static void fold(MPS::CNNConvolution& convolution,
                      MPS::CNNConvolutionDescriptor::BatchNormalization normalization);

@@ -1,4 +1,6 @@
+#include <MPS/CNNFullyConnected.hpp>
 #include <MTL/Device.hpp>
+#include <MTL/Error.hpp>
 
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
@@ -10,6 +12,31 @@ void ConvolutionAccess::fuseNeuron(MPS::CNNConvolution& convolution, const MPS::
     descriptor->setFusedNeuronDescriptor(neuron);
     checkDescriptor(*descriptor, convolution.name());
     convolution.descriptor_ = std::move(descriptor);
+}
+
+namespace {
+
+/// A bit of the gradient option that nobody outside sets.
+constexpr MPS::CNNConvolutionGradientOption kAddToDestination = MPS::CNNConvolutionGradientOption{1} << 32;
+
+}  // namespace
+
+bool ConvolutionAccess::canAddToDestination(const MPS::CNNConvolutionGradient& gradient) {
+    return dynamic_cast<const MPS::CNNFullyConnectedGradient*>(&gradient) == nullptr;
+}
+
+bool ConvolutionAccess::addsToDestination(const MPS::CNNConvolutionGradient& gradient) {
+    return gradient.option_ & kAddToDestination;
+}
+
+void ConvolutionAccess::addToDestination(MPS::CNNConvolutionGradient& gradient) {
+    if (!canAddToDestination(gradient))
+        throw MTL::Error(gradient.name(), "destination", "a kernel that can add to it", gradient.className());
+    gradient.option_ |= kAddToDestination;
+}
+
+void ConvolutionAccess::addToDestination(MPS::CNNConvolutionTransposeGradient& gradient) {
+    throw MTL::Error(gradient.name(), "destination", "a kernel that can add to it", gradient.className());
 }
 
 void ConvolutionAccess::fold(MPS::CNNConvolution& convolution,

@@ -5,6 +5,7 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 
+#include "mps/core/ImageAccess.h"
 #include "mps/core/SharedSources.h"
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
@@ -195,9 +196,14 @@ void CNNConvolutionGradient::recordData(BinaryEncoding& encoding) {
     const auto result = encoding.encoder->wholeGradient(encoding.destination, encoding.clip,
                                                         static_cast<std::int64_t>(encoding.secondaryWidth),
                                                         static_cast<std::int64_t>(encoding.secondaryHeight));
+    const bool accumulate = ConvolutionAccess::addsToDestination(*this);
+    // Memory of the encoder's own holds nothing to add to.
+    if (accumulate && result.buffer != ImageAccess::tensor(*encoding.destinations[0], 0, 1).buffer)
+        throw Error(name(), "destinationGradient", "images in one piece, as large as the source image, to add to",
+                    encoding.destinations[0]->description());
     const auto* state = encoding.sourceStates.empty() ? nullptr : convolutionState(encoding.sourceStates[0]);
     encoding.encoder->run([gradient = encoding.primary, weights = parameters(state).weights(), result, window,
-                           groups = groupsOf(*descriptor_), exactness = exactnessOf(*this)] {
+                           groups = groupsOf(*descriptor_), accumulate, exactness = exactnessOf(*this)] {
         ops::ConvolutionDataGradient op;
         op.exactness = exactness;
         op.diffDst = gradient.tensor();
@@ -205,6 +211,7 @@ void CNNConvolutionGradient::recordData(BinaryEncoding& encoding) {
         op.diffSrc = result.tensor();
         op.window = window;
         op.groups = groups;
+        op.accumulate = accumulate;
         return op;
     });
 }

@@ -3,6 +3,7 @@
 #include <MPS/CNNNeuron.hpp>
 #include <algorithm>
 
+#include "mps/graph/passes/Fusion.h"
 #include "mps/graph/passes/Passes.h"
 #include "mps/graph/steps/BatchNormalizationStep.h"
 #include "mps/kernels/ConvolutionAccess.h"
@@ -14,15 +15,7 @@ std::size_t convolutionBefore(const GraphProgram& program, std::size_t next) {
     if (step.images.size() != 1 || !step.made.empty() || !step.step->isReplayable()) return kNone;
     const std::size_t slot = step.images[0];
     if (program.images[slot].source || program.images[slot].leaves()) return kNone;
-    // An allocator of the user's sees every image it was set for, and the kernel it is made for.
-    const auto ready = [&](std::size_t image) {
-        const auto& allocator = program.images[image].allocator;
-        return allocator == MPS::TemporaryImage::defaultAllocator() || allocator == MPS::Image::defaultAllocator();
-    };
-    if (!ready(slot) || !ready(step.result)) return kNone;
-    // A format that clamps does more than round.
-    using Format = MPS::ImageFeatureChannelFormat;
-    if (const Format format = program.images[slot].format; format == Format::Unorm8 || format == Format::Unorm16)
+    if (!isOurs(program.images[slot]) || !isOurs(program.images[step.result]) || clamps(program.images[slot].format))
         return kNone;
     // Mostly the step right before.
     const auto producer = std::find_if(program.steps.rend() - static_cast<std::ptrdiff_t>(next), program.steps.rend(),

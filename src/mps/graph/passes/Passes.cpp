@@ -5,6 +5,8 @@ namespace pewter::mps {
 void runPasses(GraphProgram& program, const MPS::NNGraphOptions& options) {
     if (options.foldBatchNormalization) foldBatchNormalization(program);
     if (options.fuseNeurons) fuseNeurons(program);
+    if (options.fuseNeuronGradients) fuseNeuronGradients(program);
+    if (options.accumulateGradients) accumulateGradients(program);
     program.inPlace = options.inPlace;
     program.concatenateInPlace = options.concatenateInPlace;
 }

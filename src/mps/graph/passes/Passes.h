@@ -16,4 +16,13 @@ void foldBatchNormalization(GraphProgram& program);
 /// the image's type.
 void fuseNeurons(GraphProgram& program);
 
+/// In training: the gradient of a neuron becomes part of the gradient kernel before the layer that it follows. With a batch
+/// normalisation, the neuron itself does, too, and the image between the two is not made; with a convolution where the
+/// neuron's derivative can be told from its result. The values between are no longer rounded to the images' types.
+void fuseNeuronGradients(GraphProgram& program);
+
+/// A sum of two gradients is added up where the first of them lies, by the convolution gradient that makes the second,
+/// whose value is no longer rounded before. After the passes that make steps take in others.
+void accumulateGradients(GraphProgram& program);
+
 }  // namespace pewter::mps

@@ -2,6 +2,7 @@
 
 #include "mps/graph/steps/Prepare.h"
 #include "mps/graph/steps/Update.h"
+#include "mps/kernels/BatchNormalizationAccess.h"
 
 namespace pewter::mps {
 
@@ -23,6 +24,10 @@ BatchNormalizationStep::BatchNormalizationStep(std::shared_ptr<MPS::CNNBatchNorm
     if (!calculatesStatistics) return;
     statistics_ = std::make_shared<MPS::CNNBatchNormalizationStatistics>(kernel_->device());
     statistics_->setLabel(kernel_->label());
+}
+
+void BatchNormalizationStep::absorb(const MPS::NNNeuronDescriptor& neuron) {
+    BatchNormalizationAccess::fuseNeuron(*kernel_, neuron);
 }
 
 MPS::ImageDescriptor BatchNormalizationStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -75,7 +80,8 @@ BatchNormalizationGradientStep::BatchNormalizationGradientStep(
     std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel, BatchNormalizationStep& forward,
     MPS::NNTrainingStyle style)
     : kernel_(std::move(kernel)),
-      statistics_(std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(kernel_->device())),
+      statistics_(std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(kernel_->device(),
+                                                                                 kernel_->fusedNeuronDescriptor())),
       forwardStep_(&forward),
       forward_(forward.normalization()),
       group_(forward.group()),
@@ -104,6 +110,16 @@ void BatchNormalizationGradientStep::encode(const StepArguments& arguments) {
         kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
     else if (!statisticsOnly_)
         kernel_->encode(commandBuffer, gradients[0], sources[0], states[0], arguments.destinations[0]);
+}
+
+void BatchNormalizationGradientStep::absorb(const MPS::NNNeuronDescriptor& neuron) {
+    const auto before = std::move(kernel_);
+    kernel_ = std::make_shared<MPS::CNNBatchNormalizationGradient>(before->device(), neuron);
+    kernel_->setLabel(before->label());
+    kernel_->setPadding(before->padding());
+    kernel_->setOptions(before->options());
+    statistics_ = std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(kernel_->device(), neuron);
+    statistics_->setLabel(kernel_->label());
 }
 
 void BatchNormalizationGradientStep::encoded(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) {

@@ -18,6 +18,8 @@ public:
     const void* updateGroup() const override { return group_.get(); }
     const std::shared_ptr<MPS::CNNBatchNormalization>& normalization() const { return kernel_; }
     bool calculatesStatistics() const { return statistics_ != nullptr; }
+    /// From now on applies the neuron as well.
+    void absorb(const MPS::NNNeuronDescriptor& neuron);
 
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
@@ -69,6 +71,11 @@ public:
     void update(const StepArguments& arguments) override;
     bool dropResult() override;
     StepParts parts() override;
+
+    const Step* forward() const { return forwardStep_; }
+    /// From now on the incoming gradient is that of a neuron behind the normalisation, which the forward step has, too.
+    void absorb(const MPS::NNNeuronDescriptor& neuron);
+    const MPS::NNNeuronDescriptor& neuron() const { return kernel_->fusedNeuronDescriptor(); }
 
 private:
     std::shared_ptr<MPS::CNNBatchNormalizationGradient> kernel_;

@@ -2,8 +2,11 @@
 
 #include <MTL/Resource.hpp>
 
+#include "mps/core/Checks.h"
+#include "mps/core/ResultStates.h"
 #include "mps/kernels/BatchNormalizationAccess.h"
 #include "mps/kernels/ConvolutionAccess.h"
+#include "mps/kernels/NeuronAccess.h"
 
 namespace pewter::mps {
 
@@ -42,6 +45,24 @@ void ConvolutionStep::reloadFromDataSource() {
     }
     convolution_->reloadWeightsAndBiasesFromDataSource();
     if (normalization_) fold(*convolution_, *normalization_);
+}
+
+MPS::ImageBatch throughNeuron(const MPS::Kernel& kernel, const MPS::NNNeuronDescriptor& neuron,
+                              const StepArguments& arguments) {
+    const auto &gradients = arguments.images[0], &sources = arguments.images[2];
+    auto results = gradients;
+    if (!arguments.mayOverwriteFirst) {
+        const auto& first = *gradients[0];
+        auto descriptor = MPS::ImageDescriptor::imageDescriptor(first.featureChannelFormat(), first.width(),
+                                                                first.height(), first.featureChannels());
+        descriptor.numberOfImages = first.numberOfImages();
+        results = allocateDestinations(kernel, *MPS::TemporaryImage::defaultAllocator(), arguments.commandBuffer,
+                                       descriptor, gradients.size());
+    }
+    encodeNeuronGradient(*arguments.commandBuffer, kernel, neuron, gradients, sources, results);
+    if (!arguments.mayOverwriteFirst) consumeImages(gradients, kernel.name());
+    consumeImages(sources, kernel.name());
+    return results;
 }
 
 ConvolutionGradientStep::ConvolutionGradientStep(std::shared_ptr<MPS::CNNConvolutionGradient> kernel,

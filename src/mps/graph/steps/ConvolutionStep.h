@@ -3,6 +3,7 @@
 #include <MPS/CNNBatchNormalization.hpp>
 #include <MPS/CNNConvolution.hpp>
 #include <memory>
+#include <optional>
 
 #include "mps/graph/steps/ConvolutionUpdate.h"
 #include "mps/graph/steps/UnaryStep.h"
@@ -31,6 +32,11 @@ private:
     std::shared_ptr<MPS::CNNBatchNormalization> normalization_;
 };
 
+/// The incoming gradient carried through a neuron whose derivative is taken at image 2: where it lies if nobody reads it
+/// again, else in images of its own. Takes the reads of what is used up.
+MPS::ImageBatch throughNeuron(const MPS::Kernel& kernel, const MPS::NNNeuronDescriptor& neuron,
+                              const StepArguments& arguments);
+
 /// Gradients of a convolution, transposed or not, and the update of its weights by the data source of the
 /// gradient node.
 template <class Kernel>
@@ -57,10 +63,11 @@ public:
     MPS::Kernel& kernel() override { return *kernel_; }
     MPS::ImageDescriptor describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                   const MPS::StateBatch& states) override {
-        return kernel_->destinationImageDescriptor(images, states);
+        return kernel_->destinationImageDescriptor({images[0], images[1]}, states);
     }
     void encode(const StepArguments& arguments) override {
-        const auto &gradients = arguments.images[0], &sources = arguments.images[1];
+        const auto gradients = neuron_ ? throughNeuron(*kernel_, *neuron_, arguments) : arguments.images[0];
+        const auto& sources = arguments.images[1];
         const auto& states = arguments.states[0];
         const auto& destinations = arguments.destinations;
         const auto& commandBuffer = arguments.commandBuffer;
@@ -92,6 +99,21 @@ public:
     }
     StepParts parts() override;
 
+    const Step* forward() const { return forward_; }
+    /// From now on the incoming gradient is that of a neuron behind the convolution, whose derivative is taken at image 2.
+    void absorb(const MPS::NNNeuronDescriptor& neuron) { neuron_ = neuron; }
+    const std::optional<MPS::NNNeuronDescriptor>& neuron() const { return neuron_; }
+    /// Whether the step has a result image, written by a kernel that could add instead.
+    bool canAddToResult() const {
+        return !weightsOnly_ && !addsToResult_ && ConvolutionAccess::canAddToDestination(*kernel_);
+    }
+    /// From now on adds its result to an image that is there.
+    void addToResult() {
+        addsToResult_ = true;
+        ConvolutionAccess::addToDestination(*kernel_);
+    }
+    bool addsToResult() const override { return addsToResult_; }
+
 protected:
     std::shared_ptr<Kernel> kernel_;
 
@@ -100,7 +122,8 @@ private:
     ConvolutionUpdate update_;
     /// Both kernels compute with one copy of the weights.
     bool shared_;
-    bool weightsOnly_ = false;
+    bool weightsOnly_ = false, addsToResult_ = false;
+    std::optional<MPS::NNNeuronDescriptor> neuron_;
 };
 
 /// Of a convolution or fully connected kernel.
