@@ -40,10 +40,15 @@ PEWTER_INLINE void tiled(std::int64_t count, std::int64_t c, float* lanes, AddFo
 template <class Fn, class... Next>
 PEWTER_INLINE void alongRow(std::int64_t length, Fn fn, const Next*... next) {
     constexpr std::int64_t kLine = 16, kDistance = 1024;
+    // Four long rows and what is ahead of them are more than the first-level cache holds.
+    const bool isShort = length <= 256;
     std::int64_t i = 0;
     for (; i + kLanes <= length; i += kLanes) {
-        for (std::int64_t k = 0; k < 4 * kLanes; k += kLine)
-            (__builtin_prefetch(next + kDistance + 4 * i + k, 0, 2), ...);
+        for (std::int64_t k = kDistance + 4 * i; k < kDistance + 4 * (i + kLanes); k += kLine)
+            if (isShort)
+                (__builtin_prefetch(next + k, 0, 3), ...);
+            else
+                (__builtin_prefetch(next + k, 0, 2), ...);
         fn(i, Vector{});
     }
     for (; i < length; ++i) fn(i, 0.0f);
