@@ -35,7 +35,7 @@ StepTimer::StepTimer(const NetworkDescription& description, const std::shared_pt
                      const TrainingSettings& settings)
     : network_(description, device, settings),
       queue_(device->newCommandQueue()),
-      blocks_(std::make_shared<BlocksInFlight>(device)) {
+      block_(std::make_shared<SharedBlock>(device)) {
     const auto data = syntheticSplit(description, settings.batchSize, 1, settings.seed).train;
     std::vector<std::uint32_t> all(settings.batchSize);
     std::iota(all.begin(), all.end(), 0u);
@@ -47,7 +47,7 @@ StepTimer::StepTimer(const NetworkDescription& description, const std::shared_pt
 
 std::shared_ptr<MPS::CommandBuffer> StepTimer::begin(std::size_t slot) {
     auto commandBuffer = MPS::CommandBuffer::commandBufferFromCommandQueue(queue_);
-    commandBuffer->setHeapProvider(blocks_);
+    commandBuffer->setHeapProvider(block_);
     network_.trainingGraph().encodeBatch(commandBuffer, {batches_[slot].pictures()}, {batches_[slot].labels()});
     batches_[slot].synchronizeLoss(commandBuffer);
     peakBytes_ = std::max(peakBytes_, commandBuffer->peakTemporaryMemory());

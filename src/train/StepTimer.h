@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "train/BlocksInFlight.h"
+#include "train/SharedBlock.h"
 
 namespace pewter::train {
 
@@ -48,7 +48,7 @@ private:
 
     TrainingNetwork network_;
     std::shared_ptr<MTL::CommandQueue> queue_;
-    std::shared_ptr<BlocksInFlight> blocks_;
+    std::shared_ptr<SharedBlock> block_;
     std::vector<LabelledBatch> batches_;
     Times step_, encode_;
     std::size_t peakBytes_ = 0;

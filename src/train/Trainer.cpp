@@ -15,7 +15,7 @@
 #include <semaphore>
 #include <vector>
 
-#include "train/BlocksInFlight.h"
+#include "train/SharedBlock.h"
 #include "train/Pictures.h"
 
 namespace pewter::train {
@@ -59,7 +59,7 @@ struct Trainer::State {
     std::shared_ptr<MTL::CommandQueue> queue;
     /// What the batches in flight own; reused when their command buffer is done.
     std::vector<LabelledBatch> slots;
-    std::shared_ptr<BlocksInFlight> blocks;
+    std::shared_ptr<SharedBlock> block;
     std::counting_semaphore<kBatchesInFlight> free{kBatchesInFlight};
     TrainingLog log;
 
@@ -71,7 +71,7 @@ struct Trainer::State {
           data(d),
           sampler(d.count(), c.settings().batchSize, mode, c.settings().seed),
           queue(c.device()->newCommandQueue()),
-          blocks(std::make_shared<BlocksInFlight>(c.device())) {
+          block(std::make_shared<SharedBlock>(c.device())) {
         for (int i = 0; i < kBatchesInFlight; ++i)
             slots.emplace_back(c.device(), d, c.settings().batchSize, c.description().target.channels);
     }
@@ -80,7 +80,7 @@ struct Trainer::State {
         LabelledBatch& slot = slots[index % kBatchesInFlight];
         slot.fill(data, sampler.next());
         const auto commandBuffer = MPS::CommandBuffer::commandBufferFromCommandQueue(queue);
-        commandBuffer->setHeapProvider(blocks);
+        commandBuffer->setHeapProvider(block);
         network.trainingGraph().encodeBatch(commandBuffer, {slot.pictures()}, {slot.labels()});
         slot.synchronizeLoss(commandBuffer);
         commandBuffer->addCompletedHandler([this, &slot, index, progress](const auto& done) {
