@@ -125,7 +125,7 @@ void askFor(const ScalePlan& p, std::int64_t row, std::int64_t first, std::int64
     const float* image = p.src + row / p.outH * p.h * length;
     for (std::int64_t v = y > 0 ? behind(y - 1) : 0; v < behind(y); ++v)
         for (std::int64_t i = 0; i < count; i += kLine)
-            __builtin_prefetch(image + v * length + first + i, 0, 2);
+            __builtin_prefetch(image + v * length + first + i);
 }
 
 }  // namespace
