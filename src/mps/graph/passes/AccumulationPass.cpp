@@ -62,11 +62,7 @@ private:
         const std::size_t forward = forwardImage(program_.steps[first]);
         if (forward == kNone || forward != forwardImage(program_.steps[last])) return;
         auto* adding = dynamic_cast<ConvolutionGradientStep*>(program_.steps[last].step.get());
-        if (!adding || !adding->canAddToResult() || !fusion_.isReadBy(added, {index})) return;
-        // Whoever wants the first gradient alone has read it by then.
-        const auto& readers = fusion_.readers(there);
-        if (std::any_of(readers.begin(), readers.end(),
-                        [&](std::size_t reader) { return reader >= last && reader != index; }))
+        if (!adding || !adding->canAddToResult() || !fusion_.isReadBy(there, {index}) || !fusion_.isReadBy(added, {index}))
             return;
         adding->addToResult();
         fusion_.rewrite(last, there);
