@@ -125,19 +125,16 @@ ImageBatch NNGraph::run(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer
                                        .batch = batch};
     Execution execution(program_, commandBuffer, settings);
     execution.bindSources(sourceImages, sourceStates);
-    const SourceShape shape(sourceImages, sourceStates);
+    SourceShape shape(sourceImages, sourceStates);
     const bool replayed = Recording::isPossible(*program_, settings, shape);
     if (replayed || policy_->kind() != NNRecomputePolicy::Kind::None) {
-        auto key = shape.key();
         // Runs of one recording follow each other on one queue.
-        for (const std::uint64_t part :
-             {reinterpret_cast<std::uint64_t>(commandBuffer->commandQueue().get()),
-              static_cast<std::uint64_t>(format_), static_cast<std::uint64_t>(batch),
-              static_cast<std::uint64_t>(options()), static_cast<std::uint64_t>(outputStateIsTemporary_),
-              reinterpret_cast<std::uint64_t>(allocator_.get())})
-            key.push_back(part);
-        const Recomputed* plan = plans_->find(key);
-        if (!plan) plan = plans_->add(std::move(key), makePlan(settings, sourceImages, sourceStates));
+        shape.add({reinterpret_cast<std::uint64_t>(commandBuffer->commandQueue().get()),
+                   static_cast<std::uint64_t>(format_), static_cast<std::uint64_t>(batch),
+                   static_cast<std::uint64_t>(options()), static_cast<std::uint64_t>(outputStateIsTemporary_),
+                   reinterpret_cast<std::uint64_t>(allocator_.get())});
+        const Recomputed* plan = plans_->find(shape.key());
+        if (!plan) plan = plans_->add(shape.key(), makePlan(settings, sourceImages, sourceStates));
         if (plan->program != program_) {
             execution.use(plan->program);
             execution.bindSources(sourceImages, sourceStates);

@@ -34,7 +34,8 @@ void SourceShape::note(const MPS::Image& image) {
 }
 
 SourceShape::SourceShape(const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states) {
-    key_.reserve(10 * (images.empty() ? 0 : images.size() * images[0].size()) + 32 * states.size());
+    constexpr std::size_t kFurther = 8;
+    key_.reserve(kFurther + 10 * (images.empty() ? 0 : images.size() * images[0].size()) + 32 * states.size());
     for (const auto& batch : images) {
         key_.push_back(batch.size());
         for (const auto& image : batch) note(*image);

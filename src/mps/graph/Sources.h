@@ -3,6 +3,7 @@
 #include <MPS/Image.hpp>
 #include <MPS/State.hpp>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -31,6 +32,8 @@ public:
     SourceShape(const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
 
     const std::vector<std::uint64_t>& key() const { return key_; }
+    /// What else the encode depends on.
+    void add(std::initializer_list<std::uint64_t> parts) { key_.insert(key_.end(), parts); }
     /// False when a state is no set of loss labels, for only those can be stood in for.
     bool canStandIn() const { return canStandIn_; }
     /// The storages, in the order of their first appearance.
