@@ -81,7 +81,7 @@ TEST_P(GraphCopies, TrainingACopyDoesNotChangeTheOriginalAndBothGoTheSameWay) {
     EXPECT_NE(trainStep(net, *copy, 3), ofCopy.front());
 }
 
-TEST_P(GraphCopies, ACopyWithEveryKindOfStepTrainsAsTheOriginalDoes) {
+TEST_P(GraphCopies, ACopyOfATrainingGraphWithNormalisationDropoutAndArithmeticTrainsAsTheOriginalDoes) {
     Net net(device);
     buildWhole(net);
     net.train();
