@@ -20,7 +20,7 @@ namespace {
 using namespace pewter::train;
 
 struct TrainOptions {
-    std::string network, data, device, precision = "fp32", schedule = "linear", json;
+    std::string network, data, device, precision = "fp32", schedule = "linear", json, save, load;
     std::optional<std::size_t> epochs, steps, batch, memoryBudget;
     std::uint64_t seed = 1;
     std::optional<float> learningRate;
@@ -61,6 +61,7 @@ void train(const TrainOptions& options) {
     const auto& description = network(options.network);
     // Told now, not after hours of training.
     checkWritable(options.json);
+    checkWritable(options.save, "--save");
     const auto device = deviceNamed(options.device);
     TrainingSettings settings;
     settings.batchSize = options.batch.value_or(description.batchSize);
@@ -68,6 +69,7 @@ void train(const TrainOptions& options) {
     settings.format = formatOf(options.precision);
     settings.optimizer.descriptor.learningRate = options.learningRate.value_or(description.learningRate);
     TrainingNetwork network(description, device, settings);
+    if (!options.load.empty()) network.load(options.load);
     setMemoryBudget(network, options.memoryBudget);
     const auto data = loadData(description, options, settings.batchSize);
     Trainer trainer(network, data.train);
@@ -88,6 +90,7 @@ void train(const TrainOptions& options) {
     fmt::print("{}: {}, peak of temporary memory {:.2f} MiB\n", description.name, result.text,
                static_cast<double>(log.peakTemporaryBytes) / (1024 * 1024));
 
+    if (!options.save.empty()) network.save(options.save);
     if (options.json.empty()) return;
     const nlohmann::json json = {
         {"network", description.name},
@@ -137,6 +140,9 @@ void addTrainCommand(CLI::App& app) {
     command->add_option("--schedule", options->schedule, "Learning rate over the run: constant, or linear down to 0")
         ->check(CLI::IsMember({"constant", "linear"}))
         ->capture_default_str();
+    command->add_option("--load", options->load, "Goes on with weights and optimizer of this file")->type_name("FILE");
+    command->add_option("--save", options->save, "Writes graphs, weights and optimizer to this file at the end")
+        ->type_name("FILE");
     command->add_option("--json", options->json, "Writes the run as JSON")->type_name("FILE");
     command->callback([options] { train(*options); });
 }

@@ -1,3 +1,4 @@
+#include <MPS/Archive.hpp>
 #include <MPS/CNNLossNode.hpp>
 #include <MPS/CNNSoftMaxNode.hpp>
 #include <MPS/NNGraph.hpp>
@@ -10,14 +11,20 @@ namespace pewter::train {
 namespace {
 
 /// Names the inputs of a graph.
-class Name final : public MPS::Handle {
+class Name final : public MPS::Handle, public MPS::SecureCoding {
 public:
+    static constexpr const char* kName = "train.Name";
     explicit Name(std::string label) : label_(std::move(label)) {}
+    explicit Name(MPS::Coder& coder) : label_(coder.decodeString("label")) {}
     std::string label() const override { return label_; }
+    const char* className() const override { return kName; }
+    void encodeWithCoder(MPS::Coder& coder) const override { coder.encodeString(label_, "label"); }
 
 private:
     std::string label_;
 };
+
+std::string sourceKey(std::size_t index) { return "dataSource" + std::to_string(index); }
 
 }  // namespace
 
@@ -28,6 +35,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
       settings_(settings),
       builder_(device, settings.optimizer, settings.seed) {
     using MPS::Error;
+    MPS::RegisterArchivedClass<Name>(Name::kName);
     if (!device) throw Error("network " + description.name, "device", "a device", "null");
     if (settings.batchSize == 0) throw Error("network " + description.name, "batchSize", "at least 1", "0");
     const auto pictures = MPS::NNImageNode::node(std::make_shared<Name>("pictures"));
@@ -64,6 +72,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     inference_ = MPS::NNGraph::graph(device, result);
     inference_->setLabel(description.name + " inference");
     inference_->setFormat(settings.format);
+    sources_ = builder_.dataSources();
 }
 
 TrainingNetwork::~TrainingNetwork() = default;
@@ -76,6 +85,42 @@ std::size_t TrainingNetwork::parameterCount() const {
     std::size_t count = 0;
     for (const auto& source : dataSources()) count += source->parameterCount();
     return count;
+}
+
+void TrainingNetwork::save(const std::string& path) const {
+    MPS::KeyedArchiver archiver;
+    archiver.encodeString(description_.name, "network");
+    archiver.encodeUnsigned(settings_.batchSize, "batchSize");
+    archiver.encodeObject(training_, "training");
+    archiver.encodeObject(inference_, "inference");
+    for (std::size_t i = 0; i < sources_.size(); ++i) archiver.encodeObject(sources_[i], sourceKey(i));
+    archiver.writeToFile(path);
+}
+
+void TrainingNetwork::load(const std::string& path) {
+    const auto data = MPS::KeyedUnarchiver::dataOfFile(path);
+    MPS::KeyedUnarchiver unarchiver(data, device_);
+    const auto who = "network " + description_.name;
+    if (const auto name = unarchiver.decodeString("network"); name != description_.name)
+        throw MPS::Error(who, "file", "one of this network", "one of " + name);
+    if (const auto batch = unarchiver.decodeSize("batchSize"); batch != settings_.batchSize)
+        throw MPS::Error(who, "batchSize", std::to_string(batch) + ", as in the file", std::to_string(settings_.batchSize));
+    const auto graph = [&](const char* key) {
+        auto made = unarchiver.decodeObjectOfClass<MPS::NNGraph>(key);
+        if (!made) unarchiver.refuse(key, "a graph", "null");
+        if (made->format() != settings_.format)
+            throw MPS::Error(who, "format", "the one of the graphs in the file", "another one");
+        return made;
+    };
+    auto training = graph("training"), inference = graph("inference");
+    std::vector<std::shared_ptr<DataSource>> sources;
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+        sources.push_back(unarchiver.decodeObjectOfClass<DataSource>(sourceKey(i)));
+        if (!sources.back()) unarchiver.refuse(sourceKey(i), "a data source", "null");
+    }
+    training_ = std::move(training);
+    inference_ = std::move(inference);
+    sources_ = std::move(sources);
 }
 
 }  // namespace pewter::train

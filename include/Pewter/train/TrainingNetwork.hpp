@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <MPS/Types.hpp>
@@ -38,16 +39,25 @@ public:
     MPS::NNGraph& trainingGraph() { return *training_; }
     /// Result: probabilities or images, float32. Sees new weights after reloadFromDataSources().
     MPS::NNGraph& inferenceGraph() { return *inference_; }
-    const std::vector<std::shared_ptr<DataSource>>& dataSources() const { return builder_.dataSources(); }
+    const std::vector<std::shared_ptr<DataSource>>& dataSources() const { return sources_; }
     /// For loops of one's own; Trainer::train sets the rate of the settings before every step.
     void setLearningRate(float rate);
     std::size_t parameterCount() const;
+
+    /// Both graphs with their weights, optimizers and moments into one file; wait for training steps first. Throws MPS::Error
+    /// with the path when it cannot be written.
+    void save(const std::string& path) const;
+    /// Takes what save() of the same network wrote, on any device, in place of graphs and data sources: training goes on
+    /// where it was. Throws MPS::Error for anything else, and for another batch size or format than the settings have;
+    /// nothing has changed then. References to the graphs of before end.
+    void load(const std::string& path);
 
 private:
     NetworkDescription description_;
     std::shared_ptr<MTL::Device> device_;
     TrainingSettings settings_;
     NetworkBuilder builder_;
+    std::vector<std::shared_ptr<DataSource>> sources_;
     std::shared_ptr<MPS::NNGraph> training_, inference_;
 };
 
