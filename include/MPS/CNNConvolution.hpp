@@ -203,6 +203,8 @@ private:
     std::shared_ptr<pewter::mps::ConvolutionParameters> parameters_;
     CNNConvolutionGradientOption option_ = CNNConvolutionGradientOptionAll;
     bool serialize_ = false;
+    /// Graphs: the data gradient is added to what the destinations hold.
+    bool addsToDestination_ = false;
 };
 
 }  // namespace MPS

@@ -240,10 +240,12 @@ void archiveConvolution(ArchivedClasses& classes) {
     const auto writeSerialize = [=](const CNNConvolutionGradient& kernel, Coder& coder) {
         writeGradient(kernel, coder);
         coder.encodeBool(kernel.serializeWeightsAndBiases(), "serializeWeightsAndBiases");
+        coder.encodeBool(ConvolutionAccess::addsToDestination(kernel), "addsToDestination");
     };
     const auto restoreSerialize = [=](CNNConvolutionGradient& kernel, Coder& coder) {
         restoreGradient(kernel, coder);
         kernel.setSerializeWeightsAndBiases(coder.decodeBool("serializeWeightsAndBiases"));
+        if (coder.decodeBool("addsToDestination")) ConvolutionAccess::addToDestination(kernel);
     };
     addConvolution<CNNConvolutionGradient>(classes, "CNNConvolutionGradient", writeSerialize,
                                            restoreSerialize);

@@ -14,25 +14,18 @@ void ConvolutionAccess::fuseNeuron(MPS::CNNConvolution& convolution, const MPS::
     convolution.descriptor_ = std::move(descriptor);
 }
 
-namespace {
-
-/// A bit of the gradient option that nobody outside sets.
-constexpr MPS::CNNConvolutionGradientOption kAddToDestination = MPS::CNNConvolutionGradientOption{1} << 32;
-
-}  // namespace
-
 bool ConvolutionAccess::canAddToDestination(const MPS::CNNConvolutionGradient& gradient) {
     return dynamic_cast<const MPS::CNNFullyConnectedGradient*>(&gradient) == nullptr;
 }
 
 bool ConvolutionAccess::addsToDestination(const MPS::CNNConvolutionGradient& gradient) {
-    return gradient.option_ & kAddToDestination;
+    return gradient.addsToDestination_;
 }
 
 void ConvolutionAccess::addToDestination(MPS::CNNConvolutionGradient& gradient) {
     if (!canAddToDestination(gradient))
         throw MTL::Error(gradient.name(), "destination", "a kernel that can add to it", gradient.className());
-    gradient.option_ |= kAddToDestination;
+    gradient.addsToDestination_ = true;
 }
 
 void ConvolutionAccess::addToDestination(MPS::CNNConvolutionTransposeGradient& gradient) {
