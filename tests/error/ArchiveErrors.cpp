@@ -1,14 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <MPS/Archive.hpp>
 #include <MPS/CNNArithmetic.hpp>
 #include <MPS/CNNFullyConnected.hpp>
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNSoftMax.hpp>
-#include <nlohmann/json.hpp>
 
+#include "ArchiveBytes.h"
 #include "TestKernel.h"
 #include "WeightedKernels.h"
 
@@ -59,20 +58,6 @@ const bool registered = [] {
     return true;
 }();
 
-constexpr std::size_t kHeader = 24;
-
-/// A header that fits the payload.
-ArchiveData sealed(const std::vector<std::uint8_t>& payload) {
-    ArchiveData data{'P', 'E', 'W', 'T', 'E', 'R', 'A', 'R', 1, 0, 0, 0};
-    const auto sum = crc32(crc32(0, nullptr, 0), payload.data(), static_cast<uInt>(payload.size()));
-    for (int i = 0; i < 4; ++i) data.push_back(static_cast<std::uint8_t>(sum >> (8 * i)));
-    for (int i = 0; i < 8; ++i) data.push_back(static_cast<std::uint8_t>(payload.size() >> (8 * i)));
-    data.insert(data.end(), payload.begin(), payload.end());
-    return data;
-}
-
-std::vector<std::uint8_t> payloadOf(const ArchiveData& data) { return {data.begin() + kHeader, data.end()}; }
-
 ArchiveData pooling() {
     const auto kernel = std::make_shared<CNNPoolingMax>(testDevice(), 2, 3, 1, 2);
     kernel->setLabel("pool");
@@ -81,9 +66,9 @@ ArchiveData pooling() {
 
 /// The archive of a pooling kernel after a change of its contents.
 ArchiveData changed(const std::function<void(Json& contents)>& change) {
-    auto contents = Json::from_cbor(payloadOf(pooling()));
+    auto contents = contentsOf(pooling());
     change(contents);
-    return sealed(Json::to_cbor(contents));
+    return archiveOf(contents);
 }
 
 /// Values of the kernel, which is the first object.
@@ -112,12 +97,12 @@ TEST(ArchiveErrors, AnotherVersionIsNamed) {
 TEST(ArchiveErrors, CutAndGrownDataSaysHowMuchIsMissing) {
     const auto whole = pooling();
     auto data = whole;
-    data.resize(kHeader - 1);
+    data.resize(kArchiveHeader - 1);
     EXPECT_EQ(readingOf(data), "archive: data: expected a header of 24 bytes, found 23.");
     data = whole;
     data.pop_back();
-    const auto length = std::to_string(whole.size() - kHeader),
-               less = std::to_string(whole.size() - kHeader - 1);
+    const auto length = std::to_string(whole.size() - kArchiveHeader),
+               less = std::to_string(whole.size() - kArchiveHeader - 1);
     EXPECT_EQ(readingOf(data), "archive: data: expected " + length +
                                    " bytes after the header, as it says, found " + less + ".");
     data = whole;
@@ -383,7 +368,7 @@ TEST(ArchiveErrors, StoredWeightsMustFitTheirDescriptor) {
         for (auto& object : contents["objects"])
             if (object[0] == "CNNConvolutionDescriptor") descriptor = &object[1];
         change(valuesOf(contents), *descriptor);
-        const auto data = sealed(Json::to_cbor(contents));
+        const auto data = archiveOf(contents);
         return errorOf(
             [&] { KeyedUnarchiver::unarchivedObjectOfClass<CNNFullyConnected>(data, testDevice()); });
     };

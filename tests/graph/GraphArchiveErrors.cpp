@@ -1,9 +1,8 @@
 #include <gmock/gmock.h>
-#include <zlib.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "ArchiveBytes.h"
 #include "GraphRuns.h"
 
 using namespace pewter::test;
@@ -12,19 +11,6 @@ using Json = nlohmann::json;
 using Bytes = MPS::ArchiveData;
 
 namespace {
-
-constexpr std::size_t kHeader = 24;
-
-/// A header that fits the payload.
-Bytes sealed(const std::vector<std::uint8_t>& payload) {
-    Bytes data{'P', 'E', 'W', 'T', 'E', 'R', 'A', 'R', 1, 0, 0, 0};
-    const auto sum = crc32(crc32(0, nullptr, 0), payload.data(), static_cast<uInt>(payload.size()));
-    for (int i = 0; i < 4; ++i) data.push_back(static_cast<std::uint8_t>(sum >> (8 * i)));
-    for (int i = 0; i < 8; ++i) data.push_back(static_cast<std::uint8_t>(payload.size() >> (8 * i)));
-    data.insert(data.end(), payload.begin(), payload.end());
-    return data;
-}
-std::vector<std::uint8_t> payloadOf(const Bytes& data) { return {data.begin() + kHeader, data.end()}; }
 
 /// Values as the archiver packs them.
 Json integers(const std::vector<std::int64_t>& values) {
@@ -56,7 +42,7 @@ std::string readingOf(const Bytes& data, const DevicePtr& device) {
 class Contents {
 public:
     explicit Contents(const std::shared_ptr<MPS::NNGraph>& graph)
-        : json(Json::from_cbor(payloadOf(MPS::KeyedArchiver::archivedData(graph)))) {}
+        : json(contentsOf(MPS::KeyedArchiver::archivedData(graph))) {}
     Json& graph() { return object(json["values"]["root"]); }
     Json& step(std::size_t i) { return object(graph()["step" + std::to_string(i)]); }
     Json& object(const Json& reference) { return json["objects"][reference["object"].get<std::size_t>()][1]; }
@@ -67,7 +53,7 @@ public:
             if (step(i)["type"] == type) return step(i);
         throw std::runtime_error("no step of type " + type);
     }
-    Bytes bytes() const { return sealed(Json::to_cbor(json)); }
+    Bytes bytes() const { return archiveOf(json); }
     Json json;
 };
 

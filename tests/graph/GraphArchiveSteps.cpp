@@ -16,9 +16,10 @@
 #include <Pewter/HostKernel.hpp>
 #include <Pewter/KernelNode.hpp>
 #include <Pewter/train/DataSources.hpp>
-#include <nlohmann/json.hpp>
+#include <algorithm>
 #include <set>
 
+#include "ArchiveBytes.h"
 #include "BinaryWeights.h"
 #include "GraphRuns.h"
 
@@ -47,7 +48,8 @@ protected:
     Computation computation() const override {
         return [factor = factor_](const pewter::HostTensor& x, const pewter::HostTensor&, const pewter::HostGeometry&,
                                   pewter::HostTensor& y, pewter::HostTensor& state) {
-            for (std::size_t i = 0; i < x.values.size(); ++i) y.values[i] = factor * x.values[i];
+            // Whatever channels and clip rectangle an archive says.
+            for (std::size_t i = 0; i < std::min(x.values.size(), y.values.size()); ++i) y.values[i] = factor * x.values[i];
             for (double& value : state.values) value = factor;
         };
     }
@@ -75,8 +77,7 @@ private:
 
 /// The types of the steps in an archive.
 std::set<std::string> typesOf(const std::shared_ptr<MPS::NNGraph>& graph) {
-    const auto bytes = MPS::KeyedArchiver::archivedData(graph);
-    const auto contents = nlohmann::json::from_cbor(bytes.begin() + 24, bytes.end());
+    const auto contents = contentsOf(MPS::KeyedArchiver::archivedData(graph));
     std::set<std::string> types;
     for (const auto& object : contents["objects"])
         if (object[0] == "NNGraphStep") types.insert(object[1]["type"].get<std::string>());

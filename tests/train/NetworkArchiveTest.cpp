@@ -1,9 +1,10 @@
 /// Networks saved in the middle of their training.
 #include <gmock/gmock.h>
 
-#include <Pewter/train/Synthetic.hpp>
+#include <MPS/Archive.hpp>
 #include <fstream>
 
+#include "ArchiveBytes.h"
 #include "DatasetSupport.h"
 #include "RunCommand.h"
 #include "TrainSupport.h"
@@ -68,6 +69,36 @@ TEST_F(NetworkArchive, AnotherNetworkBatchOrFormatIsRefusedAndNothingChanges) {
     EXPECT_THAT(messageOf([&] { saved.load(file("none")); }), HasSubstr("path: expected a file"));
     std::ofstream(file("text")) << "text";
     EXPECT_THAT(messageOf([&] { saved.load(file("text")); }), HasSubstr("what a KeyedArchiver wrote"));
+}
+
+TEST_F(NetworkArchive, DataSourcesWhoseListsDoNotFitAreRefused) {
+    using nlohmann::json;
+    const auto floats = [](std::size_t count) {
+        return json{{"f32", json::binary(std::vector<std::uint8_t>(count * sizeof(float)))}};
+    };
+    const auto reading = [&](const std::shared_ptr<MPS::SecureCoding>& source, const char* key, const json& value) {
+        auto contents = test::contentsOf(MPS::KeyedArchiver::archivedData(source));
+        contents["objects"][0][1][key] = value;
+        const auto bytes = test::archiveOf(contents);
+        return messageOf([&] { MPS::KeyedUnarchiver::unarchivedObjectOfClass<DataSource>(bytes, device_); });
+    };
+    OptimizerSettings adam;
+    const auto layer = std::make_shared<ConvolutionDataSource>(device_, "layer", ConvolutionShape{3, 3, 2, 4},
+                                                               Initializer::xavier(), 0.0f, adam, 1, 1);
+    EXPECT_EQ(reading(layer, "label", "other"), "");
+    const std::string who = "archived train.ConvolutionDataSource: ";
+    EXPECT_EQ(reading(layer, "weights", floats(71)), who + "weights: expected 72 values, as the descriptor says, found 71.");
+    EXPECT_EQ(reading(layer, "biases", floats(5)), who + "biases: expected 4 values, found 5.");
+    EXPECT_EQ(reading(layer, "moment0.0", floats(3)), who + "moment0.0: expected 72 values, found 3.");
+    EXPECT_EQ(reading(layer, "moment1.1", floats(3)), who + "moment1.1: expected 4 values, found 3.");
+    EXPECT_EQ(reading(layer, "optimizer", nullptr), who + "optimizer: expected an optimizer, found null.");
+    EXPECT_EQ(reading(layer, "descriptor", nullptr), who + "descriptor: expected a convolution descriptor, found null.");
+    const auto norm = std::make_shared<BatchNormalizationDataSource>(device_, "norm", 3, adam);
+    EXPECT_THAT(reading(norm, "gamma", floats(0)), HasSubstr("gamma: expected at least 1 value, found 0"));
+    EXPECT_THAT(reading(norm, "variance", floats(2)), HasSubstr("variance: expected 3 values, found 2"));
+    EXPECT_THAT(reading(norm, "average", nullptr), HasSubstr("average: expected descent without momentum"));
+    const auto group = std::make_shared<GroupNormalizationDataSource>(device_, "group", 4, 2, adam);
+    EXPECT_THAT(reading(group, "beta", floats(3)), HasSubstr("beta: expected 4 values, found 3"));
 }
 
 #ifdef PEWTER_COMMAND
