@@ -11,13 +11,16 @@ namespace pewter::train {
 
 using MPS::Coder;
 
-void archiveFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count, const std::string& key) {
+void archiveFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count,
+                   const std::string& key) {
     coder.encodeFloats({static_cast<const float*>(values->contents()), count}, key);
 }
 
-void restoreFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count, const std::string& key) {
+void restoreFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count,
+                   const std::string& key) {
     const auto floats = coder.decodeFloats(key);
-    if (floats.size() != count) coder.refuse(key, fmt::format("{} values", count), fmt::format("{}", floats.size()));
+    if (floats.size() != count)
+        coder.refuse(key, fmt::format("{} values", count), fmt::format("{}", floats.size()));
     std::memcpy(values->contents(), floats.data(), count * sizeof(float));
 }
 
@@ -25,7 +28,9 @@ void restoreFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std
 
 namespace {
 
-std::string momentKey(std::size_t moment, std::size_t vector) { return fmt::format("moment{}.{}", moment, vector); }
+std::string momentKey(std::size_t moment, std::size_t vector) {
+    return fmt::format("moment{}.{}", moment, vector);
+}
 
 /// The optimizer under a key, if it is a K.
 template <class K>
@@ -41,7 +46,8 @@ OptimizerDriver::OptimizerDriver(Coder& coder, std::size_t first, std::size_t se
     rms_ = optimizerAs<MPS::NNOptimizerRMSProp>(optimizer);
     adam_ = optimizerAs<MPS::NNOptimizerAdam>(optimizer);
     if (!sgd_ && !rms_ && !adam_)
-        coder.refuse("optimizer", "an optimizer", optimizer ? fmt::format("a {}", optimizer->className()) : "null");
+        coder.refuse("optimizer", "an optimizer",
+                     optimizer ? fmt::format("a {}", optimizer->className()) : "null");
     updates_ = coder.decodeUnsigned("updates");
     for (std::size_t i = 0; i < momentCount(); ++i) {
         auto& vectors = moments_.emplace_back();
@@ -52,7 +58,8 @@ OptimizerDriver::OptimizerDriver(Coder& coder, std::size_t first, std::size_t se
                 coder.refuse(momentKey(i, vectors.size()), fmt::format("{} values", length),
                              fmt::format("{}", values.size()));
             vectors.push_back(std::make_shared<MPS::Vector>(
-                coder.device()->newBuffer(values.data(), length * sizeof(float), MTL::ResourceStorageModeManaged),
+                coder.device()->newBuffer(values.data(), length * sizeof(float),
+                                          MTL::ResourceStorageModeManaged),
                 MPS::VectorDescriptor::vectorDescriptor(length, MPS::DataType::Float32)));
         }
     }
@@ -114,7 +121,8 @@ BatchNormalizationDataSource::BatchNormalizationDataSource(Coder& coder)
     restoreFloats(coder, variance_, channels_, "variance");
     optimizer_ = std::make_unique<OptimizerDriver>(coder, channels_, channels_);
     average_ = coder.decodeObjectOfClass<MPS::NNOptimizerStochasticGradientDescent>("average");
-    if (!average_ || average_->momentumScale() != 0) coder.refuse("average", "descent without momentum", "another optimizer");
+    if (!average_ || average_->momentumScale() != 0)
+        coder.refuse("average", "descent without momentum", "another optimizer");
 }
 
 void BatchNormalizationDataSource::encodeWithCoder(Coder& coder) const {

@@ -105,11 +105,15 @@ TEST_P(GraphArchiveErrors, SlotsThatNoProgramHasAreNamedWithTheirStep) {
     EXPECT_EQ(with([](Contents&) {}), "");
     const std::string pool = "CNNPoolingMax 'pool': ";
     for (const std::int64_t slot : {std::int64_t{-1}, std::int64_t{1000}, std::int64_t{1} << 62})
-        EXPECT_THAT(with([&](Contents& c) { c.stepOf("Unary")["images"] = integers({slot}); }),
-                    HasSubstr(pool + "images: expected an image that an earlier step makes or that is an input, found"));
+        EXPECT_THAT(
+            with([&](Contents& c) { c.stepOf("Unary")["images"] = integers({slot}); }),
+            HasSubstr(pool +
+                      "images: expected an image that an earlier step makes or that is an input, found"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["images"] = integers({-2}); }),
                 HasSubstr("images: expected slots, or -1 for none, found -2"));
-    EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["images"] = integers({0, 0}); }),
+    EXPECT_THAT(with([](Contents& c) {
+                    c.stepOf("Unary")["images"] = integers({0, 0});
+                }),
                 HasSubstr(pool + "images: expected 1 for a step of type Unary, found 2"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Loss")["states"] = integers({}); }),
                 HasSubstr("states: expected 1 for a step of type Loss, found 0"));
@@ -117,7 +121,9 @@ TEST_P(GraphArchiveErrors, SlotsThatNoProgramHasAreNamedWithTheirStep) {
                 HasSubstr(pool + "result: expected an image that nothing else makes, found slot"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["result"] = integers({0}); }),
                 HasSubstr("result: expected an image that nothing else makes, found slot 0"));
-    EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["made"] = integers({7, 8, 9}); }),
+    EXPECT_THAT(with([](Contents& c) {
+                    c.stepOf("Unary")["made"] = integers({7, 8, 9});
+                }),
                 HasSubstr(pool + "made: expected 0 to 1 for a step of type Unary, found 3"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["made"] = integers({-1}); }),
                 HasSubstr("made: expected a list that ends with a state, found -1"));
@@ -132,14 +138,16 @@ TEST_P(GraphArchiveErrors, SlotsThatNoProgramHasAreNamedWithTheirStep) {
                 HasSubstr("forward: expected the step that makes its state, found CNNPoolingMax 'pool'"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("ConvolutionGradient")["forward"] = integers({-1}); }),
                 HasSubstr("forward: expected the step that a ConvolutionGradient belongs to"));
-    EXPECT_THAT(with([](Contents& c) { c.stepOf("ConvolutionGradient")["trainingStyle"] = 2; }),
-                HasSubstr("trainingStyle: expected no update of a data source that the archive does not hold"));
+    EXPECT_THAT(
+        with([](Contents& c) { c.stepOf("ConvolutionGradient")["trainingStyle"] = 2; }),
+        HasSubstr("trainingStyle: expected no update of a data source that the archive does not hold"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("ConvolutionGradient")["resultDropped"] = true; }),
                 HasSubstr("resultDropped: expected what the result's slot says"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["type"] = "Binary"; }),
                 HasSubstr(pool + "type: expected a type of step that this library has, found \"Binary\""));
-    EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["type"] = "Dropout"; }),
-                HasSubstr(pool + "kernel: expected one for a step of type Dropout, found one of another class"));
+    EXPECT_THAT(
+        with([](Contents& c) { c.stepOf("Unary")["type"] = "Dropout"; }),
+        HasSubstr(pool + "kernel: expected one for a step of type Dropout, found one of another class"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["kernels"] = std::uint64_t{1} << 60; }),
                 HasSubstr(pool + "archived NNGraphStep: kernel1: expected a value, found none"));
     EXPECT_THAT(with([](Contents& c) { c.stepOf("Unary")["kernels"] = 0; }),
@@ -153,30 +161,42 @@ TEST_P(GraphArchiveErrors, ListsOfTheGraphThatDoNotFitAreNamed) {
         contents.graph()[key] = value;
         return readingOf(contents.bytes(), device);
     };
-    EXPECT_EQ(with("version", 2), "archived NNGraph: version: expected 1, which this library reads, found 2.");
+    EXPECT_EQ(with("version", 2),
+              "archived NNGraph: version: expected 1, which this library reads, found 2.");
     EXPECT_EQ(with("format", 5), "archived NNGraph: format: expected a channel format, found 5.");
-    EXPECT_EQ(with("imageBits", integers({0})), "archived NNGraph: imageFormats: expected 1, one an image, found 6.");
-    EXPECT_THAT(with("imageBits", integers({16, 4, 4, 4, 4, 4})), HasSubstr("imageBits: expected 0 to 15, found 16"));
-    EXPECT_THAT(with("imageFormats", integers({-1, 0, 0, 0, 0, 0})), HasSubstr("expected a channel format, found -1"));
+    EXPECT_EQ(with("imageBits", integers({0})),
+              "archived NNGraph: imageFormats: expected 1, one an image, found 6.");
+    EXPECT_THAT(with("imageBits", integers({16, 4, 4, 4, 4, 4})),
+                HasSubstr("imageBits: expected 0 to 15, found 16"));
+    EXPECT_THAT(with("imageFormats", integers({-1, 0, 0, 0, 0, 0})),
+                HasSubstr("expected a channel format, found -1"));
     EXPECT_THAT(with("steps", 0), HasSubstr("archived NNGraph: steps: expected at least 1, found 0"));
     EXPECT_THAT(with("steps", std::uint64_t{1} << 62), HasSubstr("expected a value, found none"));
     EXPECT_THAT(with("results", integers({})), HasSubstr("results: expected at least 1, with a flag each"));
-    EXPECT_THAT(with("results", integers({77})), HasSubstr("results[0]: expected an image that a step makes, found slot 77"));
-    EXPECT_THAT(with("results", integers({0})), HasSubstr("results[0]: expected an image that a step makes, found slot 0"));
-    EXPECT_THAT(with("results", integers({-1})), HasSubstr("results[0]: expected an image that a step makes, found none"));
-    EXPECT_THAT(with("exportedImages", integers({1})), HasSubstr("exportedImages: expected images that steps make"));
-    EXPECT_THAT(with("resultsAreNeeded", integers({2})), HasSubstr("resultsAreNeeded: expected 0 or 1, found 2"));
-    EXPECT_THAT(with("destinationImageAllocator", nullptr), HasSubstr("destinationImageAllocator: expected an allocator"));
+    EXPECT_THAT(with("results", integers({77})),
+                HasSubstr("results[0]: expected an image that a step makes, found slot 77"));
+    EXPECT_THAT(with("results", integers({0})),
+                HasSubstr("results[0]: expected an image that a step makes, found slot 0"));
+    EXPECT_THAT(with("results", integers({-1})),
+                HasSubstr("results[0]: expected an image that a step makes, found none"));
+    EXPECT_THAT(with("exportedImages", integers({1})),
+                HasSubstr("exportedImages: expected images that steps make"));
+    EXPECT_THAT(with("resultsAreNeeded", integers({2})),
+                HasSubstr("resultsAreNeeded: expected 0 or 1, found 2"));
+    EXPECT_THAT(with("destinationImageAllocator", nullptr),
+                HasSubstr("destinationImageAllocator: expected an allocator"));
     EXPECT_THAT(with("recomputePolicy", 3), HasSubstr("recomputePolicy: expected 0 to 2, found 3"));
     EXPECT_THAT(with("step0", nullptr), HasSubstr("step0: expected a step, found null"));
-    EXPECT_THAT(with("imageAllocator1", nullptr), HasSubstr("imageAllocator1: expected an allocator, found null"));
+    EXPECT_THAT(with("imageAllocator1", nullptr),
+                HasSubstr("imageAllocator1: expected an allocator, found null"));
 }
 
 TEST_P(GraphArchiveErrors, NoByteThatIsCutOffOrChangedDoesMoreThanAnError) {
     const auto whole = MPS::KeyedArchiver::archivedData(smallGraph(device));
     ASSERT_TRUE(survives(whole, device));
     for (std::size_t i = 0; i < whole.size(); ++i) {
-        EXPECT_FALSE(survives(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(i)), device)) << i;
+        EXPECT_FALSE(survives(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(i)), device))
+            << i;
         for (int bit = 0; bit < 8; ++bit) {
             auto data = whole;
             data[i] = static_cast<std::uint8_t>(data[i] ^ (1 << bit));
@@ -188,7 +208,9 @@ TEST_P(GraphArchiveErrors, NoByteThatIsCutOffOrChangedDoesMoreThanAnError) {
 TEST_P(GraphArchiveErrors, NorDoesAChangeBehindAChecksumThatFits) {
     const auto payload = payloadOf(MPS::KeyedArchiver::archivedData(smallGraph(device)));
     std::size_t refused = 0, read = 0;
-    const auto count = [&](const std::vector<std::uint8_t>& changed) { ++(survives(sealed(changed), device) ? read : refused); };
+    const auto count = [&](const std::vector<std::uint8_t>& changed) {
+        ++(survives(sealed(changed), device) ? read : refused);
+    };
     for (std::size_t i = 0; i < payload.size(); ++i) {
         count({payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(i)});
         for (const int flip : {0x01, 0x02, 0x80, 0xFF}) {
@@ -201,5 +223,6 @@ TEST_P(GraphArchiveErrors, NorDoesAChangeBehindAChecksumThatFits) {
     EXPECT_GT(read, 50u) << "a changed number is still a number";
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveErrors, testing::Range(std::size_t{0}, computingDevices().size()),
+INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveErrors,
+                         testing::Range(std::size_t{0}, computingDevices().size()),
                          [](const auto& info) { return computingDevices()[info.param]->name(); });

@@ -34,13 +34,16 @@ public:
 };
 class PlainProvider final : public MPS::ImageTransformProvider {
 public:
-    MPS::ScaleTransform transform(const std::shared_ptr<MPS::Image>&, const std::shared_ptr<MPS::Handle>&) override {
+    MPS::ScaleTransform transform(const std::shared_ptr<MPS::Image>&,
+                                  const std::shared_ptr<MPS::Handle>&) override {
         return {};
     }
 };
 class PlainCallback final : public MPS::NNLossCallback {
 public:
-    float scalarWeight(const std::shared_ptr<MPS::Image>&, const std::shared_ptr<MPS::Image>&) override { return 1; }
+    float scalarWeight(const std::shared_ptr<MPS::Image>&, const std::shared_ptr<MPS::Image>&) override {
+        return 1;
+    }
 };
 
 /// Runs on every device.
@@ -49,7 +52,9 @@ protected:
     DevicePtr device = computingDevices()[GetParam()];
     Node input = MPS::NNImageNode::node(nullptr);
 
-    std::shared_ptr<MPS::NNGraph> graphOf(const Node& result) const { return MPS::NNGraph::graph(device, result); }
+    std::shared_ptr<MPS::NNGraph> graphOf(const Node& result) const {
+        return MPS::NNGraph::graph(device, result);
+    }
     std::shared_ptr<MPS::NNGraph> small() const { return graphOf(Net::relu(input)); }
 };
 
@@ -74,24 +79,30 @@ TEST_P(GraphArchiveRefusals, ObjectsOfTheApplicationWithoutCodingAreNamedWithThe
     };
     auto node = relu();
     node->setPaddingPolicy(std::make_shared<PlainPadding>());
-    EXPECT_THAT(writingOf(graphOf(node->resultImage())), AllOf(HasSubstr("'mine'"), HasSubstr("padding: expected an object "
-                                                                                             "with secure coding")));
+    EXPECT_THAT(writingOf(graphOf(node->resultImage())),
+                AllOf(HasSubstr("'mine'"), HasSubstr("padding: expected an object "
+                                                     "with secure coding")));
     node = relu();
     const auto inner = node->resultImage();
     inner->setImageAllocator(std::make_shared<PlainAllocator>());
     EXPECT_THAT(writingOf(graphOf(inner)), AllOf(HasSubstr("'mine'"), HasSubstr("imageAllocator")));
     node = relu();
     node->resultImage()->setHandle(tag("out"));
-    EXPECT_THAT(writingOf(graphOf(node->resultImage())), AllOf(HasSubstr("'mine'"), HasSubstr("handle 'out'")));
-    const auto scale = MPS::NNBilinearScaleNode::node(input, std::make_shared<PlainProvider>(), MTL::Size{3, 3, 0});
+    EXPECT_THAT(writingOf(graphOf(node->resultImage())),
+                AllOf(HasSubstr("'mine'"), HasSubstr("handle 'out'")));
+    const auto scale =
+        MPS::NNBilinearScaleNode::node(input, std::make_shared<PlainProvider>(), MTL::Size{3, 3, 0});
     scale->setLabel("scaled");
-    EXPECT_THAT(writingOf(graphOf(scale->resultImage())), AllOf(HasSubstr("'scaled'"), HasSubstr("transformProvider")));
-    const auto loss = MPS::NNForwardLossNode::node(
-        input, MPS::NNImageNode::node(nullptr),
-        MPS::CNNLossDescriptor::cnnLossDescriptor(MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum));
+    EXPECT_THAT(writingOf(graphOf(scale->resultImage())),
+                AllOf(HasSubstr("'scaled'"), HasSubstr("transformProvider")));
+    const auto loss =
+        MPS::NNForwardLossNode::node(input, MPS::NNImageNode::node(nullptr),
+                                     MPS::CNNLossDescriptor::cnnLossDescriptor(
+                                         MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum));
     loss->setLabel("loss");
     loss->setPropertyCallBack(std::make_shared<PlainCallback>());
-    EXPECT_THAT(writingOf(graphOf(loss->resultImage())), AllOf(HasSubstr("'loss'"), HasSubstr("propertyCallBack")));
+    EXPECT_THAT(writingOf(graphOf(loss->resultImage())),
+                AllOf(HasSubstr("'loss'"), HasSubstr("propertyCallBack")));
     const auto own = halfSquare(input);
     own->setLabel("half");
     EXPECT_THAT(writingOf(graphOf(own->resultImage())),
@@ -99,7 +110,8 @@ TEST_P(GraphArchiveRefusals, ObjectsOfTheApplicationWithoutCodingAreNamedWithThe
     const auto graph = graphOf(relu()->resultImage());
     graph->setLabel("whole");
     graph->setDestinationImageAllocator(std::make_shared<PlainAllocator>());
-    EXPECT_THAT(writingOf(graph), AllOf(HasSubstr("NNGraph 'whole'"), HasSubstr("destinationImageAllocator")));
+    EXPECT_THAT(writingOf(graph),
+                AllOf(HasSubstr("NNGraph 'whole'"), HasSubstr("destinationImageAllocator")));
 }
 
 TEST_P(GraphArchiveRefusals, FilesThatCannotBeReadOrWrittenAreNamed) {
@@ -108,7 +120,8 @@ TEST_P(GraphArchiveRefusals, FilesThatCannotBeReadOrWrittenAreNamed) {
     const auto reading = [&](const std::string& path) {
         return errorOf([&] { MPS::KeyedUnarchiver::unarchivedObjectOfFile<MPS::NNGraph>(path, device); });
     };
-    EXPECT_EQ(reading(folder / "none"), "KeyedUnarchiver: path: expected a file, found \"" + (folder / "none").string() + "\".");
+    EXPECT_EQ(reading(folder / "none"),
+              "KeyedUnarchiver: path: expected a file, found \"" + (folder / "none").string() + "\".");
     EXPECT_THAT(reading(folder), HasSubstr("expected a file, found"));
     const auto empty = folder / "empty";
     std::ofstream(empty).close();
@@ -116,9 +129,11 @@ TEST_P(GraphArchiveRefusals, FilesThatCannotBeReadOrWrittenAreNamed) {
     const auto writing = [&](const std::string& path) {
         return errorOf([&] { MPS::KeyedArchiver::archiveRootObject(small(), path); });
     };
-    EXPECT_THAT(writing(folder / "no" / "folder"), HasSubstr("KeyedArchiver: path: expected a file that can be written"));
+    EXPECT_THAT(writing(folder / "no" / "folder"),
+                HasSubstr("KeyedArchiver: path: expected a file that can be written"));
     EXPECT_THAT(writing(folder), HasSubstr("KeyedArchiver: path: expected a file that can be replaced"));
-    EXPECT_THAT(errorOf([&] { MPS::KeyedArchiver::archiveRootObject(nullptr, empty); }), HasSubstr("found null"));
+    EXPECT_THAT(errorOf([&] { MPS::KeyedArchiver::archiveRootObject(nullptr, empty); }),
+                HasSubstr("found null"));
     // A failure leaves the archive that was there.
     EXPECT_EQ(writing(empty), "");
     Net net(device);
@@ -139,11 +154,12 @@ TEST_P(GraphArchiveRefusals, AGraphIsMadeOnTheDeviceOfItsCoderAlone) {
         std::shared_ptr<MPS::NNGraph> graph;
     };
     static DevicePtr asked;
-    MPS::RegisterArchivedClass("GraphArchiveRefusals.Direct", typeid(Direct), [](MPS::Coder& coder) {
-        return std::make_shared<Direct>(coder, asked);
-    });
+    MPS::RegisterArchivedClass("GraphArchiveRefusals.Direct", typeid(Direct),
+                               [](MPS::Coder& coder) { return std::make_shared<Direct>(coder, asked); });
     const auto bytes = MPS::KeyedArchiver::archivedData(std::make_shared<Direct>(small()));
-    const auto read = [&] { return MPS::KeyedUnarchiver::unarchivedObjectOfClass<Direct>(bytes, device)->graph; };
+    const auto read = [&] {
+        return MPS::KeyedUnarchiver::unarchivedObjectOfClass<Direct>(bytes, device)->graph;
+    };
     asked = nullptr;
     EXPECT_EQ(read()->device(), device);
     for (const auto& other : computingDevices()) {
@@ -151,11 +167,12 @@ TEST_P(GraphArchiveRefusals, AGraphIsMadeOnTheDeviceOfItsCoderAlone) {
         if (other == device)
             EXPECT_EQ(read()->device(), device);
         else
-            EXPECT_THAT(errorOf([&] { read(); }), HasSubstr("device: expected " + other->name() + ", the graph's, found " +
-                                                            device->name()));
+            EXPECT_THAT(errorOf([&] { read(); }), HasSubstr("device: expected " + other->name() +
+                                                            ", the graph's, found " + device->name()));
     }
     EXPECT_TRUE(MPS::NNGraph::supportsSecureCoding());
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveRefusals, testing::Range(std::size_t{0}, computingDevices().size()),
+INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveRefusals,
+                         testing::Range(std::size_t{0}, computingDevices().size()),
                          [](const auto& info) { return computingDevices()[info.param]->name(); });

@@ -34,7 +34,8 @@ namespace {
 class Times final : public pewter::HostStateKernel {
 public:
     Times(const DevicePtr& device, double factor) : HostStateKernel(device), factor_(factor) {}
-    explicit Times(MPS::Coder& coder) : HostStateKernel(coder.device()), factor_(coder.decodeDouble("factor")) {
+    explicit Times(MPS::Coder& coder)
+        : HostStateKernel(coder.device()), factor_(coder.decodeDouble("factor")) {
         restoreProperties(coder);
     }
     const char* className() const override { return "GraphArchiveSteps.Times"; }
@@ -46,10 +47,12 @@ public:
 protected:
     std::size_t stateSize(const MPS::Image&, const MPS::Image&) const override { return 1; }
     Computation computation() const override {
-        return [factor = factor_](const pewter::HostTensor& x, const pewter::HostTensor&, const pewter::HostGeometry&,
-                                  pewter::HostTensor& y, pewter::HostTensor& state) {
+        return [factor = factor_](const pewter::HostTensor& x, const pewter::HostTensor&,
+                                  const pewter::HostGeometry&, pewter::HostTensor& y,
+                                  pewter::HostTensor& state) {
             // Whatever channels and clip rectangle an archive says.
-            for (std::size_t i = 0; i < std::min(x.values.size(), y.values.size()); ++i) y.values[i] = factor * x.values[i];
+            for (std::size_t i = 0; i < std::min(x.values.size(), y.values.size()); ++i)
+                y.values[i] = factor * x.values[i];
             for (double& value : state.values) value = factor;
         };
     }
@@ -75,13 +78,13 @@ private:
     std::vector<std::uint32_t> words_ = packedBits(std::vector<int>{1, 0, 1, 0, 0, 1}, 3);
 };
 
-/// The types of the steps in an archive.
-std::set<std::string> typesOf(const std::shared_ptr<MPS::NNGraph>& graph) {
+/// The steps in an archive.
+std::vector<nlohmann::json> stepsOf(const std::shared_ptr<MPS::NNGraph>& graph) {
+    std::vector<nlohmann::json> steps;
     const auto contents = contentsOf(MPS::KeyedArchiver::archivedData(graph));
-    std::set<std::string> types;
     for (const auto& object : contents["objects"])
-        if (object[0] == "NNGraphStep") types.insert(object[1]["type"].get<std::string>());
-    return types;
+        if (object[0] == "NNGraphStep") steps.push_back(object[1]);
+    return steps;
 }
 
 /// Runs on every device.
@@ -97,7 +100,8 @@ protected:
         graph->setFormat(Format::Float32);
         return graph;
     }
-    std::shared_ptr<ConvolutionDataSource> weights(const std::string& label, std::size_t inputs, std::size_t outputs) const {
+    std::shared_ptr<ConvolutionDataSource> weights(const std::string& label, std::size_t inputs,
+                                                   std::size_t outputs) const {
         return std::make_shared<ConvolutionDataSource>(device, label, ConvolutionShape{3, 3, inputs, outputs},
                                                        Initializer::xavier(), 0.25f, optimizer, 5, inputs);
     }
@@ -115,12 +119,17 @@ protected:
         x = MPS::CNNGroupNormalizationNode::node(
                 x, std::make_shared<GroupNormalizationDataSource>(device, "group", 4, 2, optimizer))
                 ->resultImage();
-        x = MPS::NNConcatenationNode::node({x, MPS::CNNNeuronTanHNode::node(x)->resultImage()})->resultImage();
+        x = MPS::NNConcatenationNode::node({x, MPS::CNNNeuronTanHNode::node(x)->resultImage()})
+                ->resultImage();
         x = MPS::CNNConvolutionTransposeNode::node(x, nullptr, weights("up", 8, 4))->resultImage();
-        x = MPS::NNSubtractionNode::node(x, MPS::CNNDropoutNode::node(x, 0.5f, 4)->resultImage())->resultImage();
-        x = MPS::NNMultiplicationNode::node(x, MPS::CNNNeuronSigmoidNode::node(x)->resultImage())->resultImage();
-        x = MPS::CNNUpsamplingBilinearNode::node(MPS::CNNPoolingMaxNode::node(x, 2)->resultImage(), 2, 2)->resultImage();
-        x = MPS::NNPadNode::node(x, MPS::ImageCoordinate{1, 1, 0}, MPS::ImageCoordinate{1, 1, 0}, MPS::ImageEdgeMode::Zero)
+        x = MPS::NNSubtractionNode::node(x, MPS::CNNDropoutNode::node(x, 0.5f, 4)->resultImage())
+                ->resultImage();
+        x = MPS::NNMultiplicationNode::node(x, MPS::CNNNeuronSigmoidNode::node(x)->resultImage())
+                ->resultImage();
+        x = MPS::CNNUpsamplingBilinearNode::node(MPS::CNNPoolingMaxNode::node(x, 2)->resultImage(), 2, 2)
+                ->resultImage();
+        x = MPS::NNPadNode::node(x, MPS::ImageCoordinate{1, 1, 0}, MPS::ImageCoordinate{1, 1, 0},
+                                 MPS::ImageEdgeMode::Zero)
                 ->resultImage();
         x = MPS::NNReshapeNode::node(x, 4, 4, 16)->resultImage();
         x = MPS::NNReductionSpatialMeanNode::node(x)->resultImage();
@@ -165,13 +174,14 @@ TEST_P(GraphArchiveSteps, EveryTypeOfStepIsInOneOfTheseArchives) {
     Net net(device);
     std::set<std::string> types;
     for (const auto& graph : {training(net), forwardLoss(), binary(), scaled(), ofTheApplication()})
-        types.merge(typesOf(graph));
-    EXPECT_THAT(types,
-                ElementsAre("Arithmetic", "BatchNormalization", "BatchNormalizationGradient", "BinaryConvolution",
-                            "Concatenation", "Convolution", "ConvolutionGradient", "ConvolutionTranspose",
-                            "ConvolutionTransposeGradient", "CrossChannelGradient", "Dropout", "ForwardLoss", "Gradient",
-                            "GroupNormalization", "GroupNormalizationGradient", "InstanceNormalization",
-                            "InstanceNormalizationGradient", "Kernel", "Loss", "LossGradient", "Reshape", "Scale", "Unary"));
+        for (const auto& step : stepsOf(graph)) types.insert(step["type"].get<std::string>());
+    EXPECT_THAT(types, ElementsAre("Arithmetic", "BatchNormalization", "BatchNormalizationGradient",
+                                   "BinaryConvolution", "Concatenation", "Convolution", "ConvolutionGradient",
+                                   "ConvolutionTranspose", "ConvolutionTransposeGradient",
+                                   "CrossChannelGradient", "Dropout", "ForwardLoss", "Gradient",
+                                   "GroupNormalization", "GroupNormalizationGradient",
+                                   "InstanceNormalization", "InstanceNormalizationGradient", "Kernel", "Loss",
+                                   "LossGradient", "Reshape", "Scale", "Unary"));
 }
 
 TEST_P(GraphArchiveSteps, GradientsOfEveryClassTrainOnTheSameWay) {
@@ -186,11 +196,35 @@ TEST_P(GraphArchiveSteps, GradientsOfEveryClassTrainOnTheSameWay) {
 TEST_P(GraphArchiveSteps, WithoutRewritesToo) {
     Net net(device);
     training(net);
-    const auto graph = std::make_shared<MPS::NNGraph>(device, std::vector<Node>{net.termini.front()->resultImage()},
-                                                      std::vector<bool>{false}, MPS::NNGraph::Options::none());
+    const auto graph =
+        std::make_shared<MPS::NNGraph>(device, std::vector<Node>{net.termini.front()->resultImage()},
+                                       std::vector<bool>{false}, MPS::NNGraph::Options::none());
     graph->setFormat(Format::Float32);
     const auto again = archivedAndRead(graph);
     EXPECT_EQ(trainSteps(net, *again, 1, 3), trainSteps(net, *graph, 1, 3));
+}
+
+TEST_P(GraphArchiveSteps, GradientsThatAddUpAndCarryNeuronsBackDoSoAgain) {
+    Net net(device);
+    net.input = input;
+    const auto x = MPS::CNNConvolutionNode::node(input, weights("stem", 3, 4))->resultImage();
+    const auto left = MPS::CNNConvolutionNode::node(x, weights("left", 4, 4))->resultImage();
+    const auto right = Net::relu(MPS::CNNConvolutionNode::node(x, weights("right", 4, 4))->resultImage());
+    const auto sum = MPS::NNAdditionNode::node(left, right)->resultImage();
+    net.classes = 4;
+    net.logits = MPS::NNReductionSpatialMeanNode::node(sum)->resultImage();
+    net.train();
+    std::size_t adding = 0, neurons = 0;
+    for (const auto& step : stepsOf(net.graph)) {
+        const auto& numbers = step["numbers"]["i64"].get_binary();
+        if (step["type"] != "ConvolutionGradient") continue;
+        adding += !numbers.empty() && numbers[0] != 0;
+        neurons += !step["neuron"].is_null();
+    }
+    EXPECT_GT(adding, 0u);
+    EXPECT_GT(neurons, 0u);
+    const auto again = archivedAndRead(net.graph);
+    EXPECT_EQ(trainSteps(net, *again, 1, 4), trainSteps(net, *net.graph, 1, 4));
 }
 
 TEST_P(GraphArchiveSteps, ForwardLossesWithTheirGradients) {
@@ -218,5 +252,6 @@ TEST_P(GraphArchiveSteps, KernelsOfTheApplicationHandTheirStatesOn) {
     for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(expected[i], -1.5 * x[i]);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveSteps, testing::Range(std::size_t{0}, computingDevices().size()),
+INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveSteps,
+                         testing::Range(std::size_t{0}, computingDevices().size()),
                          [](const auto& info) { return computingDevices()[info.param]->name(); });

@@ -14,8 +14,8 @@ using namespace pewter::train;
 
 namespace {
 
-/// A layer of the application's that archives can hold. Its weights are those that it began with: what updates make of
-/// them, only the kernel has.
+/// A layer of the application's that archives can hold. Its weights are those that it began with: what
+/// updates make of them, only the kernel has.
 class CodedLayer final : public LayerSource, public MPS::SecureCoding {
 public:
     using LayerSource::LayerSource;
@@ -52,7 +52,8 @@ struct LearningNet : Net {
         input = neutral();
         const NetworkBuilder::Start start{};
         const auto stem = builder.relu(
-            builder.batchNormalization(builder.convolution(input, "stem", 3, 3, 4, start), "norm", 4), "stem relu");
+            builder.batchNormalization(builder.convolution(input, "stem", 3, 3, 4, start), "norm", 4),
+            "stem relu");
         const auto inside = builder.convolution(stem, "block", 3, 4, 4, start);
         auto x = builder.addition(builder.relu(inside, "leaky", 0.125f), stem, "sum");
         x = builder.instanceNormalization(x, "instance", 4);
@@ -112,7 +113,8 @@ TEST_P(GraphArchiveTraining, AGraphIsSavedToAndLoadedFromOneFile) {
     LearningNet net(device, settings(OptimizerSettings::Kind::Adam));
     net.train();
     trainSteps(net, *net.graph, 1, 2);
-    const auto path = std::filesystem::temp_directory_path() / ("GraphArchiveTraining" + device->name() + ".pewter");
+    const auto path =
+        std::filesystem::temp_directory_path() / ("GraphArchiveTraining" + device->name() + ".pewter");
     MPS::KeyedArchiver::archiveRootObject(net.graph, path);
     const auto again = MPS::KeyedUnarchiver::unarchivedObjectOfFile<MPS::NNGraph>(path, device);
     EXPECT_EQ(MPS::KeyedUnarchiver::dataOfFile(path), MPS::KeyedArchiver::archivedData(net.graph));
@@ -157,10 +159,12 @@ TEST_P(GraphArchiveTraining, FrozenLayersOfSourcesWithoutCodingAreSavedWithTheir
     Net net(device);
     net.input = neutral();
     buildWhole(net);
-    net.train([](const auto& gradient, const auto&, const auto&, const auto&) {
-        if (auto* trainable = dynamic_cast<MPS::NNTrainableNode*>(gradient.get()))
-            trainable->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
-    }, true);
+    net.train(
+        [](const auto& gradient, const auto&, const auto&, const auto&) {
+            if (auto* trainable = dynamic_cast<MPS::NNTrainableNode*>(gradient.get()))
+                trainable->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+        },
+        true);
     const auto again = archivedAndRead(net.graph);
     EXPECT_EQ(trainSteps(net, *again, 1, 3), trainSteps(net, *net.graph, 1, 3));
 }
@@ -177,5 +181,6 @@ TEST_P(GraphArchiveTraining, APolicyOfRecomputationIsReadAndTheLossesStayTheSame
     EXPECT_EQ(trainSteps(net, *again, 1, 3), trainSteps(net, *net.graph, 1, 3));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveTraining, testing::Range(std::size_t{0}, computingDevices().size()),
+INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveTraining,
+                         testing::Range(std::size_t{0}, computingDevices().size()),
                          [](const auto& info) { return computingDevices()[info.param]->name(); });

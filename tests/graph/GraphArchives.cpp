@@ -30,7 +30,8 @@ protected:
         graph->setFormat(Format::Float32);
         return graph;
     }
-    /// The graph read again computes the same bits, also after it was on another device, and nearly the same there.
+    /// The graph read again computes the same bits, also after it was on another device, and nearly the same
+    /// there.
     void expectSameResults(const std::shared_ptr<MPS::NNGraph>& graph, std::size_t channels = 3) const {
         // All read before anything runs: dropout goes on from encode to encode.
         const auto again = archivedAndRead(graph);
@@ -46,7 +47,8 @@ protected:
             const auto found = infer(*there[d], channels);
             ASSERT_EQ(found.size(), expected.size());
             for (std::size_t i = 0; i < found.size(); ++i)
-                EXPECT_NEAR(found[i], expected[i], 1e-4 * (1 + std::abs(expected[i]))) << there[d]->device()->name();
+                EXPECT_NEAR(found[i], expected[i], 1e-4 * (1 + std::abs(expected[i])))
+                    << there[d]->device()->name();
         }
     }
 };
@@ -64,7 +66,8 @@ TEST_P(GraphArchives, AGraphComesBackWithPropertiesHandlesAndSteps) {
     const auto pool = MPS::CNNPoolingMaxNode::node(middle, 2);
     pool->resultState()->setHandle(codedTag("where"));
     pool->resultState()->setExportFromGraph(true);
-    const auto left = Net::relu(pool->resultImage()), right = MPS::CNNNeuronTanHNode::node(middle)->resultImage();
+    const auto left = Net::relu(pool->resultImage()),
+               right = MPS::CNNNeuronTanHNode::node(middle)->resultImage();
     left->setHandle(codedTag("left"));
     right->setFormat(Format::Float16);
     right->setImageAllocator(MPS::Image::defaultAllocator());
@@ -126,7 +129,8 @@ TEST_P(GraphArchives, AFoldedNormalisationAndAFusedNeuronStayPartOfTheConvolutio
     const auto norm = MPS::CNNBatchNormalizationNode::node(conv, net.norms.back());
     norm->setFlags(MPS::CNNBatchNormalizationFlagsCalculateStatisticsNever);
     // The same data source without what the graph has made part of the second kernel.
-    const auto graph = graphOf(MPS::NNSubtractionNode::node(Net::relu(norm->resultImage()), plain)->resultImage());
+    const auto graph =
+        graphOf(MPS::NNSubtractionNode::node(Net::relu(norm->resultImage()), plain)->resultImage());
     const auto again = archivedAndRead(graph);
     EXPECT_EQ(again->debugDescription(), graph->debugDescription());
     EXPECT_NE(again->debugDescription().find("CNNBatchNormalization"), std::string::npos);
@@ -151,7 +155,8 @@ TEST_P(GraphArchives, StepsWithValuesOfTheirOwnComeBackWithThem) {
     const auto both = MPS::NNConcatenationNode::node({scaled, Net::relu(scaled)})->resultImage();
     const auto weights = std::make_shared<LayerSource>(device, "up", 2, 8, 3, 5);
     const auto up = MPS::CNNConvolutionTransposeNode::node(both, nullptr, weights)->resultImage();
-    const auto flat = MPS::NNReshapeNode::node(MPS::CNNPoolingAverageNode::node(up, 1)->resultImage(), 1, 1, 60);
+    const auto flat =
+        MPS::NNReshapeNode::node(MPS::CNNPoolingAverageNode::node(up, 1)->resultImage(), 1, 1, 60);
     expectSameResults(graphOf(flat->resultImage()));
     expectSameResults(graphOf(MPS::NNLanczosScaleNode::node(input, MTL::Size{7, 5, 0})->resultImage()));
     expectSameResults(graphOf(MPS::NNGramMatrixCalculationNode::node(input, 0.25f)->resultImage()));
@@ -164,9 +169,11 @@ TEST_P(GraphArchives, StepsWithValuesOfTheirOwnComeBackWithThem) {
 
 TEST_P(GraphArchives, EveryReductionAndEveryNeuronComesBack) {
     const auto input = neutral();
-    for (const std::shared_ptr<MPS::NNFilterNode>& filter : std::initializer_list<std::shared_ptr<MPS::NNFilterNode>>{
+    for (const std::shared_ptr<MPS::NNFilterNode>& filter :
+         std::initializer_list<std::shared_ptr<MPS::NNFilterNode>>{
              MPS::NNReductionRowMinNode::node(input), MPS::NNReductionColumnMaxNode::node(input),
-             MPS::NNReductionFeatureChannelsArgumentMaxNode::node(input), MPS::NNReductionFeatureChannelsSumNode::node(input),
+             MPS::NNReductionFeatureChannelsArgumentMaxNode::node(input),
+             MPS::NNReductionFeatureChannelsSumNode::node(input),
              MPS::NNReductionSpatialMeanNode::node(input), MPS::CNNNeuronELUNode::node(input, 0.5f),
              MPS::CNNNeuronHardSigmoidNode::node(input, 0.5f, 0.25f), MPS::CNNNeuronGeLUNode::node(input),
              MPS::CNNSoftMaxNode::node(input), MPS::CNNLogSoftMaxNode::node(input),

@@ -19,11 +19,15 @@ inline MPS::ArchiveData sealed(const std::vector<std::uint8_t>& payload) {
     data.insert(data.end(), payload.begin(), payload.end());
     return data;
 }
-inline MPS::ArchiveData archiveOf(const nlohmann::json& contents) { return sealed(nlohmann::json::to_cbor(contents)); }
+inline MPS::ArchiveData archiveOf(const nlohmann::json& contents) {
+    return sealed(nlohmann::json::to_cbor(contents));
+}
 
 inline std::vector<std::uint8_t> payloadOf(const MPS::ArchiveData& data) {
     return {data.begin() + kArchiveHeader, data.end()};
 }
-inline nlohmann::json contentsOf(const MPS::ArchiveData& data) { return nlohmann::json::from_cbor(payloadOf(data)); }
+inline nlohmann::json contentsOf(const MPS::ArchiveData& data) {
+    return nlohmann::json::from_cbor(payloadOf(data));
+}
 
 }  // namespace pewter::test

@@ -27,7 +27,8 @@ inline double trainStep(const Net& net, MPS::NNGraph& graph, std::uint64_t seed)
 }
 
 /// The losses of steps with these seeds.
-inline std::vector<double> trainSteps(const Net& net, MPS::NNGraph& graph, std::uint64_t first, std::uint64_t last) {
+inline std::vector<double> trainSteps(const Net& net, MPS::NNGraph& graph, std::uint64_t first,
+                                      std::uint64_t last) {
     std::vector<double> losses;
     for (std::uint64_t seed = first; seed <= last; ++seed) losses.push_back(trainStep(net, graph, seed));
     return losses;
@@ -49,8 +50,8 @@ inline std::vector<double> infer(MPS::NNGraph& graph, std::size_t channels = 3) 
     return all;
 }
 
-/// Written to an archive and read again, on another device if there is one. What is read writes the same bytes, so that
-/// everything in the archive has come back.
+/// Written to an archive and read again, on another device if there is one. What is read writes the same
+/// bytes, so that everything in the archive has come back.
 inline std::shared_ptr<MPS::NNGraph> archivedAndRead(const std::shared_ptr<MPS::NNGraph>& graph,
                                                      const DevicePtr& device = nullptr) {
     const auto bytes = MPS::KeyedArchiver::archivedData(graph);

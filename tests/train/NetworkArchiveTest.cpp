@@ -63,9 +63,11 @@ TEST_F(NetworkArchive, AnotherNetworkBatchOrFormatIsRefusedAndNothingChanges) {
               "network other: file: expected one of this network, found one of tiny.");
     EXPECT_EQ(parametersOf(renamed), before);
     TrainingNetwork larger(tiny, device_, settingsFor(tiny, 1, 8));
-    EXPECT_EQ(messageOf([&] { larger.load(file()); }), "network tiny: batchSize: expected 4, as in the file, found 8.");
+    EXPECT_EQ(messageOf([&] { larger.load(file()); }),
+              "network tiny: batchSize: expected 4, as in the file, found 8.");
     TrainingNetwork half(tiny, device_, settingsFor(tiny, 1, 0, MPS::ImageFeatureChannelFormat::Float16));
-    EXPECT_THAT(messageOf([&] { half.load(file()); }), HasSubstr("format: expected the one of the graphs in the file"));
+    EXPECT_THAT(messageOf([&] { half.load(file()); }),
+                HasSubstr("format: expected the one of the graphs in the file"));
     EXPECT_THAT(messageOf([&] { saved.load(file("none")); }), HasSubstr("path: expected a file"));
     std::ofstream(file("text")) << "text";
     EXPECT_THAT(messageOf([&] { saved.load(file("text")); }), HasSubstr("what a KeyedArchiver wrote"));
@@ -76,7 +78,8 @@ TEST_F(NetworkArchive, DataSourcesWhoseListsDoNotFitAreRefused) {
     const auto floats = [](std::size_t count) {
         return json{{"f32", json::binary(std::vector<std::uint8_t>(count * sizeof(float)))}};
     };
-    const auto reading = [&](const std::shared_ptr<MPS::SecureCoding>& source, const char* key, const json& value) {
+    const auto reading = [&](const std::shared_ptr<MPS::SecureCoding>& source, const char* key,
+                             const json& value) {
         auto contents = test::contentsOf(MPS::KeyedArchiver::archivedData(source));
         contents["objects"][0][1][key] = value;
         const auto bytes = test::archiveOf(contents);
@@ -87,12 +90,14 @@ TEST_F(NetworkArchive, DataSourcesWhoseListsDoNotFitAreRefused) {
                                                                Initializer::xavier(), 0.0f, adam, 1, 1);
     EXPECT_EQ(reading(layer, "label", "other"), "");
     const std::string who = "archived train.ConvolutionDataSource: ";
-    EXPECT_EQ(reading(layer, "weights", floats(71)), who + "weights: expected 72 values, as the descriptor says, found 71.");
+    EXPECT_EQ(reading(layer, "weights", floats(71)),
+              who + "weights: expected 72 values, as the descriptor says, found 71.");
     EXPECT_EQ(reading(layer, "biases", floats(5)), who + "biases: expected 4 values, found 5.");
     EXPECT_EQ(reading(layer, "moment0.0", floats(3)), who + "moment0.0: expected 72 values, found 3.");
     EXPECT_EQ(reading(layer, "moment1.1", floats(3)), who + "moment1.1: expected 4 values, found 3.");
     EXPECT_EQ(reading(layer, "optimizer", nullptr), who + "optimizer: expected an optimizer, found null.");
-    EXPECT_EQ(reading(layer, "descriptor", nullptr), who + "descriptor: expected a convolution descriptor, found null.");
+    EXPECT_EQ(reading(layer, "descriptor", nullptr),
+              who + "descriptor: expected a convolution descriptor, found null.");
     const auto norm = std::make_shared<BatchNormalizationDataSource>(device_, "norm", 3, adam);
     EXPECT_THAT(reading(norm, "gamma", floats(0)), HasSubstr("gamma: expected at least 1 value, found 0"));
     EXPECT_THAT(reading(norm, "variance", floats(2)), HasSubstr("variance: expected 3 values, found 2"));

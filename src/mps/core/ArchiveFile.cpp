@@ -7,7 +7,8 @@
 
 namespace MPS {
 
-void KeyedArchiver::archiveRootObject(const std::shared_ptr<const SecureCoding>& rootObject, const std::string& path) {
+void KeyedArchiver::archiveRootObject(const std::shared_ptr<const SecureCoding>& rootObject,
+                                      const std::string& path) {
     if (!rootObject) throw Error("KeyedArchiver", "rootObject", "an object", "null");
     KeyedArchiver archiver;
     archiver.encodeObject(rootObject, KeyedUnarchiver::kRootObjectKey);
@@ -32,7 +33,8 @@ void KeyedArchiver::writeToFile(const std::string& path) const {
     if (!failure) return;
     const auto reason = failure.message();
     std::filesystem::remove(part, failure);
-    throw Error("KeyedArchiver", "path", "a file that can be replaced", fmt::format("\"{}\" ({})", path, reason));
+    throw Error("KeyedArchiver", "path", "a file that can be replaced",
+                fmt::format("\"{}\" ({})", path, reason));
 }
 
 ArchiveData KeyedUnarchiver::dataOfFile(const std::string& path) {

@@ -26,14 +26,16 @@ public:
     void read(const std::string& who, const char* argument, const std::vector<std::size_t>& slots) {
         for (const std::size_t slot : slots) {
             if (slot >= written_.size() || !written_[slot])
-                throw Error(who, argument, fmt::format("{} that an earlier step makes or that is an input", kind_),
+                throw Error(who, argument,
+                            fmt::format("{} that an earlier step makes or that is an input", kind_),
                             found(slot));
             read_[slot] = true;
         }
     }
     void add(const std::string& who, const char* argument, std::size_t slot) const {
         if (slot >= written_.size() || writer_[slot] == kNone || read_[slot])
-            throw Error(who, argument, fmt::format("{} that an earlier step makes and that none has read", kind_),
+            throw Error(who, argument,
+                        fmt::format("{} that an earlier step makes and that none has read", kind_),
                         found(slot));
     }
     void write(const std::string& who, const char* argument, std::size_t slot, std::size_t step) {
@@ -85,22 +87,27 @@ void checkArity(const ArchivedStep& step) {
 }
 
 /// A gradient step belongs to the step that made its state, and is the only one of a normalisation.
-void checkForward(const std::vector<std::shared_ptr<ArchivedStep>>& steps, std::size_t index, const Flow& states,
-                  std::unordered_set<std::size_t>& normalised) {
+void checkForward(const std::vector<std::shared_ptr<ArchivedStep>>& steps, std::size_t index,
+                  const Flow& states, std::unordered_set<std::size_t>& normalised) {
     const auto& step = *steps[index];
     const std::size_t forward = step.forward();
     if (forward == kNone) return;
     if (forward >= index)
-        throw Error(step.name(), "forward", "an earlier step", fmt::format("step {} of {}", forward, steps.size()));
+        throw Error(step.name(), "forward", "an earlier step",
+                    fmt::format("step {} of {}", forward, steps.size()));
     if (step.slots().states.empty() || states.writer(step.slots().states[0]) != forward)
-        throw Error(step.name(), "forward", "the step that makes its state", fmt::format("{}", steps[forward]->name()));
-    if (step.parts().type.ends_with("NormalizationGradient") && !normalised.insert(step.slots().states[0]).second)
-        throw Error(step.name(), "gradientState", "a state that no other gradient step reads", "one that another reads");
+        throw Error(step.name(), "forward", "the step that makes its state",
+                    fmt::format("{}", steps[forward]->name()));
+    if (step.parts().type.ends_with("NormalizationGradient") &&
+        !normalised.insert(step.slots().states[0]).second)
+        throw Error(step.name(), "gradientState", "a state that no other gradient step reads",
+                    "one that another reads");
 }
 
 void checkLeaving(const GraphProgram& program) {
     const auto refuse = [](const std::string& argument, const char* expected, std::size_t slot) {
-        throw Error("archived NNGraph", argument, expected, slot == kNone ? "none" : fmt::format("slot {}", slot));
+        throw Error("archived NNGraph", argument, expected,
+                    slot == kNone ? "none" : fmt::format("slot {}", slot));
     };
     const auto made = [&](std::size_t slot) {
         return slot < program.images.size() && !program.images[slot].source && program.images[slot].isMade;
@@ -121,7 +128,8 @@ void checkLeaving(const GraphProgram& program) {
 
 }  // namespace
 
-void checkArchivedProgram(const GraphProgram& program, const std::vector<std::shared_ptr<ArchivedStep>>& steps) {
+void checkArchivedProgram(const GraphProgram& program,
+                          const std::vector<std::shared_ptr<ArchivedStep>>& steps) {
     if (steps.empty()) throw Error("archived NNGraph", "steps", "at least 1", "0");
     Flow images("an image", sourcesOf(program.images)), states("a state", sourcesOf(program.states));
     std::unordered_set<std::size_t> normalised;

@@ -7,7 +7,6 @@
 #include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
-#include <algorithm>
 #include <unordered_map>
 
 #include "mps/core/ArchiveClasses.h"
@@ -36,15 +35,16 @@ std::int64_t bitsOf(const Slot& slot, bool made) {
 
 template <class Slot>
 void setBits(Coder& coder, const char* key, Slot& slot, std::int64_t bits) {
-    if (bits < 0 || bits > kAllBits) coder.refuse(key, fmt::format("0 to {}", kAllBits), fmt::format("{}", bits));
+    if (bits < 0 || bits > kAllBits)
+        coder.refuse(key, fmt::format("0 to {}", kAllBits), fmt::format("{}", bits));
     slot.exported = bits & kExported;
     slot.synchronize = bits & kSynchronize;
     slot.source = bits & kSource;
 }
 
 Format formatOf(Coder& coder, const char* key, std::int64_t value) {
-    for (const Format format : {Format::None, Format::Unorm8, Format::Unorm16, Format::Float16, Format::Float32,
-                                Format::BFloat16, Format::Float64})
+    for (const Format format : {Format::None, Format::Unorm8, Format::Unorm16, Format::Float16,
+                                Format::Float32, Format::BFloat16, Format::Float64})
         if (static_cast<std::int64_t>(format) == value) return format;
     coder.refuse(key, "a channel format", fmt::format("{}", value));
 }
@@ -53,12 +53,10 @@ std::shared_ptr<MPS::Handle> decodeHandle(Coder& coder, const std::string& key) 
     return coder.decodeObjectOfClass<MPS::Handle>(key);
 }
 
-/// Whose handle or allocator cannot be written: the filter that makes the image or state.
-std::string makerOf(const GraphProgram& program, const std::string& graph, std::size_t slot, bool isState) {
-    for (const auto& step : program.steps)
-        if (isState ? std::count(step.made.begin(), step.made.end(), slot) > 0 : step.result == slot)
-            return step.step->kernel().name();
-    return graph;
+/// Whose handle or allocator cannot be written: the filter that makes the image or state, or the graph's own.
+template <class Slot>
+std::string makerOf(const GraphProgram& program, const std::string& graph, const Slot& slot) {
+    return slot.producer == kNone ? graph : program.steps[slot.producer].step->kernel().name();
 }
 
 void encodeSlotsOf(Coder& coder, const GraphProgram& program, const std::string& graph) {
@@ -71,26 +69,27 @@ void encodeSlotsOf(Coder& coder, const GraphProgram& program, const std::string&
     coder.encodeIntegers(formats, "imageFormats");
     coder.encodeIntegers(images, "imageBits");
     coder.encodeIntegers(states, "stateBits");
-    const auto handle = [&](const std::shared_ptr<MPS::Handle>& object, const char* key, std::size_t slot, bool isState) {
-        if (!object) return;
-        const auto who = makerOf(program, graph, slot, isState);
-        coder.encodeObject(securely(object, who, "handle '" + object->label() + "'"), fmt::format("{}{}", key, slot));
+    const auto handle = [&](const auto& slot, const std::string& key) {
+        if (!slot.handle) return;
+        const auto who = makerOf(program, graph, slot);
+        coder.encodeObject(securely(slot.handle, who, "handle '" + slot.handle->label() + "'"), key);
     };
-    for (std::size_t slot = 0; slot < program.images.size(); ++slot) {
-        const auto& image = program.images[slot];
-        handle(image.handle, "imageHandle", slot, false);
-        coder.encodeObject(securely(image.allocator, makerOf(program, graph, slot, false), "imageAllocator"),
-                           fmt::format("imageAllocator{}", slot));
+    for (std::size_t i = 0; i < program.images.size(); ++i) {
+        const auto& image = program.images[i];
+        handle(image, fmt::format("imageHandle{}", i));
+        coder.encodeObject(securely(image.allocator, makerOf(program, graph, image), "imageAllocator"),
+                           fmt::format("imageAllocator{}", i));
     }
-    for (std::size_t slot = 0; slot < program.states.size(); ++slot)
-        handle(program.states[slot].handle, "stateHandle", slot, true);
+    for (std::size_t i = 0; i < program.states.size(); ++i)
+        handle(program.states[i], fmt::format("stateHandle{}", i));
 }
 
 void decodeSlotsOf(Coder& coder, GraphProgram& program) {
     const auto formats = coder.decodeIntegers("imageFormats"), images = coder.decodeIntegers("imageBits"),
                states = coder.decodeIntegers("stateBits");
     if (formats.size() != images.size())
-        coder.refuse("imageFormats", fmt::format("{}, one an image", images.size()), fmt::format("{}", formats.size()));
+        coder.refuse("imageFormats", fmt::format("{}, one an image", images.size()),
+                     fmt::format("{}", formats.size()));
     const auto handle = [&](const char* key, std::size_t slot) -> std::shared_ptr<MPS::Handle> {
         const auto full = fmt::format("{}{}", key, slot);
         return coder.containsValue(full) ? decodeHandle(coder, full) : nullptr;
@@ -101,8 +100,10 @@ void decodeSlotsOf(Coder& coder, GraphProgram& program) {
         image.isMade = images[slot] & kMade;
         image.format = formatOf(coder, "imageFormats", formats[slot]);
         image.handle = handle("imageHandle", slot);
-        image.allocator = coder.decodeObjectOfClass<MPS::ImageAllocator>(fmt::format("imageAllocator{}", slot));
-        if (!image.allocator && !image.source) coder.refuse(fmt::format("imageAllocator{}", slot), "an allocator", "null");
+        image.allocator =
+            coder.decodeObjectOfClass<MPS::ImageAllocator>(fmt::format("imageAllocator{}", slot));
+        if (!image.allocator && !image.source)
+            coder.refuse(fmt::format("imageAllocator{}", slot), "an allocator", "null");
         if (!image.source) continue;
         program.sourceImages.push_back(slot);
         program.sourceImageHandles.push_back(image.handle);
@@ -162,7 +163,8 @@ MPS::NNRecomputePolicy decodePolicy(Coder& coder) {
     if (kind == Kind::None) return MPS::NNRecomputePolicy::none();
     std::vector<std::string> labels;
     const auto count = coder.decodeSize("recomputeLabels");
-    for (std::size_t i = 0; i < count; ++i) labels.push_back(coder.decodeString(fmt::format("recomputeLabel{}", i)));
+    for (std::size_t i = 0; i < count; ++i)
+        labels.push_back(coder.decodeString(fmt::format("recomputeLabel{}", i)));
     return MPS::NNRecomputePolicy::nodes(std::move(labels));
 }
 
@@ -176,7 +178,8 @@ void encodeSteps(Coder& coder, const GraphProgram& program) {
         auto parts = step.step->parts();
         parts.replayable = step.step->mayReplay();
         const std::size_t forward = parts.forward ? places.at(parts.forward) : kNone;
-        coder.encodeObject(std::make_shared<ArchivedStep>(step, std::move(parts), forward), fmt::format("step{}", i));
+        coder.encodeObject(std::make_shared<ArchivedStep>(step, std::move(parts), forward),
+                           fmt::format("step{}", i));
         places[step.step.get()] = i;
     }
 }
@@ -202,7 +205,8 @@ void decodeSteps(Coder& coder, GraphProgram& program, const std::shared_ptr<MTL:
             step.step = makeStep(parts, sharing);
             // A stand-in cannot learn.
             if (parts.style != MPS::NNTrainingStyle::UpdateDeviceNone && !step.step->parts().keepsUpdates)
-                coder.refuse("trainingStyle", "no update of a data source that the archive does not hold", "one");
+                coder.refuse("trainingStyle", "no update of a data source that the archive does not hold",
+                             "one");
         });
     }
     for (std::size_t i = 0; i < program.results.size(); ++i)
@@ -232,16 +236,19 @@ void NNGraph::encodeWithCoder(Coder& coder) const {
     coder.encodeUnsigned(kGraphVersion, "version");
     coder.encodeUnsigned(static_cast<std::uint64_t>(format_), "format");
     coder.encodeBool(outputStateIsTemporary_, "outputStateIsTemporary");
-    coder.encodeObject(securely(allocator_, name(), "destinationImageAllocator"), "destinationImageAllocator");
+    coder.encodeObject(securely(allocator_, name(), "destinationImageAllocator"),
+                       "destinationImageAllocator");
     encodePolicy(coder, *policy_);
     encodeSlotsOf(coder, *program_, name());
     encodeResults(coder, *program_, name());
     encodeSteps(coder, *program_);
 }
 
-NNGraph::NNGraph(Coder& coder, const std::shared_ptr<MTL::Device>& device) : NNGraph(device ? device : coder.device()) {
+NNGraph::NNGraph(Coder& coder, const std::shared_ptr<MTL::Device>& device)
+    : NNGraph(device ? device : coder.device()) {
     if (const auto version = coder.decodeUnsigned("version"); version != kGraphVersion)
-        coder.refuse("version", fmt::format("{}, which this library reads", kGraphVersion), fmt::format("{}", version));
+        coder.refuse("version", fmt::format("{}, which this library reads", kGraphVersion),
+                     fmt::format("{}", version));
     restoreProperties(coder);
     format_ = formatOf(coder, "format", coder.decodeInteger("format"));
     outputStateIsTemporary_ = coder.decodeBool("outputStateIsTemporary");

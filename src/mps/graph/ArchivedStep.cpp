@@ -31,16 +31,18 @@ auto decodeEach(Coder& coder, const std::string& key, Get get) {
 /// For copies and archives alike the update is the data source's affair; an archive must hold it.
 void checkUpdate(const StepParts& parts, const std::string& name) {
     if (parts.style != MPS::NNTrainingStyle::UpdateDeviceNone && !parts.keepsUpdates)
-        throw MTL::Error(name, "dataSource",
-                         "one with secure coding (derived from MPS::SecureCoding), since it updates the weights",
-                         "one without");
+        throw MTL::Error(
+            name, "dataSource",
+            "one with secure coding (derived from MPS::SecureCoding), since it updates the weights",
+            "one without");
 }
 
 }  // namespace
 
 void encodeSlots(Coder& coder, const std::vector<std::size_t>& slots, const char* key) {
     std::vector<std::int64_t> values;
-    for (const std::size_t slot : slots) values.push_back(slot == kNone ? -1 : static_cast<std::int64_t>(slot));
+    for (const std::size_t slot : slots)
+        values.push_back(slot == kNone ? -1 : static_cast<std::int64_t>(slot));
     coder.encodeIntegers(values, key);
 }
 
@@ -99,9 +101,8 @@ void ArchivedStep::read(Coder& coder) {
         return slots[0];
     };
     parts_.type = coder.decodeString("type");
-    parts_.kernels = decodeEach(coder, "kernel", [&](const std::string& key) {
-        return coder.decodeObjectOfClass<MPS::Kernel>(key);
-    });
+    parts_.kernels = decodeEach(
+        coder, "kernel", [&](const std::string& key) { return coder.decodeObjectOfClass<MPS::Kernel>(key); });
     parts_.style = coder.decodeEnum("trainingStyle", MPS::NNTrainingStyle::UpdateDeviceGPU);
     parts_.resultDropped = coder.decodeBool("resultDropped");
     parts_.replayable = coder.decodeBool("replayable");

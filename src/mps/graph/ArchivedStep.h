@@ -9,7 +9,8 @@
 
 namespace pewter::mps {
 
-/// One step of an archived graph: what it is made of, the slots it touches, and the place of its forward step.
+/// One step of an archived graph: what it is made of, the slots it touches, and the place of its forward
+/// step.
 class ArchivedStep final : public MPS::SecureCoding {
 public:
     static constexpr const char* kName = "NNGraphStep";

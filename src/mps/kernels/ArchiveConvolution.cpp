@@ -125,12 +125,14 @@ private:
 
 std::shared_ptr<StoredConvolution> storedAs(std::shared_ptr<CNNConvolutionDescriptor> descriptor,
                                             const ConvolutionParameters& p) {
-    return std::make_shared<StoredConvolution>(std::move(descriptor), floatsOf(p.rawWeights()), floatsOf(p.rawBiases()));
+    return std::make_shared<StoredConvolution>(std::move(descriptor), floatsOf(p.rawWeights()),
+                                               floatsOf(p.rawBiases()));
 }
 
 bool sameBits(const ArrayRef& a, const ArrayRef& b) {
     const auto x = floatsOf(a), y = floatsOf(b);
-    return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0);
+    return x.size() == y.size() &&
+           (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0);
 }
 
 }  // namespace
@@ -154,17 +156,20 @@ void encodeConvolutionSource(Coder& coder, const Kernel& kernel,
         coder.encodeObject(std::move(coded), "dataSource");
         if (!shared || !parameters) return;
         // What updates have made of the weights, unless the data source knows.
-        const auto changed = shared->of<StoredConvolution>(parameters.get(), [&]() -> std::shared_ptr<StoredConvolution> {
-            const auto now = read(descriptor, load());
-            if (sameBits(now.rawWeights(), parameters->rawWeights()) && sameBits(now.rawBiases(), parameters->rawBiases()))
-                return nullptr;
-            return storedAs(descriptor.copy(), *parameters);
-        });
+        const auto changed =
+            shared->of<StoredConvolution>(parameters.get(), [&]() -> std::shared_ptr<StoredConvolution> {
+                const auto now = read(descriptor, load());
+                if (sameBits(now.rawWeights(), parameters->rawWeights()) &&
+                    sameBits(now.rawBiases(), parameters->rawBiases()))
+                    return nullptr;
+                return storedAs(descriptor.copy(), *parameters);
+            });
         if (changed) coder.encodeObject(changed, "parameters");
         return;
     }
     if (!shared) {
-        (parameters ? storedAs(descriptor.copy(), *parameters) : storedAs(descriptor.copy(), read(descriptor, load())))
+        (parameters ? storedAs(descriptor.copy(), *parameters)
+                    : storedAs(descriptor.copy(), read(descriptor, load())))
             ->encodeWithCoder(coder);
         return;
     }

@@ -9,8 +9,9 @@
 namespace pewter::mps {
 
 /// Writes the data source if it has secure coding; else the parameters in use, as the host sees them now, or
-/// those of the source when the kernel has none yet. Within a graph (SharedSources) they stand in for the data source
-/// of all its kernels, and parameters that a source with secure coding does not have are written as well.
+/// those of the source when the kernel has none yet. Within a graph (SharedSources) they stand in for the
+/// data source of all its kernels, and parameters that a source with secure coding does not have are written
+/// as well.
 void encodeConvolutionSource(MPS::Coder& coder, const MPS::Kernel& kernel,
                              const std::shared_ptr<MPS::CNNConvolutionDataSource>& source,
                              const MPS::CNNConvolutionDescriptor& descriptor,
@@ -18,8 +19,9 @@ void encodeConvolutionSource(MPS::Coder& coder, const MPS::Kernel& kernel,
 /// The data source that was written, or one over the parameters.
 std::shared_ptr<MPS::CNNConvolutionDataSource> decodeConvolutionSource(MPS::Coder& coder);
 /// Parameters that were written besides the data source.
-void restoreParameters(MPS::Coder& coder, const MPS::Kernel& kernel, const MPS::CNNConvolutionDescriptor& descriptor,
-                       ConvolutionParameters& parameters, bool transposed);
+void restoreParameters(MPS::Coder& coder, const MPS::Kernel& kernel,
+                       const MPS::CNNConvolutionDescriptor& descriptor, ConvolutionParameters& parameters,
+                       bool transposed);
 
 /// Refuses a list that is not as long as the descriptor says, which may claim anything.
 void checkStoredWeights(MPS::Coder& coder, const MPS::CNNConvolutionDescriptor& descriptor,

@@ -45,7 +45,10 @@ struct Stored {
           variance(valuesOf(p.variance, p.channels)),
           epsilon(p.epsilon) {}
     explicit Stored(const GroupNormalizationParameters& p)
-        : gamma(valuesOf(p.gamma, p.channels)), beta(valuesOf(p.beta, p.channels)), epsilon(p.epsilon), groups(p.groups) {}
+        : gamma(valuesOf(p.gamma, p.channels)),
+          beta(valuesOf(p.beta, p.channels)),
+          epsilon(p.epsilon),
+          groups(p.groups) {}
 
     void encode(Coder& coder) const {
         coder.encodeFloats(gamma, "gamma");
@@ -60,7 +63,8 @@ struct Stored {
     bool sameBits(const Stored& other) const {
         for (const auto list : {&Stored::gamma, &Stored::beta, &Stored::mean, &Stored::variance}) {
             const auto &x = this->*list, &y = other.*list;
-            if (x.size() != y.size() || (!x.empty() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0))
+            if (x.size() != y.size() ||
+                (!x.empty() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0))
                 return false;
         }
         return true;
@@ -150,9 +154,9 @@ const auto& parametersOf(const K& kernel) {
         return GroupNormalizationAccess::parametersOf(kernel);
 }
 
-/// The data source if it has secure coding, else what the parameters are now; the kernel's epsilon in either case. Within
-/// a graph a stand-in for the data source of all its kernels, and parameters that a source with secure coding does not
-/// have, as for convolutions.
+/// The data source if it has secure coding, else what the parameters are now; the kernel's epsilon in either
+/// case. Within a graph a stand-in for the data source of all its kernels, and parameters that a source with
+/// secure coding does not have, as for convolutions.
 template <class K, class Standing>
 void encodeSource(Coder& coder, const K& kernel) {
     coder.encodeDouble(kernel.epsilon(), "epsilon");
@@ -164,8 +168,9 @@ void encodeSource(Coder& coder, const K& kernel) {
         if (shared && !Stored(parametersOf(K(kernel.device(), source))).sameBits(now))
             coder.encodeObject(std::make_shared<Standing>(now), "parameters");
     } else if (shared) {
-        coder.encodeObject(shared->of<Standing>(source.get(), [&] { return std::make_shared<Standing>(now); }),
-                           "dataSource");
+        coder.encodeObject(
+            shared->of<Standing>(source.get(), [&] { return std::make_shared<Standing>(now); }),
+            "dataSource");
     } else {
         now.encode(coder);
     }
@@ -193,7 +198,8 @@ std::shared_ptr<K> restored(std::shared_ptr<K> kernel, Coder& coder) {
 
 template <class Standing>
 void addStandIn(ArchivedClasses& classes) {
-    classes.add(Standing::kName, typeid(Standing), [](Coder& coder) { return std::make_shared<Standing>(coder); });
+    classes.add(Standing::kName, typeid(Standing),
+                [](Coder& coder) { return std::make_shared<Standing>(coder); });
 }
 
 template <class K>
