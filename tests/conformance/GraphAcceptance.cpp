@@ -88,8 +88,9 @@ TEST_ON_EVERY_DEVICE(GraphAcceptance,
     EXPECT_EQ(net.termini.size(), 1u);
     EXPECT_THAT(order, ElementsAre("CNNFullyConnectedNode", "CNNPoolingMaxNode", "CNNNeuronReLUNode",
                                    "CNNConvolutionNode"));
-    const auto report =
-        MPS::NNGraph(net.device, net.termini[0]->resultImage()).memoryReport({net.images(2)}, {net.labels(2)});
+    // One step a filter: nothing is taken into another kernel.
+    const auto report = MPS::NNGraph(net.device, {net.termini[0]->resultImage()}, {}, MPS::NNGraphOptions::none())
+                            .memoryReport({net.images(2)}, {net.labels(2)});
     std::vector<std::string> formats;
     for (const auto& step : report.steps) formats.push_back(report.images[step.resultImage].format);
     // Forward images and the gradient of the loss have the graph's format, all gradients after it the

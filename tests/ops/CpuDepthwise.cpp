@@ -51,13 +51,27 @@ TEST_P(CpuDepthwise, EveryResultIsThatOfTheOracle) {
     runReference(ops::ConvolutionDataGradient{dst, weights, expectedDiff, window, p.c});
     EXPECT_EQ(diffSrc.values(), expectedDiff.values());
     EXPECT_TRUE(diffSrc.guardsIntact());
+    for (const bool accumulate : {false, true}) {
+        OpTensor sums = weights, expectedSums = weights;
+        OpTensor diffBias = bias, expectedBias = bias;
+        const auto gradient = [&](OpTensor& of, OpTensor& biasOf) {
+            const ops::Tensor view = biasOf;
+            return ops::ConvolutionWeightsGradient{
+                src, dst, of, {view.data, ops::Type::Float32, p.c}, window, p.c, accumulate};
+        };
+        runCpu(gradient(sums, diffBias));
+        runReference(gradient(expectedSums, expectedBias));
+        EXPECT_EQ(sums.values(), expectedSums.values()) << accumulate;
+        EXPECT_EQ(diffBias.values(), expectedBias.values()) << accumulate;
+        EXPECT_TRUE(sums.guardsIntact());
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CpuDepthwise,
                          ::testing::Values(Problem{2, 9, 14, 16, 3, 3, 1, 1, 1}, Problem{1, 7, 13, 37, 3, 3, 1, 1, 1},
                                            Problem{3, 5, 11, 128, 3, 3, 1, 1, 0}, Problem{1, 4, 3, 48, 3, 3, 1, 1, 2},
                                            Problem{1, 12, 12, 32, 3, 3, 2, 1, 1}, Problem{2, 11, 12, 40, 3, 3, 1, 2, 2},
-                                           Problem{1, 9, 10, 19, 5, 5, 1, 1, 2}, Problem{1, 8, 9, 64, 1, 4, 1, 1, 1}));
+                                           Problem{1, 9, 10, 19, 5, 5, 1, 1, 2}, Problem{1, 8, 9, 64, 1, 4, 1, 1, 1}, Problem{2, 2, 1, 33, 3, 3, 1, 1, 1}));
 
 }  // namespace
 }  // namespace pewter::test

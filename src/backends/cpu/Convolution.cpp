@@ -170,9 +170,14 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
                 stream);
         return;
     }
-    const Tensor src = convolutionSource(op.src, op.window, task.problem, stream, frame);
     const StagedOutput diffWeights(op.diffWeights, frame);
     if (op.accumulate && diffWeights.data() != op.diffWeights.data) load(op.diffWeights, diffWeights.data());
+    if (sumDepthwise(op.src, op.diffDst, diffWeights.data(), op.window, op.groups, op.accumulate, frame)) {
+        diffWeights.finish();
+        if (bias) sumPixels(op.diffDst, op.diffBias, op.accumulate, frame);
+        return;
+    }
+    const Tensor src = convolutionSource(op.src, op.window, task.problem, stream, frame);
     const ConvolutionOperands operands{floatsOf(src), diffWeights.data(), floatsOf(staged(op.diffDst, frame)),
                                        bias ? frame.floats(task.problem.outputs) : nullptr};
     const auto primitive = prepared(task, op.exactness, operands);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "backends/cpu/Parallel.h"
+#include "backends/cpu/Runs.h"
 #include "backends/cpu/vector/Depthwise.h"
 
 namespace pewter::cpu {
@@ -30,6 +30,35 @@ bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops:
     const auto run = PEWTER_VECTOR(depthwiseRows);
     parallelFor(0, dst.n * dst.h, std::max<std::int64_t>(1, kElementGrain / (dst.w * c * count)),
                 [&](std::int64_t first, std::int64_t end) { run(plan, first, end); });
+    return true;
+}
+
+bool sumDepthwise(const ops::Tensor& src, const ops::Tensor& diffDst, float* sums, const ops::Window& window,
+                  std::int64_t groups, bool accumulate, Scratch::Frame& frame) {
+    const std::int64_t c = src.c, count = 9;
+    const auto moves = [](std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t pad) {
+        return taps == 3 && stride == 1 && dilation == 1 && pad >= 0;
+    };
+    if (groups != c || diffDst.c != c || c < 16 || window.edge != ops::Edge::Zero || !isPlain(src) ||
+        !isPlain(diffDst) || diffDst.count() == 0 || src.count() == 0 ||
+        !moves(window.height, window.strideY, window.dilationY, window.padTop) ||
+        !moves(window.width, window.strideX, window.dilationX, window.padLeft))
+        return false;
+    const DepthwisePlan plan{static_cast<const float*>(src.data), nullptr, nullptr, static_cast<float*>(diffDst.data),
+                             src.h, src.w, c, diffDst.h, diffDst.w, window};
+    const std::int64_t parts = partsOf(diffDst.count());
+    float* const partial = frame.floats(parts * count * c);
+    std::fill_n(partial, parts * count * c, 0.0f);
+    const auto run = PEWTER_VECTOR(depthwiseSums);
+    forParts(parts, diffDst.n * diffDst.h, [&](std::int64_t part, std::int64_t first, std::int64_t end) {
+        run(plan, first, end, partial + part * count * c);
+    });
+    for (std::int64_t k = 0; k < c; ++k)
+        for (std::int64_t t = 0; t < count; ++t) {
+            float sum = accumulate ? sums[k * count + t] : 0;
+            for (std::int64_t part = 0; part < parts; ++part) sum += partial[(part * count + t) * c + k];
+            sums[k * count + t] = sum;
+        }
     return true;
 }
 

@@ -11,4 +11,9 @@ namespace pewter::cpu {
 bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops::Tensor& dst, const float* bias,
                   const ops::Window& window, std::int64_t groups, bool turned, Scratch::Frame& frame);
 
+/// The gradient of the taps of such a convolution, `sums`: [c][3][3]; windows of 3 x 3 that move by one pixel. False as
+/// above.
+bool sumDepthwise(const ops::Tensor& src, const ops::Tensor& diffDst, float* sums, const ops::Window& window,
+                  std::int64_t groups, bool accumulate, Scratch::Frame& frame);
+
 }  // namespace pewter::cpu

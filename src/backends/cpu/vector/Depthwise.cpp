@@ -71,7 +71,80 @@ void fourOf(const DepthwisePlan& p, const float* at, Range rows, float* dst) {
     for (std::int64_t k = 0; k < 4 && whole < c; ++k) pixelOf<float>(p, at + k * c, rows, columns, whole, c, dst + k * c);
 }
 
+/// sums += the products of a row of the gradient and what `kRows` rows of taps read, for a register of channels. `at`
+/// is where the first pixel's first tap in the first of these rows reads.
+template <int kRows, class V>
+void sumRow(const DepthwisePlan& p, const float* gradient, const float* at, float* sums) {
+    const std::int64_t c = p.c, row = p.w * c;
+    V all[kRows][3] = {};
+    // The first and the last pixels, some of whose taps read zeros.
+    const std::int64_t first = std::min(p.window.padLeft, p.outW);
+    const std::int64_t last = std::max(first, std::min(p.outW, p.w + p.window.padLeft - 2));
+    const auto checked = [&](std::int64_t from, std::int64_t to) {
+        for (std::int64_t x = from; x < to; ++x) {
+            V g;
+            loadFrom(gradient + x * c, g);
+            for (std::int64_t q = 0; q < 3; ++q) {
+                const std::int64_t u = x - p.window.padLeft + q;
+                if (u < 0 || u >= p.w) continue;
+                for (int r = 0; r < kRows; ++r) {
+                    V value;
+                    loadFrom(at + r * row + (x + q) * c, value);
+                    all[r][q] += g * value;
+                }
+            }
+        }
+    };
+    checked(0, first);
+    for (std::int64_t x = first; x < last; ++x) {
+        V g;
+        loadFrom(gradient + x * c, g);
+        // What the next row of the gradient needs: reads so far apart are not foreseen.
+        __builtin_prefetch(gradient + (p.outW + x) * c, 0, 2);
+        __builtin_prefetch(at + kRows * row + (x + 1) * c, 0, 2);
+#pragma GCC unroll 3
+        for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 3
+            for (int q = 0; q < 3; ++q) {
+                V value;
+                loadFrom(at + r * row + (x + q) * c, value);
+                all[r][q] += g * value;
+            }
+    }
+    checked(last, p.outW);
+    for (int r = 0; r < kRows; ++r)
+        for (int q = 0; q < 3; ++q) {
+            V sum;
+            loadFrom(sums + (r * 3 + q) * c, sum);
+            storeTo(sums + (r * 3 + q) * c, sum + all[r][q]);
+        }
+}
+
+template <class V>
+void sumRows(const DepthwisePlan& p, const float* gradient, const float* at, std::int64_t rows, std::int64_t first,
+             std::int64_t end, float* sums) {
+    for (std::int64_t i = first; i + kLanesOf<V> <= end; i += kLanesOf<V>) {
+        if (rows == 3) sumRow<3, V>(p, gradient + i, at + i, sums + i);
+        if (rows == 2) sumRow<2, V>(p, gradient + i, at + i, sums + i);
+        if (rows == 1) sumRow<1, V>(p, gradient + i, at + i, sums + i);
+    }
+}
+
 }  // namespace
+
+void depthwiseSums(const DepthwisePlan& p, std::int64_t from, std::int64_t to, float* sums) {
+    const std::int64_t whole = p.c / kLanes * kLanes;
+    for (std::int64_t row = from; row < to; ++row) {
+        const std::int64_t top = row % p.outH - p.window.padTop;
+        const Range rows(top, 3, 1, p.h);
+        const float* const at =
+            p.src + ((row / p.outH * p.h + top + rows.from) * p.w - p.window.padLeft) * p.c;
+        const float* const gradient = p.dst + row * p.outW * p.c;
+        float* const own = sums + rows.from * 3 * p.c;
+        sumRows<Vector>(p, gradient, at, rows.to - rows.from, 0, whole, own);
+        sumRows<float>(p, gradient, at, rows.to - rows.from, whole, p.c, own);
+    }
+}
 
 void depthwiseRows(const DepthwisePlan& p, std::int64_t from, std::int64_t to) {
     const ops::Window& k = p.window;

@@ -18,7 +18,10 @@ struct DepthwisePlan {
 
 }  // namespace pewter::cpu
 
-// Rows [from, to) of all result images.
-#define PEWTER_DEPTHWISE_FUNCTIONS void depthwiseRows(const DepthwisePlan& plan, std::int64_t from, std::int64_t to);
+// Rows [from, to) of all result images. depthwiseSums adds what these rows of the incoming gradient, dst, give to the
+// gradient of the taps, 3 rows of 3 of c: windows of 3 x 3 that move by one pixel.
+#define PEWTER_DEPTHWISE_FUNCTIONS                                                            \
+    void depthwiseRows(const DepthwisePlan& plan, std::int64_t from, std::int64_t to);        \
+    void depthwiseSums(const DepthwisePlan& plan, std::int64_t from, std::int64_t to, float* sums);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_DEPTHWISE_FUNCTIONS)
