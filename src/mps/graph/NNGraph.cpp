@@ -118,6 +118,7 @@ ImageBatch NNGraph::run(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer
                         bool batch) {
     EncodingFlag flag(encoding_, name());
     checkBuffer(*this, commandBuffer);
+    program_->setOptions(options());
     const Recording::Settings settings{.name = name(),
                                        .format = format_,
                                        .resultAllocator = allocator_,

@@ -330,6 +330,12 @@ void GraphProgram::dropUnwritten() {
     for (auto* list : {&sourceStates, &exportedStates}) renumber(*list, movedStates);
 }
 
+void GraphProgram::setOptions(MPS::KernelOptions options) {
+    if (options == options_) return;
+    for (const auto& step : steps) step.step->setOptions(options);
+    options_ = options;
+}
+
 void GraphProgram::finish() {
     dropUnwritten();
     for (auto& image : images) {

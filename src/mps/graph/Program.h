@@ -85,6 +85,8 @@ public:
     std::vector<std::vector<std::size_t>> stateReaders() const;
     /// Drops step `index`, whose result nobody reads.
     void removeStep(std::size_t index) { steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(index)); }
+    /// Gives every kernel the graph's options, once they change from None.
+    void setOptions(MPS::KernelOptions options);
     /// Whether results may lie where a source did.
     bool inPlace = true;
     /// Whether sources of concatenations may lie in their result.
@@ -109,6 +111,8 @@ public:
 
 private:
     void dropUnwritten();
+
+    MPS::KernelOptions options_ = MPS::KernelOptionsNone;
 };
 
 /// Who makes the image of a slot: result 0 has the graph's allocator.

@@ -130,6 +130,9 @@ public:
     /// Takes back what the last encode() or nextNumber() changed on the host: it was only planned, or failed.
     virtual void rewind() {}
 
+    /// The options of all kernels, from now on.
+    virtual void setOptions(MPS::KernelOptions options) { kernel().setOptions(options); }
+
     /// Re-reads the data source, now. Steps without one do nothing.
     virtual void reloadFromDataSource() {}
 
