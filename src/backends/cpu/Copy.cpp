@@ -84,7 +84,9 @@ void Cpu::run(const ops::Copy& op, ops::Stream&) {
         return;
     }
     if (plain && src.sameExtents(dst) && op.offsetX == 0 && op.offsetY == 0 && copyTurned(src, dst)) return;
-    const Overlap columns(dst.w, src.w, op.offsetX);
+    // Farther outside than that changes nothing, and would leave the range of integers.
+    const std::int64_t offsetX = std::clamp(op.offsetX, -dst.w, src.w), offsetY = std::clamp(op.offsetY, -dst.h, src.h);
+    const Overlap columns(dst.w, src.w, offsetX);
     // Zero bits are zero in every type.
     const auto copyRow = [&](const std::byte* from, std::byte* to, std::int64_t x0, std::int64_t x1,
                              std::int64_t shift) {
@@ -108,7 +110,7 @@ void Cpu::run(const ops::Copy& op, ops::Stream&) {
         std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(1, dst.w * dst.c));
     parallelFor(0, dst.n * dst.h, grain, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t row = from; row < to; ++row) {
-            const std::int64_t n = row / dst.h, y = row % dst.h, v = y + op.offsetY;
+            const std::int64_t n = row / dst.h, y = row % dst.h, v = y + offsetY;
             auto* out = static_cast<std::byte*>(at(dst, n, y, 0));
             const bool outside = v < 0 || v >= src.h || src.w == 0;
             if ((outside && op.edge == ops::Edge::Zero) || src.h == 0 || src.w == 0) {
@@ -117,7 +119,7 @@ void Cpu::run(const ops::Copy& op, ops::Stream&) {
             }
             const auto* in =
                 static_cast<const std::byte*>(at(src, n, std::clamp<std::int64_t>(v, 0, src.h - 1), 0));
-            copyRow(in, out, columns.from, columns.to, op.offsetX);
+            copyRow(in, out, columns.from, columns.to, offsetX);
             if (op.edge == ops::Edge::Zero) {
                 clearRow(out, 0, columns.from);
                 clearRow(out, columns.to, dst.w);

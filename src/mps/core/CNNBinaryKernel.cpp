@@ -178,6 +178,8 @@ void CNNBinaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& co
                             .sourceStates = sourceStates,
                             .destinationStates = destinationStates,
                             .destinations = destinations};
+    checkOffset(*this, "primaryOffset", primary_.offset);
+    checkOffset(*this, "secondaryOffset", secondary_.offset);
     const Image &primary = *primaries[0], &secondary = *secondaries[0];
     encoding.primaryWidth = primary.width();
     encoding.primaryHeight = primary.height();

@@ -138,6 +138,7 @@ void CNNKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& commandB
                    destinations, batch);
     if (sources.empty()) return;
     checkEdgeMode(*this, "edgeMode", edgeMode_, acceptsAllEdgeModes());
+    checkOffset(*this, "offset", offset_);
     UnaryEncoding encoding{.sources = sources,
                            .sourceStates = sourceStates,
                            .destinationStates = destinationStates,

@@ -175,6 +175,14 @@ void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::Comman
         }
 }
 
+void checkOffset(const MPS::Kernel& kernel, const char* argument, const MPS::Offset& offset) {
+    constexpr std::int64_t kFarthest = std::int64_t{1} << 40;
+    for (const std::int64_t along : {offset.x, offset.y})
+        if (along < -kFarthest || along > kFarthest)
+            throw Error(kernel.name(), argument, fmt::format("at most {} pixels either way", kFarthest),
+                        fmt::format("{}", along));
+}
+
 void checkDestinationChannels(const MPS::Kernel& kernel, std::size_t offset, std::size_t channels,
                               const MPS::Image& destination) {
     if (offset % 4 != 0)

@@ -31,6 +31,9 @@ void checkArguments(const MPS::Kernel& kernel, const std::shared_ptr<MTL::Comman
 void checkDestinationChannels(const MPS::Kernel& kernel, std::size_t offset, std::size_t channels,
                               const MPS::Image& destination);
 
+/// An offset along x or y that sums and products with the sizes of images and windows leave in the range of integers.
+void checkOffset(const MPS::Kernel& kernel, const char* argument, const MPS::Offset& offset);
+
 /// Only Zero and Clamp are for CNN kernels, except for those that take all.
 void checkEdgeMode(const MPS::Kernel& kernel, const char* argument, MPS::ImageEdgeMode mode, bool all = false);
 
