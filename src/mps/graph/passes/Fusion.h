@@ -80,7 +80,6 @@ public:
         for (const std::size_t state : program_.steps[index].states) forget(stateReaders_[state], index);
         gone_.insert(index);
     }
-    bool isGone(std::size_t index) const { return gone_.contains(index); }
 
 private:
     static void forget(std::vector<std::size_t>& readers, std::size_t index) {
