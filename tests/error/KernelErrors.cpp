@@ -10,6 +10,8 @@
 #include <MPS/CNNPooling.hpp>
 #include <MPS/CNNSoftMax.hpp>
 
+#include <limits>
+
 #include "GraphNets.h"
 
 /// Mistakes with the kernels of the library: label, argument, expected and found in one sentence; nothing
@@ -92,6 +94,41 @@ TEST_F(KernelErrors, AConvolutionCountsTheChannelsOfItsSource) {
                     },
                     valid),
                 AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("sourceImage[1]"), HasSubstr("4 x 5 x 3")));
+}
+
+TEST_F(KernelErrors, OffsetsThatIntegersCannotBeAddedToAreRefusedByTheirNames) {
+    constexpr std::int64_t kFarthest = std::int64_t{1} << 40;
+    const auto good = image(5, 4, 3), to = image(5, 4, 4), sum = image(5, 4, 3, 9);
+    const auto one = convolution(3, 3, 4, "c");
+    const auto valid = [&](const BufferPtr& on) { return one->encode(on, good); };
+    const auto refusedAt = [&](MPS::Offset offset) {
+        return refused(
+            [&] {
+                one->setOffset(offset);
+                one->encode(commands, good, to);
+            },
+            valid);
+    };
+    EXPECT_THAT(refusedAt({kFarthest + 1, 0, 0}),
+                AllOf(HasSubstr("CNNConvolution 'c'"), HasSubstr("offset"),
+                      HasSubstr("at most 1099511627776 pixels either way"), HasSubstr("1099511627777")));
+    EXPECT_THAT(refusedAt({0, -kFarthest - 1, 0}), HasSubstr("-1099511627777"));
+    MPS::CNNAdd add(device);
+    const auto refusedBy = [&](const char* argument, const std::function<void()>& mistake) {
+        const auto sentence = errorOf([&] {
+            mistake();
+            add.encode(commands, good, good, sum);
+        });
+        EXPECT_THAT(sentence, AllOf(HasSubstr("CNNAdd"), HasSubstr(argument), HasSubstr("-9223372036854775808")));
+    };
+    constexpr auto kLeast = std::numeric_limits<std::int64_t>::min();
+    refusedBy("secondaryOffset", [&] { add.setSecondaryOffset({kLeast, 0, 0}); });
+    refusedBy("primaryOffset", [&] { add.setPrimaryOffset({0, kLeast, 0}); });
+    EXPECT_EQ(errorOf([&] {
+                  one->setOffset({kFarthest, -kFarthest, 0});
+                  one->encode(commands, good, to);
+              }),
+              "");
 }
 
 TEST_F(KernelErrors, AFullyConnectedKernelTakesOnlyItsOwnSize) {

@@ -184,6 +184,7 @@ void CNNMultiaryKernel::encodeImages(const std::shared_ptr<MTL::CommandBuffer>& 
         const auto& g = sources_[i];
         const Image& image = *sources[i][0];
         checkEdgeMode(*this, fmt::format("edgeModeAtIndex({})", i).c_str(), g.edgeMode);
+        checkOffset(*this, fmt::format("offsetAtIndex({})", i).c_str(), g.offset);
         encoding.sources.push_back({image.width(), image.height(), channelsOf(*this, g, image), {}});
         channels.push_back(encoding.sources[i].channels.count);
         if (!batch)
