@@ -86,14 +86,7 @@ void CNNNeuronGradient::record(BinaryEncoding& encoding) {
     encoder.run(
         [source = encoder.region(encoding.secondary, area.x, area.y, area.width, area.height, area.edge),
          gradient = gradientOf(encoding, *this, area), target = result.target(),
-         neuron = neuronOf(descriptor_)] {
-            ops::NeuronGradient op;
-            op.src = source.tensor();
-            op.diffDst = gradient.tensor();
-            op.diffSrc = target.tensor();
-            op.neuron = neuron.neuron;
-            return op;
-        });
+         neuron = neuronOf(descriptor_)] { return neuronGradient(source, gradient, target, neuron); });
     result.finish();
 }
 

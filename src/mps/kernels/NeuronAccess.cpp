@@ -23,14 +23,7 @@ void encodeNeuronGradient(MTL::CommandBuffer& commandBuffer, const MPS::Kernel& 
     Encoder encoder(commandBuffer, kernel);
     encoder.run([from = encoder.source(sources, 0, count), incoming = encoder.source(gradients, 0, count),
                  to = encoder.destination(results, 0, count, whole, 0, source.featureChannels()),
-                 f = neuronOf(neuron)] {
-        ops::NeuronGradient op;
-        op.src = from.tensor();
-        op.diffDst = incoming.tensor();
-        op.diffSrc = to.tensor();
-        op.neuron = f.neuron;
-        return op;
-    });
+                 f = neuronOf(neuron)] { return neuronGradient(from, incoming, to, f); });
     encoder.finish();
 }
 

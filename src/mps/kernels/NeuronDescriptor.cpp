@@ -82,6 +82,16 @@ NNNeuronDescriptor NNNeuronDescriptor::cnnNeuronPReLUDescriptor(std::vector<floa
 
 namespace pewter::mps {
 
+ops::NeuronGradient neuronGradient(const TensorRef& source, const TensorRef& gradient, const TensorRef& target,
+                                   const NeuronRef& neuron) {
+    ops::NeuronGradient op;
+    op.src = source.tensor();
+    op.diffDst = gradient.tensor();
+    op.diffSrc = target.tensor();
+    op.neuron = neuron.neuron;
+    return op;
+}
+
 NeuronRef neuronOf(const MPS::NNNeuronDescriptor& descriptor) {
     NeuronRef ref;
     ref.neuron.type = static_cast<ops::NeuronType>(descriptor.neuronType());
