@@ -23,7 +23,7 @@ class NNBinaryGradientState;
 /// The primary source gives the size of a returned result, unless its stride is 0 (broadcast). Source: MPSCNNKernel.h.
 class PEWTER_API CNNBinaryKernel : public Kernel {
 public:
-    /// Addressing of one source; the properties below read and write it.
+    /// Addressing of one source; the properties below read and write it. Encodes refuse offsets beyond 2^40 pixels.
     struct SourceGeometry {
         Offset offset;
         std::size_t featureChannelOffset = 0;

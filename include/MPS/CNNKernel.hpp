@@ -22,10 +22,10 @@ namespace MPS {
 /// makes the image; both forms exist with and without a state for the gradient kernel, for one image and for a batch.
 /// Every encode lowers the read count of each distinct temporary source by one; destinations keep theirs.
 /// All throw MPS::Error for null arguments, foreign devices and command buffers, spent temporaries, too few channels,
-/// aliasing, unequal batches; nothing is encoded then. Source: MPSCNNKernel.h.
+/// aliasing, unequal batches, offsets beyond 2^40 pixels; nothing is encoded then. Source: MPSCNNKernel.h.
 class PEWTER_API CNNKernel : public Kernel {
 public:
-    /// Default {0,0,0}: the source's top left pixel is the centre of the first window. Overwritten by returned encodes.
+    /// Default {0,0,0}: the first window's centre is the top left pixel. Returned encodes overwrite it; all refuse x, y past 2^40.
     const Offset& offset() const { return offset_; }
     void setOffset(const Offset& offset) { offset_ = offset; }
     /// Default RectNoClip. Only pixels inside are written.

@@ -31,7 +31,7 @@ public:
     const std::shared_ptr<ImageAllocator>& destinationImageAllocator() const { return allocator_; }
     void setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator);
 
-    /// Of one source; throw MPS::Error for an index that is not below sourceCount(). Objective-C: -offsetAtIndex:,
+    /// Of one source; throw MPS::Error for an index not below sourceCount(), encodes for offsets past 2^40. -offsetAtIndex:,
     /// -setOffset:atIndex:, -sourceFeatureChannelOffsetAtIndex:, -setSourceFeatureChannelOffset:atIndex:,
     /// -sourceFeatureChannelMaxCountAtIndex:, -setSourceFeatureChannelMaxCount:atIndex:, -edgeModeAtIndex:,
     /// -setEdgeMode:atIndex:, -kernelWidthAtIndex:, -setKernelWidth:atIndex:, -kernelHeightAtIndex:,
