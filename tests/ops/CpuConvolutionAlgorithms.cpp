@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "CpuWeightedCase.h"
+#include "SquareConvolution.h"
 #include "backends/cpu/ConvolutionChoices.h"
 
 namespace pewter::test {
@@ -24,72 +24,6 @@ using cpu::ConvolutionChoices;
 using cpu::ConvolutionTask;
 using cpu::Direction;
 using ops::Exactness;
-
-/// Operands of a 3 x 3 convolution with a border of `pad`, and what the reference makes of them.
-struct Square {
-    Square(Random& random, std::int64_t n, std::int64_t size, std::int64_t inputs, std::int64_t outputs,
-           std::int64_t pad, bool integers)
-        : src(ops::Type::Float32, n, size, size, inputs),
-          dst(ops::Type::Float32, n, size + 2 * pad - 2, size + 2 * pad - 2, outputs),
-          weights(ops::Type::Float32, outputs, 3, 3, inputs) {
-        window.width = window.height = 3;
-        window.padLeft = window.padTop = pad;
-        for (OpTensor* operand : {&src, &dst, &weights})
-            if (integers)
-                operand->fillIntegers(random, -3, 3);
-            else
-                operand->fillUniform(random, -1, 1);
-    }
-
-    cpu::Problem problem() { return {ops::Tensor(src), ops::Tensor(dst), window, 1}; }
-    OpTensor& resultOf(Direction direction) {
-        return direction == Direction::Forward ? dst : direction == Direction::DataGradient ? src : weights;
-    }
-    cpu::ConvolutionOperands operands() {
-        const auto data = [](const ops::Tensor& t) { return static_cast<float*>(t.data); };
-        return {data(src), data(weights), data(dst), nullptr};
-    }
-    /// Products that meet in one element of the result.
-    double length(Direction direction) {
-        if (direction == Direction::Forward) return static_cast<double>(9 * src.view().c);
-        if (direction == Direction::DataGradient) return static_cast<double>(9 * dst.view().c);
-        return static_cast<double>(dst.view().n * dst.view().h * dst.view().w);
-    }
-    std::vector<double> expected(Direction direction) {
-        OpTensor result = inDouble(resultOf(direction));
-        if (direction == Direction::Forward) runReference(ops::ConvolutionForward{src, weights, result, {}, window});
-        if (direction == Direction::DataGradient) runReference(ops::ConvolutionDataGradient{dst, weights, result, window});
-        if (direction == Direction::WeightsGradient)
-            runReference(ops::ConvolutionWeightsGradient{src, dst, result, {}, window});
-        return result.values();
-    }
-
-    OpTensor src, dst, weights;
-    ops::Window window;
-};
-
-constexpr Direction kDirections[] = {Direction::Forward, Direction::DataGradient, Direction::WeightsGradient};
-
-/// Runs `algorithm` alone; false where the processor has no such kernel.
-bool compute(Square& square, Direction direction, Algorithm algorithm, bool accumulate = false) {
-    const auto prepared = cpu::prepare(ConvolutionTask{direction, square.problem(), false, accumulate}, algorithm);
-    if (!prepared) return false;
-    EXPECT_EQ(prepared->algorithm, algorithm);
-    cpu::Scratch scratch;
-    cpu::Scratch::Frame frame(scratch);
-    cpu::execute(*prepared, direction, square.operands(), frame);
-    return true;
-}
-
-/// The error that docs/ops/convolution.md states for Winograd, as a multiple of eps * products in a sum * largest product.
-constexpr double kWinogradError = 16;
-
-double worstShare(const std::vector<double>& actual, const std::vector<double>& expected, double allowance) {
-    double worst = 0;
-    for (std::size_t i = 0; i < actual.size(); ++i)
-        worst = std::max(worst, std::abs(actual[i] - expected[i]) / allowance);
-    return worst;
-}
 
 TEST(CpuConvolutionAlgorithms, SumsOfProductsInBlockedImagesAreExactOnIntegers) {
     Random random(41);
@@ -254,9 +188,14 @@ TEST_F(ConvolutionChoice, CanBePinnedByName) {
 }
 
 TEST_F(ConvolutionChoice, TransformsNothingWhereSumsOfProductsAreAskedFor) {
-    const Variable pin("PEWTER_CONVOLUTION", "winograd");
-    ConvolutionChoices choices("m");
-    EXPECT_EQ(choose(choices, Exactness::Products), Algorithm::Direct);
+    Square five(random_, 4, 12, 32, 32, 2, false, 5);
+    for (const Algorithm algorithm : {Algorithm::Winograd, Algorithm::Winograd5}) {
+        const Variable pin("PEWTER_CONVOLUTION", cpu::nameOf(algorithm));
+        ConvolutionChoices choices("m");
+        EXPECT_EQ(choose(choices, Exactness::Products), Algorithm::Direct);
+        EXPECT_EQ(choices.choose({Direction::Forward, five.problem()}, Exactness::Products, five.operands()).algorithm,
+                  Algorithm::Direct);
+    }
 }
 
 TEST_F(ConvolutionChoice, RefusesAnUnknownName) {
@@ -266,7 +205,7 @@ TEST_F(ConvolutionChoice, RefusesAnUnknownName) {
         FAIL() << "nothing thrown";
     } catch (const std::invalid_argument& error) {
         EXPECT_STREQ(error.what(),
-                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd or columns, found \"fastest\"");
+                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns or winograd5, found \"fastest\"");
     }
 }
 

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "backends/cpu/ConvolutionColumns.h"
+#include "backends/cpu/ConvolutionWinograd.h"
 
 namespace pewter::cpu {
 
@@ -18,6 +19,8 @@ std::string nameOf(Algorithm algorithm) {
             return "winograd";
         case Algorithm::Columns:
             return "columns";
+        case Algorithm::Winograd5:
+            return "winograd5";
     }
     return "";
 }
@@ -219,10 +222,22 @@ std::optional<Prepared> prepareColumns(const ConvolutionTask& task) {
     return prepared;
 }
 
+std::optional<Prepared> prepareWinograd5(const ConvolutionTask& task) {
+    if (!hasWinograd5(task)) return std::nullopt;
+    Prepared prepared;
+    prepared.algorithm = Algorithm::Winograd5;
+    prepared.task = task;
+    prepared.task->neuron.slopes = nullptr;  // Not this object's, and not used.
+    prepared.neuronFused = task.neuron.type == ops::NeuronType::None;
+    prepared.implementation = "winograd 4x4 of 5x5";
+    return prepared;
+}
+
 }  // namespace
 
 std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm) {
     if (algorithm == Algorithm::Columns) return prepareColumns(task);
+    if (algorithm == Algorithm::Winograd5) return prepareWinograd5(task);
     const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
     Prepared prepared;
     prepared.algorithm = algorithm;
@@ -249,6 +264,7 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
 void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
              Scratch::Frame& frame) {
     if (prepared.narrow) return executeColumns(*prepared.narrow, *prepared.task, operands, frame);
+    if (prepared.algorithm == Algorithm::Winograd5) return executeWinograd5(*prepared.task, operands, frame);
     const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;
     const Operand &s = prepared.src, &w = prepared.weights, &d = prepared.dst;
     const memory src = data ? room(s, operands.src, frame) : loaded(s, operands.src, frame);

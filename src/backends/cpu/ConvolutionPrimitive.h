@@ -14,14 +14,16 @@ namespace pewter::cpu {
 /// How a convolution is computed. The names are those of the environment variable PEWTER_CONVOLUTION and of the file
 /// of choices.
 enum class Algorithm : std::int64_t {
-    Direct = 0,    ///< Sums of products on images as they lie, N,H,W,C.
-    Blocked = 1,   ///< Sums of products in the library's blocked layout, with a reorder of every image.
-    Winograd = 2,  ///< F(4x4, 3x3) in the blocked layout: a quarter of the multiplications.
-    Columns = 3,   ///< Sums of products by columns of the window, for few outputs (ConvolutionColumns.h).
+    Direct = 0,     ///< Sums of products on images as they lie, N,H,W,C.
+    Blocked = 1,    ///< Sums of products in the library's blocked layout, with a reorder of every image.
+    Winograd = 2,   ///< F(4x4, 3x3) in the blocked layout: a quarter of the multiplications.
+    Columns = 3,    ///< Sums of products by columns of the window, for few outputs (ConvolutionColumns.h).
+    Winograd5 = 4,  ///< F(4x4, 5x5) on images as they lie: a sixth of the multiplications (ConvolutionWinograd.h).
 };
-constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd, Algorithm::Columns};
+constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd, Algorithm::Columns,
+                                     Algorithm::Winograd5};
 
-/// "direct", "blocked", "winograd", "columns".
+/// "direct", "blocked", "winograd", "columns", "winograd5".
 std::string nameOf(Algorithm algorithm);
 
 /// What a convolution is, and what is done besides the sums.
@@ -46,7 +48,7 @@ struct Operand {
 /// A primitive with its operands.
 struct Prepared {
     Algorithm algorithm = Algorithm::Direct;
-    /// Columns: the task, and the narrow convolution that stands in for the primitive.
+    /// Winograd5: the task. Columns: the task, and the narrow convolution that stands in for the primitive.
     std::optional<ConvolutionTask> task;
     std::shared_ptr<const Prepared> narrow;
     dnnl::primitive primitive;
