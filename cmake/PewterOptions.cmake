@@ -2,6 +2,7 @@
 
 option(BUILD_SHARED_LIBS "Build libpewter as a shared library" ON)
 option(PEWTER_CPU "Build the cpu device when oneDNN is found" ON)
+option(PEWTER_CUDA_EMULATION "Build the kernels of the cuda device for the host too, as a device for checks" ON)
 option(PEWTER_OPENMP "Use OpenMP when the compiler has it" ON)
 option(PEWTER_WERROR "Treat warnings as errors" OFF)
 option(PEWTER_BUILD_TOOLS "Build the pewter command" ${PROJECT_IS_TOP_LEVEL})

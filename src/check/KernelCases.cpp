@@ -5,6 +5,7 @@
 #include <Pewter/check/KernelCases.hpp>
 
 #include "check/HostFormat.h"
+#include "mtl/Buffer.h"
 
 namespace pewter::check {
 
@@ -53,9 +54,12 @@ Array arrayOf(MTL::Buffer& buffer, std::size_t count, bool wide) {
     if (buffer.length() < bytes)
         throw MTL::Error("arrayOf", "buffer", std::to_string(bytes) + " bytes", std::to_string(buffer.length()));
     Array array{{1, 1, 1, count}, std::vector<double>(count)};
-    for (std::size_t i = 0; i < count; ++i)
-        array.values[i] = wide ? static_cast<const double*>(buffer.contents())[i]
-                               : static_cast<const float*>(buffer.contents())[i];
+    if (wide) {
+        array.values = mtl::valuesOf<double>(buffer, count);
+    } else {
+        const auto values = mtl::valuesOf<float>(buffer, count);
+        array.values.assign(values.begin(), values.end());
+    }
     return array;
 }
 

@@ -4,7 +4,6 @@
 
 #include <MTL/Error.hpp>
 #include <chrono>
-#include <cstring>
 #include <new>
 #include <utility>
 
@@ -42,20 +41,24 @@ public:
               std::size_t size) override {
         check(source, "sourceBuffer", sourceOffset, size);
         check(destination, "destinationBuffer", destinationOffset, size);
-        buffer_->append("blit copy", [=](ops::Stream&) {
-            std::memmove(addressOf(*destination) + destinationOffset, addressOf(*source) + sourceOffset, size);
+        buffer_->append("blit copy", [=, &backend = backend()](ops::Stream& stream) {
+            backend.copyBytes(addressOf(*destination) + destinationOffset, addressOf(*source) + sourceOffset, size,
+                              stream);
         });
     }
     void fill(const std::shared_ptr<MTL::Buffer>& target, std::size_t location, std::size_t length,
               std::uint8_t value) override {
         check(target, "buffer", location, length);
-        buffer_->append("blit fill",
-                        [=](ops::Stream&) { std::memset(addressOf(*target) + location, value, length); });
+        buffer_->append("blit fill", [=, &backend = backend()](ops::Stream& stream) {
+            backend.fillBytes(addressOf(*target) + location, value, length, stream);
+        });
     }
     void synchronize(const std::shared_ptr<MTL::Resource>& resource) override {
         requireOpen();
         if (!resource) throw MTL::Error("blit encoder", "resource", "a resource", "null");
         buffer_->retain(resource);
+        if (auto* managed = dynamic_cast<Buffer*>(resource.get()))
+            buffer_->append("blit synchronize", [managed](ops::Stream& stream) { managed->updateMirror(stream); });
     }
     void endEncoding() override {
         requireOpen();
@@ -64,6 +67,7 @@ public:
     }
 
 private:
+    ops::Backend& backend() const { return deviceOf(*buffer_->device()).backend(); }
     void requireOpen() const {
         if (!buffer_) throw MTL::Error("blit encoder", "state", "an open encoder", "one whose encoding has ended");
     }
@@ -257,7 +261,7 @@ void CommandBuffer::append(std::string label, std::function<void(ops::Stream&)> 
 }
 
 void CommandBuffer::appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first,
-                               std::size_t last, std::function<bool(ops::Stream&)> prepare) {
+                               std::size_t last, Prepare prepare) {
     commands_.push_back({{std::move(label), nullptr}, std::move(list), first, last, std::move(prepare)});
 }
 
@@ -314,12 +318,15 @@ void CommandBuffer::execute(ops::Stream& stream) {
                 entry.own.run(stream);
                 continue;
             }
-            if (!entry.prepare(stream)) continue;
-            for (std::size_t i = entry.first; i < entry.last; ++i) {
-                const Command& command = (*entry.list)[i];
-                current = &command.label;
-                command.run(stream);
-            }
+            auto addresses = entry.prepare(stream);
+            if (!addresses) continue;
+            stream.replay({entry.list, entry.first, entry.last, std::move(*addresses)}, [&] {
+                for (std::size_t i = entry.first; i < entry.last; ++i) {
+                    const Command& command = (*entry.list)[i];
+                    current = &command.label;
+                    command.run(stream);
+                }
+            });
         }
         stream.synchronize();
     } catch (const std::bad_alloc&) {
@@ -368,16 +375,16 @@ void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<
 }
 
 void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,
-                std::size_t first, std::size_t last, std::function<void()> prepare) {
+                std::size_t first, std::size_t last, std::function<std::vector<const void*>()> bind) {
     rootOf(commandBuffer)
         .appendList(std::move(label), std::move(list), first, last,
-                    [condition = commandBuffer.executionCondition(), prepare = std::move(prepare)](ops::Stream& stream) {
+                    [condition = commandBuffer.executionCondition(),
+                     bind = std::move(bind)](ops::Stream& stream) -> std::optional<std::vector<const void*>> {
                         if (condition) {
                             stream.synchronize();
-                            if (!condition()) return false;
+                            if (!condition()) return std::nullopt;
                         }
-                        prepare();
-                        return true;
+                        return bind();
                     });
 }
 

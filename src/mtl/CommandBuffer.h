@@ -16,6 +16,10 @@ namespace pewter::mtl {
 
 class CommandQueue;
 
+/// What goes before a stretch of recorded commands, on the queue's worker: binds their addresses and returns them; nothing
+/// when the commands are not to run.
+using Prepare = std::function<std::optional<std::vector<const void*>>(ops::Stream&)>;
+
 /// One piece of work with the name that errors give it.
 struct Command {
     std::string label;
@@ -60,10 +64,9 @@ public:
     /// Throws unless commands may be appended now.
     void requireRecordable(const std::string& who) const;
     void append(std::string label, std::function<void(ops::Stream&)> run);
-    /// Appends commands [first, last) of a list that is recorded once and run by many buffers; prepare() is called before
-    /// them and says whether they run.
+    /// Appends commands [first, last) of a list that is recorded once and run by many buffers.
     void appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first, std::size_t last,
-                    std::function<bool(ops::Stream&)> prepare);
+                    Prepare prepare);
     /// Takes the commands out of a buffer that is never committed.
     CommandList takeCommands();
     /// Number of entries so far, and the way back to it when an encode fails halfway.
@@ -98,7 +101,7 @@ private:
         Command own;
         std::shared_ptr<const CommandList> list;
         std::size_t first = 0, last = 0;
-        std::function<bool(ops::Stream&)> prepare;
+        Prepare prepare;
     };
 
     void submit(std::vector<std::string> leftovers);
@@ -136,7 +139,7 @@ void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<
 
 /// Appends recorded commands through a handle, under the handle's predicate.
 void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,
-                std::size_t first, std::size_t last, std::function<void()> prepare);
+                std::size_t first, std::size_t last, std::function<std::vector<const void*>()> bind);
 
 /// Appends one operation of the seam. make() is called when the command runs and returns the operation's struct; what
 /// it captures lives until then.

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <MTL/Error.hpp>
-#include <cstring>
+#include <stdexcept>
 
 #include "mtl/Buffer.h"
 #include "mtl/CommandQueue.h"
@@ -37,16 +37,27 @@ private:
 /// Memory of the caller, handed back through his deallocator.
 class CallerMemory final : public Memory {
 public:
-    CallerMemory(void* bytes, std::size_t length, std::function<void(void*, std::size_t)> deallocator)
-        : bytes_(bytes), length_(length), deallocator_(std::move(deallocator)) {}
+    CallerMemory(std::shared_ptr<ops::Backend> backend, void* bytes, std::size_t length,
+                 std::function<void(void*, std::size_t)> deallocator)
+        : backend_(std::move(backend)), bytes_(bytes), length_(length), deallocator_(std::move(deallocator)) {
+        try {
+            shared_ = backend_->share(bytes, length);
+        } catch (const std::runtime_error& e) {
+            throw MTL::Error("device " + backend_->name(), "bytes", "memory that the device can reach", e.what());
+        }
+    }
     ~CallerMemory() override {
+        backend_->unshare(bytes_);
         if (deallocator_) deallocator_(bytes_, length_);
     }
-    std::byte* address() const override { return static_cast<std::byte*>(bytes_); }
+    std::byte* address() const override { return static_cast<std::byte*>(shared_); }
+    std::byte* hostAddress() const override { return static_cast<std::byte*>(bytes_); }
     std::size_t size() const override { return length_; }
 
 private:
+    std::shared_ptr<ops::Backend> backend_;
     void* bytes_;
+    void* shared_ = nullptr;
     std::size_t length_;
     std::function<void(void*, std::size_t)> deallocator_;
 };
@@ -57,14 +68,26 @@ Device::Device(std::shared_ptr<ops::Backend> backend, std::uint64_t registryID)
     : backend_(std::move(backend)),
       name_(backend_->name()),
       registryID_(registryID),
-      pool_(std::make_shared<MemoryPool>(backend_)) {}
+      pool_(std::make_shared<MemoryPool>(backend_, MemoryKind::Device)),
+      // One pool for both where they are the same memory.
+      sharedPool_(backend_->hostVisible() ? pool_ : std::make_shared<MemoryPool>(backend_, MemoryKind::Shared)) {}
 
-std::uint64_t Device::recommendedMaxWorkingSetSize() const { return physicalMemory() / 4 * 3; }
-std::uint64_t Device::maxBufferLength() const { return physicalMemory(); }
+std::uint64_t Device::recommendedMaxWorkingSetSize() const { return maxBufferLength() / 4 * 3; }
+
+std::uint64_t Device::maxBufferLength() const {
+    const std::uint64_t own = backend_->memoryBytes();
+    return own ? own : physicalMemory();
+}
 
 std::uint64_t Device::currentAllocatedSize() const {
     pool_->trim();
-    return pool_->systemBytes();
+    if (sharedPool_ == pool_) return pool_->systemBytes();
+    sharedPool_->trim();
+    return pool_->systemBytes() + sharedPool_->systemBytes();
+}
+
+std::uint64_t Device::systemAllocationCount() const {
+    return pool_->systemAllocations() + (sharedPool_ == pool_ ? 0 : sharedPool_->systemAllocations());
 }
 
 std::shared_ptr<MTL::CommandQueue> Device::newCommandQueue() { return newCommandQueue(64); }
@@ -83,19 +106,20 @@ void Device::checkLength(std::size_t length) const {
 
 std::shared_ptr<MTL::Buffer> Device::newUninitializedBuffer(std::size_t length, MTL::ResourceOptions options) {
     checkLength(length);
-    return std::make_shared<Buffer>(shared_from_this(), pool_->allocate(length, "a buffer"), length, options);
+    auto& pool = MTL::storageModeOf(options) == MTL::StorageMode::Shared ? *sharedPool_ : *pool_;
+    return std::make_shared<Buffer>(shared_from_this(), pool.allocate(length, "a buffer"), length, options);
 }
 
 std::shared_ptr<MTL::Buffer> Device::newBuffer(std::size_t length, MTL::ResourceOptions options) {
     auto buffer = newUninitializedBuffer(length, options);
-    std::memset(addressOf(*buffer), 0, length);
+    fillBytes(*buffer, 0);
     return buffer;
 }
 
 std::shared_ptr<MTL::Buffer> Device::newBuffer(const void* bytes, std::size_t length, MTL::ResourceOptions options) {
     if (!bytes) throw MTL::Error("device " + name_, "bytes", "a pointer", "null");
     auto buffer = newUninitializedBuffer(length, options);
-    std::memcpy(addressOf(*buffer), bytes, length);
+    writeBytes(*buffer, 0, bytes, length);
     return buffer;
 }
 
@@ -104,7 +128,7 @@ std::shared_ptr<MTL::Buffer> Device::newBuffer(void* bytes, std::size_t length, 
     if (!bytes) throw MTL::Error("device " + name_, "bytes", "a pointer", "null");
     checkLength(length);
     return std::make_shared<Buffer>(shared_from_this(),
-                                    std::make_shared<CallerMemory>(bytes, length, std::move(deallocator)), length,
+                                    std::make_shared<CallerMemory>(backend_, bytes, length, std::move(deallocator)), length,
                                     options);
 }
 
@@ -114,7 +138,8 @@ std::shared_ptr<MTL::Texture> Device::newTexture(const MTL::TextureDescriptor& d
 
 std::shared_ptr<MTL::Heap> Device::newHeap(const MTL::HeapDescriptor& descriptor) {
     checkLength(descriptor.size);
-    return std::make_shared<Heap>(shared_from_this(), pool_->allocate(descriptor.size, "a heap"), descriptor);
+    auto& pool = descriptor.storageMode == MTL::StorageMode::Shared ? *sharedPool_ : *pool_;
+    return std::make_shared<Heap>(shared_from_this(), pool.allocate(descriptor.size, "a heap"), descriptor);
 }
 
 std::shared_ptr<MTL::Fence> Device::newFence() { return std::make_shared<Fence>(shared_from_this()); }

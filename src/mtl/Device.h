@@ -19,11 +19,11 @@ public:
     bool isLowPower() const override { return false; }
     bool isHeadless() const override { return true; }
     bool isRemovable() const override { return false; }
-    bool hasUnifiedMemory() const override { return true; }
+    bool hasUnifiedMemory() const override { return backend_->hostVisible(); }
     std::uint64_t recommendedMaxWorkingSetSize() const override;
     std::uint64_t currentAllocatedSize() const override;
     std::uint64_t maxBufferLength() const override;
-    std::uint64_t systemAllocationCount() const override { return pool_->systemAllocations(); }
+    std::uint64_t systemAllocationCount() const override;
 
     std::shared_ptr<MTL::CommandQueue> newCommandQueue() override;
     std::shared_ptr<MTL::CommandQueue> newCommandQueue(std::size_t maxCommandBufferCount) override;
@@ -43,13 +43,17 @@ public:
     /// A buffer whose contents are garbage: for images and states that are written before they are read.
     std::shared_ptr<MTL::Buffer> newUninitializedBuffer(std::size_t length, MTL::ResourceOptions options);
 
+    /// Memory of the host that shows bytes of the device.
+    std::shared_ptr<Memory> newMirror(std::size_t length) { return sharedPool_->allocate(length, "host copy of a buffer"); }
+
 private:
     void checkLength(std::size_t length) const;
 
     std::shared_ptr<ops::Backend> backend_;
     std::string name_;
     std::uint64_t registryID_;
-    std::shared_ptr<MemoryPool> pool_;
+    /// Of the device, and of shared storage.
+    std::shared_ptr<MemoryPool> pool_, sharedPool_;
 };
 
 /// The implementation behind a public handle; every device of a process is one of ours.

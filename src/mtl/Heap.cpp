@@ -13,6 +13,10 @@ public:
         : heap_(std::move(heap)), offset_(offset), size_(size) {}
     ~HeapPart() override { release(); }
     std::byte* address() const override { return heap_->base() + offset_; }
+    std::byte* hostAddress() const override {
+        std::byte* base = heap_->hostBase();
+        return base ? base + offset_ : nullptr;
+    }
     std::size_t size() const override { return size_; }
     void release() {
         if (!released_) heap_->release(offset_, size_);

@@ -23,6 +23,7 @@ public:
     std::shared_ptr<MTL::Buffer> newBuffer(std::size_t length, MTL::ResourceOptions options) override;
 
     std::byte* base() const { return memory_->address(); }
+    std::byte* hostBase() const { return memory_->hostAddress(); }
     void release(std::size_t offset, std::size_t size);
 
 private:

@@ -31,6 +31,7 @@ public:
         : pool_(std::move(pool)), block_(block), cacheSeconds_(cacheSeconds) {}
     ~PooledMemory() override { pool_->giveBack(block_, cacheSeconds_); }
     std::byte* address() const override { return block_.address; }
+    std::byte* hostAddress() const override { return pool_->hostVisible() ? block_.address : nullptr; }
     std::size_t size() const override { return block_.size; }
 
 private:
@@ -62,14 +63,15 @@ std::shared_ptr<Memory> MemoryPool::allocate(std::size_t bytes, const char* purp
     }
     if (!block.address) {
         try {
-            block.address = static_cast<std::byte*>(backend_->allocate(size));
+            block.address = take(size);
         } catch (const std::bad_alloc&) {
             trim(true);
             try {
-                block.address = static_cast<std::byte*>(backend_->allocate(size));
+                block.address = take(size);
             } catch (const std::bad_alloc&) {
                 throw MTL::Error(fmt::format("device {}", backend_->name()), purpose,
-                                 fmt::format("{} bytes of memory", bytes), "out of memory");
+                                 fmt::format("{} bytes of memory", bytes),
+                                 fmt::format("out of memory, with {} bytes taken", systemBytes()));
             }
         }
         block.size = size;
@@ -79,6 +81,13 @@ std::shared_ptr<Memory> MemoryPool::allocate(std::size_t bytes, const char* purp
     }
     return std::make_shared<PooledMemory>(shared_from_this(), block, cacheSeconds);
 }
+
+std::byte* MemoryPool::take(std::size_t bytes) {
+    return static_cast<std::byte*>(kind_ == MemoryKind::Shared ? backend_->allocateShared(bytes)
+                                                               : backend_->allocate(bytes));
+}
+
+bool MemoryPool::hostVisible() const { return kind_ == MemoryKind::Shared || backend_->hostVisible(); }
 
 void MemoryPool::giveBack(Block block, double cacheSeconds) noexcept {
     std::lock_guard lock(mutex_);
@@ -96,7 +105,10 @@ void MemoryPool::trim(bool all) {
 void MemoryPool::trimLocked(double now, bool all) {
     std::erase_if(cache_, [&](const Block& block) {
         if (!all && block.expires > now) return false;
-        backend_->deallocate(block.address, block.size);
+        if (kind_ == MemoryKind::Shared)
+            backend_->deallocateShared(block.address, block.size);
+        else
+            backend_->deallocate(block.address, block.size);
         systemBytes_ -= block.size;
         return true;
     });

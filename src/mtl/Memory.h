@@ -13,20 +13,27 @@ namespace pewter::mtl {
 class Memory {
 public:
     virtual ~Memory() = default;
+    /// Where the device finds it.
     virtual std::byte* address() const = 0;
+    /// Where the host finds it; null where that is address(), or nowhere: the backend knows (HostView asks).
+    virtual std::byte* hostAddress() const { return nullptr; }
     virtual std::size_t size() const = 0;
 };
+
+/// Who reaches a piece of memory: the device (and the host, where the backend is visible to it), or both everywhere.
+enum class MemoryKind { Device, Shared };
 
 /// Memory of one device: blocks come from the backend, and go to a cache when released, so that a steady loop asks the
 /// system for nothing. Blocks unused for their cache duration go back to the system. Thread-safe.
 class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
 public:
-    explicit MemoryPool(std::shared_ptr<ops::Backend> backend) : backend_(std::move(backend)) {}
+    MemoryPool(std::shared_ptr<ops::Backend> backend, MemoryKind kind) : backend_(std::move(backend)), kind_(kind) {}
     ~MemoryPool();
 
     /// Throws MTL::Error naming `purpose` when the system refuses.
     std::shared_ptr<Memory> allocate(std::size_t bytes, const char* purpose, double cacheSeconds = 5.0);
 
+    bool hostVisible() const;
     std::size_t systemBytes() const;
     std::size_t systemAllocations() const;
     /// Returns expired cached blocks (every cached block when `all`) to the system.
@@ -40,10 +47,12 @@ private:
     };
     class PooledMemory;
 
+    std::byte* take(std::size_t bytes);
     void giveBack(Block block, double cacheSeconds) noexcept;
     void trimLocked(double now, bool all);
 
     std::shared_ptr<ops::Backend> backend_;
+    MemoryKind kind_;
     mutable std::mutex mutex_;
     std::vector<Block> cache_;
     std::size_t systemBytes_ = 0, systemAllocations_ = 0;

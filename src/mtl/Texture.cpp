@@ -67,7 +67,7 @@ Texture::Texture(std::shared_ptr<MTL::Buffer> buffer, const Layout& layout, MTL:
 
 template <class Fn>
 void Texture::forEachTexel(const MTL::Region& region, std::size_t mipmapLevel, std::size_t slice,
-                           std::size_t bytesPerRow, Fn fn) {
+                           std::size_t bytesPerRow, HostAccess access, Fn fn) {
     if (storageMode() == MTL::StorageMode::Private)
         throw MTL::Error("texture " + label_, "storageMode", "shared or managed storage for host access", "private");
     // Written so that no sum of origin and size can wrap around.
@@ -81,7 +81,10 @@ void Texture::forEachTexel(const MTL::Region& region, std::size_t mipmapLevel, s
     const std::size_t element = ops::sizeOf(layout_.type), slicesPerImage = arrayLength() / layout_.images;
     const std::size_t image = slice / slicesPerImage, channel = slice % slicesPerImage * layout_.lanes;
     const std::size_t present = std::min(layout_.lanes, layout_.channels - channel);
-    std::byte* base = addressOf(*buffer_) + layout_.byteOffset;
+    const std::size_t elements = (layout_.images - 1) * layout_.strideN + (height() - 1) * layout_.strideH +
+                                 (width() - 1) * layout_.strideW + layout_.channels;
+    const HostView view(*buffer_, layout_.byteOffset, elements * element, access);
+    std::byte* base = view.data();
     for (std::size_t y = 0; y < region.size.height; ++y)
         for (std::size_t x = 0; x < region.size.width; ++x)
             fn(base + element * (image * layout_.strideN + (region.origin.y + y) * layout_.strideH +
@@ -92,18 +95,20 @@ void Texture::forEachTexel(const MTL::Region& region, std::size_t mipmapLevel, s
 void Texture::getBytes(void* bytes, std::size_t bytesPerRow, std::size_t, const MTL::Region& region,
                        std::size_t mipmapLevel, std::size_t slice) {
     const std::size_t texel = layout_.lanes * ops::sizeOf(layout_.type);
-    forEachTexel(region, mipmapLevel, slice, bytesPerRow, [&](std::byte* at, std::size_t host, std::size_t n) {
+    const auto take = [&](std::byte* at, std::size_t host, std::size_t n) {
         auto* to = static_cast<std::byte*>(bytes) + host;
         std::memcpy(to, at, n);
         std::memset(to + n, 0, texel - n);
-    });
+    };
+    forEachTexel(region, mipmapLevel, slice, bytesPerRow, HostAccess::Read, take);
 }
 
 void Texture::replaceRegion(const MTL::Region& region, std::size_t mipmapLevel, std::size_t slice, const void* bytes,
                             std::size_t bytesPerRow, std::size_t) {
-    forEachTexel(region, mipmapLevel, slice, bytesPerRow, [&](std::byte* at, std::size_t host, std::size_t n) {
+    const auto put = [&](std::byte* at, std::size_t host, std::size_t n) {
         std::memcpy(at, static_cast<const std::byte*>(bytes) + host, n);
-    });
+    };
+    forEachTexel(region, mipmapLevel, slice, bytesPerRow, HostAccess::ReadWrite, put);
 }
 
 }  // namespace pewter::mtl

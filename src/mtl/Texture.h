@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "mtl/Device.h"
+#include "mtl/Buffer.h"
 #include "ops/Tensor.h"
 
 namespace pewter::mtl {
@@ -69,7 +70,7 @@ private:
     /// Calls fn(imageAddress, hostOffset, channelsPresent) for every texel of the region.
     template <class Fn>
     void forEachTexel(const MTL::Region& region, std::size_t mipmapLevel, std::size_t slice,
-                      std::size_t bytesPerRow, Fn fn);
+                      std::size_t bytesPerRow, HostAccess access, Fn fn);
 
     std::shared_ptr<MTL::Buffer> buffer_;
     Layout layout_;

@@ -5,7 +5,13 @@
 namespace pewter::ops {
 
 const std::vector<BackendEntry>& backends() {
-    static const std::vector<BackendEntry> entries = {cpuBackend(), referenceBackend()};
+    static const auto entries = [] {
+        std::vector<BackendEntry> all = cudaBackends();
+        all.push_back(cpuBackend());
+        all.push_back(referenceBackend());
+        all.push_back(emulatedCudaBackend());
+        return all;
+    }();
     return entries;
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -90,6 +93,16 @@ public:
     virtual ~Stream() = default;
     /// Returns when everything handed to this stream is done; throws what failed.
     virtual void synchronize() {}
+
+    /// Runs work(), the commands [first, last) of a recorded program, or repeats what they did to the same addresses: a
+    /// device may keep the whole stretch as one object. Commands that differ from run to run say so in their operations.
+    struct Stretch {
+        std::shared_ptr<const void> program;
+        std::size_t first = 0, last = 0;
+        /// Everything that the commands reach and that is not the same in every run.
+        std::vector<const void*> addresses;
+    };
+    virtual void replay(const Stretch&, const std::function<void()>& work) { work(); }
 };
 
 /// A device's arithmetic and memory. The extents of an operation are checked before it gets here; run() may throw only
@@ -109,6 +122,24 @@ public:
     virtual void* allocate(std::size_t bytes) = 0;
     virtual void deallocate(void* memory, std::size_t bytes) noexcept = 0;
     virtual std::unique_ptr<Stream> newStream() { return std::make_unique<Stream>(); }
+
+    /// Whether the host may follow the addresses that allocate() gives. Where it may not, it moves bytes with the functions
+    /// below, and shared storage is memory of another kind.
+    virtual bool hostVisible() const { return true; }
+    /// Bytes of the device's own memory; 0 where it uses the host's.
+    virtual std::uint64_t memoryBytes() const { return 0; }
+    /// Memory that host and device both reach by one address; throws std::bad_alloc.
+    virtual void* allocateShared(std::size_t bytes) { return allocate(bytes); }
+    virtual void deallocateShared(void* memory, std::size_t bytes) noexcept { deallocate(memory, bytes); }
+    /// The device's address of memory of the caller, until unshare(); throws std::runtime_error when it cannot reach it.
+    virtual void* share(void* memory, std::size_t) { return memory; }
+    virtual void unshare(void*) noexcept {}
+    /// Copies now, between host memory and the device's; nothing that uses the bytes may be under way.
+    virtual void download(void* host, const void* device, std::size_t bytes) { std::memcpy(host, device, bytes); }
+    virtual void upload(void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }
+    /// Copies and fills in the order of a stream; the ranges may overlap, either may be shared memory.
+    virtual void copyBytes(void* to, const void* from, std::size_t bytes, Stream&) { std::memmove(to, from, bytes); }
+    virtual void fillBytes(void* to, std::uint8_t value, std::size_t bytes, Stream&) { std::memset(to, value, bytes); }
 
     /// Element types of images that the backend computes with.
     virtual bool supports(Type imageType) const = 0;

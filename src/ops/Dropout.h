@@ -11,6 +11,9 @@ struct DropoutForward {
     Tensor src, dst, mask;
     float keepProbability = 1;
     std::uint64_t seed = 0, sequence = 0;
+    /// Where the sequence stands when it differs between runs of a recorded command (then sequence is its value now); read
+    /// by the host before each run.
+    const std::uint64_t* sequenceOfRun = nullptr;
 };
 
 /// diffSrc = diffDst * mask / keepProbability. Element (v,u) takes mask element (v+offsetY, u+offsetX); outside it: 0.

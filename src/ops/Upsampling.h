@@ -30,7 +30,7 @@ struct ResampleTap {
 /// The one place where positions become pixels. Positions outside the `extent` pixels are moved to the
 /// nearest one, or with zeroOutside read nothing; there 1e-9 of a pixel is granted to the rounding of the
 /// position.
-inline ResampleTap resampleTap(const ResampleAxis& axis, ResampleType type, bool zeroOutside,
+constexpr ResampleTap resampleTap(const ResampleAxis& axis, ResampleType type, bool zeroOutside,
                                std::int64_t extent, std::int64_t i) {
     constexpr double kRounding = 1e-9;
     const double last = static_cast<double>(extent - 1);

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <MPS/Archive.hpp>
-#include <cstring>
 
 #include "mps/core/ArchiveClasses.h"
 #include "mps/kernels/ArchiveConvolution.h"
+#include "mtl/Buffer.h"
 #include "train/OptimizerDriver.h"
 
 namespace pewter::train {
@@ -13,7 +13,7 @@ using MPS::Coder;
 
 void archiveFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count,
                    const std::string& key) {
-    coder.encodeFloats({static_cast<const float*>(values->contents()), count}, key);
+    coder.encodeFloats(mtl::valuesOf<float>(*values, count), key);
 }
 
 void restoreFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std::size_t count,
@@ -21,7 +21,7 @@ void restoreFloats(Coder& coder, const std::shared_ptr<MTL::Buffer>& values, std
     const auto floats = coder.decodeFloats(key);
     if (floats.size() != count)
         coder.refuse(key, fmt::format("{} values", count), fmt::format("{}", floats.size()));
-    std::memcpy(values->contents(), floats.data(), count * sizeof(float));
+    mtl::writeBytes(*values, 0, floats.data(), count * sizeof(float));
 }
 
 // --- optimizers ---
@@ -93,7 +93,7 @@ ConvolutionDataSource::ConvolutionDataSource(Coder& coder)
               .groups = d.groups(),
               .bias = coder.containsValue("biases")};
     allocate();
-    std::memcpy(weights_->contents(), weights.data(), weights.size() * sizeof(float));
+    mtl::writeBytes(*weights_, 0, weights.data(), weights.size() * sizeof(float));
     if (biases_) restoreFloats(coder, biases_, shape_.outputs, "biases");
     optimizer_ = std::make_unique<OptimizerDriver>(coder, weights.size(), biases_ ? shape_.outputs : 0);
 }

@@ -3,9 +3,10 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 #include <Pewter/train/DataSources.hpp>
-#include <algorithm>
 #include <tuple>
+#include <vector>
 
+#include "mtl/Buffer.h"
 #include "train/OptimizerDriver.h"
 
 namespace pewter::train {
@@ -14,12 +15,12 @@ namespace {
 
 std::shared_ptr<MTL::Buffer> filled(const std::shared_ptr<MTL::Device>& device, std::size_t count, float value) {
     auto buffer = device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
-    std::fill_n(static_cast<float*>(buffer->contents()), count, value);
+    mtl::writeBytes(*buffer, 0, std::vector<float>(count, value).data(), buffer->length());
     return buffer;
 }
 
 const float* floats(const std::shared_ptr<MTL::Buffer>& buffer) {
-    return static_cast<const float*>(buffer->contents());
+    return static_cast<const float*>(mtl::currentContents(*buffer));
 }
 
 /// The moving average written as an optimizer step: v - rate (g + scale v) with rate -(1 - momentum) and scale -1 is

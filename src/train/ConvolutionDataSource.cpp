@@ -6,6 +6,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "mtl/Buffer.h"
 #include "train/OptimizerDriver.h"
 
 namespace pewter::train {
@@ -47,10 +48,12 @@ ConvolutionDataSource::ConvolutionDataSource(const std::shared_ptr<MTL::Device>&
     allocate();
     const std::size_t count = descriptor_->weightCount();
     const double taps = static_cast<double>(shape.kernelWidth * shape.kernelHeight);
-    weights.fill({static_cast<float*>(weights_->contents()), count},
-                 taps * static_cast<double>(shape.inputs / shape.groups), taps * static_cast<double>(shape.outputs),
-                 seed, stream);
-    if (shape.bias) std::fill_n(static_cast<float*>(biases_->contents()), shape.outputs, bias);
+    std::vector<float> values(count);
+    weights.fill(values, taps * static_cast<double>(shape.inputs / shape.groups),
+                 taps * static_cast<double>(shape.outputs), seed, stream);
+    mtl::writeBytes(*weights_, 0, values.data(), weights_->length());
+    values.assign(shape.bias ? shape.outputs : 0, bias);
+    if (biases_) mtl::writeBytes(*biases_, 0, values.data(), biases_->length());
     optimizer_ = std::make_unique<OptimizerDriver>(device, optimizer, count, shape.bias ? shape.outputs : 0);
 }
 
@@ -70,9 +73,9 @@ std::optional<std::size_t> ConvolutionDataSource::biasTermsLength() const {
     return biases_ ? biases_->length() / sizeof(float) : 0;
 }
 
-const void* ConvolutionDataSource::weights() const { return weights_->contents(); }
+const void* ConvolutionDataSource::weights() const { return mtl::currentContents(*weights_); }
 const float* ConvolutionDataSource::biasTerms() const {
-    return biases_ ? static_cast<const float*>(biases_->contents()) : nullptr;
+    return biases_ ? static_cast<const float*>(mtl::currentContents(*biases_)) : nullptr;
 }
 
 std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionDataSource::update(

@@ -4,8 +4,9 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 #include <Pewter/train/DataSources.hpp>
-#include <algorithm>
+#include <vector>
 
+#include "mtl/Buffer.h"
 #include "train/OptimizerDriver.h"
 
 namespace pewter::train {
@@ -39,7 +40,7 @@ public:
     }
 
     const float* values(std::size_t which) const {
-        return static_cast<const float*>(values_[which]->contents());
+        return static_cast<const float*>(mtl::currentContents(*values_[which]));
     }
     const std::string& label() const { return label_; }
     std::size_t channels() const { return channels_; }
@@ -66,7 +67,7 @@ private:
     void allocate() {
         for (const float start : {1.0f, 0.0f}) {
             values_.push_back(device_->newBuffer(channels_ * sizeof(float), MTL::ResourceStorageModeManaged));
-            std::fill_n(static_cast<float*>(values_.back()->contents()), channels_, start);
+            mtl::writeBytes(*values_.back(), 0, std::vector<float>(channels_, start).data(), channels_ * sizeof(float));
         }
         state_ = std::make_shared<MPS::CNNNormalizationGammaAndBetaState>(values_[0], values_[1]);
     }

@@ -92,7 +92,7 @@ std::function<bool()> CommandBuffer::executionCondition() const {
     if (!predicate_) return wrapped_->executionCondition();
     return [predicate = predicate_] {
         std::uint32_t value = 0;
-        std::memcpy(&value, mtl::addressOf(*predicate->predicateBuffer()) + predicate->predicateOffset(), 4);
+        mtl::readBytes(*predicate->predicateBuffer(), predicate->predicateOffset(), &value, sizeof value);
         return value != 0;
     };
 }

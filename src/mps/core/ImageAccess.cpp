@@ -257,12 +257,23 @@ void ImageAccess::copyBytes(Image& image, bool write, std::byte* bytes, DataLayo
     const std::size_t column = bytesPerColumn ? bytesPerColumn : (hwc ? n * e : e);
     const std::size_t channelStep = hwc ? e : region.size.height * bytesPerRow;
     const std::size_t present = c0 < image.channels_ ? std::min(n, image.channels_ - c0) : 0;
-    std::byte* base = mtl::addressOf(*image.storage_->materialize());
+    const auto elementAt = [&](std::size_t d, std::size_t y, std::size_t x) {
+        return offset(image, first + d) + (region.origin.y + y) * image.strideH_ +
+               (region.origin.x + x) * image.strideW_ + c0;
+    };
+    const std::size_t begin = elementAt(0, 0, 0);
+    const std::size_t elements =
+        elementAt(region.size.depth - 1, region.size.height - 1, region.size.width - 1) + present - begin;
+    // A copy of the bytes, if one is needed, must hold what lies between those written.
+    const bool whole = elements == region.size.depth * region.size.height * region.size.width * present;
+    const mtl::HostView view(*image.storage_->materialize(), begin * e, elements * e,
+                             !write  ? mtl::HostAccess::Read
+                             : whole ? mtl::HostAccess::Write
+                                     : mtl::HostAccess::ReadWrite);
     for (std::size_t d = 0; d < region.size.depth; ++d)
         for (std::size_t y = 0; y < region.size.height; ++y) {
             std::byte* host = bytes + d * bytesPerImage + y * bytesPerRow;
-            std::byte* pixel = base + e * (offset(image, first + d) + (region.origin.y + y) * image.strideH_ +
-                                           region.origin.x * image.strideW_ + c0);
+            std::byte* pixel = view.data() + e * (elementAt(d, y, 0) - begin);
             for (std::size_t x = 0; x < region.size.width; ++x, host += column, pixel += e * image.strideW_)
                 if (hwc) {
                     if (write)

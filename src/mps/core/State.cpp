@@ -311,6 +311,10 @@ public:
     PartMemory(std::shared_ptr<MTL::Buffer> whole, std::size_t offset, std::size_t size)
         : whole_(std::move(whole)), offset_(offset), size_(size) {}
     std::byte* address() const override { return mtl::addressOf(*whole_) + offset_; }
+    std::byte* hostAddress() const override {
+        std::byte* base = static_cast<const mtl::Buffer&>(*whole_).hostAddress();
+        return base ? base + offset_ : nullptr;
+    }
     std::size_t size() const override { return size_; }
     const std::shared_ptr<MTL::Buffer>& whole() const { return whole_; }
     std::size_t offset() const { return offset_; }

@@ -15,13 +15,20 @@ struct Run {
     std::vector<std::shared_ptr<MTL::Buffer>> sources, results;
     std::vector<std::uint64_t> numbers;
 
-    /// Before each stretch of commands, on the queue's worker: another run may have come in between.
-    void bind() const {
-        if (arena) recording->heap->bind(arena->address());
-        for (std::size_t i = 0; i < sources.size(); ++i) recording->sources[i]->bind(mtl::addressOf(*sources[i]));
+    /// Before each stretch of commands, on the queue's worker: another run may have come in between. Returns the addresses.
+    std::vector<const void*> bind() const {
+        std::vector<const void*> bound;
+        const auto note = [&](std::byte* address) {
+            bound.push_back(address);
+            return address;
+        };
+        if (arena) recording->heap->bind(note(arena->address()));
+        for (std::size_t i = 0; i < sources.size(); ++i)
+            recording->sources[i]->bind(note(mtl::addressOf(*sources[i])));
         for (std::size_t i = 0; i < results.size(); ++i)
-            recording->results[i].memory->bind(mtl::addressOf(*results[i]));
+            recording->results[i].memory->bind(note(mtl::addressOf(*results[i])));
         for (std::size_t i = 0; i < numbers.size(); ++i) *recording->numbers[i].cell = numbers[i];
+        return bound;
     }
 };
 
@@ -61,7 +68,7 @@ void Execution::replay(const std::shared_ptr<Recording>& recording, const Source
     std::size_t begin = 0;
     const auto append = [&](std::size_t end) {
         if (begin == end) return;
-        mtl::appendList(*commandBuffer_, settings_.name, recording->commands, begin, end, [run] { run->bind(); });
+        mtl::appendList(*commandBuffer_, settings_.name, recording->commands, begin, end, [run] { return run->bind(); });
         begin = end;
     };
     for (const auto& update : recording->updates) {

@@ -41,9 +41,7 @@ std::size_t bytesOf(const ArrayRef& array) {
 
 void encodeTerms(Coder& coder, const ArrayRef& array, const char* key) {
     if (!array) return;
-    std::vector<float> values(static_cast<std::size_t>(array.size));
-    std::memcpy(values.data(), mtl::addressOf(*array.buffer), bytesOf(array));
-    coder.encodeFloats(values, key);
+    coder.encodeFloats(mtl::valuesOf<float>(*array.buffer, static_cast<std::size_t>(array.size)), key);
 }
 
 ArrayRef decodeTerms(Coder& coder, const Device& device, const char* key, std::size_t count) {
@@ -62,8 +60,7 @@ void encodeBinary(const CNNBinaryConvolution& kernel, Coder& coder) {
         coder.encodeObject(std::move(coded), "dataSource");
     } else {
         coder.encodeObject(kernel.descriptor().copy(), "descriptor");
-        const auto* bytes = reinterpret_cast<const std::uint8_t*>(mtl::addressOf(*p.weights.buffer));
-        coder.encodeBytes({bytes, bytesOf(p.weights)}, "weights");
+        coder.encodeBytes(mtl::valuesOf<std::uint8_t>(*p.weights.buffer, bytesOf(p.weights)), "weights");
     }
     encodeTerms(coder, p.outputBias, "outputBiasTerms");
     encodeTerms(coder, p.outputScale, "outputScaleTerms");

@@ -68,11 +68,8 @@ std::shared_ptr<D> makeDescriptor(Coder& coder) {
 }
 
 std::vector<float> floatsOf(const ArrayRef& array) {
-    std::vector<float> values(static_cast<std::size_t>(array.size));
-    if (!values.empty())
-        std::memcpy(values.data(), mtl::addressOf(*array.buffer) + array.byteOffset,
-                    values.size() * sizeof(float));
-    return values;
+    if (array.size == 0) return {};
+    return mtl::valuesOf<float>(*array.buffer, static_cast<std::size_t>(array.size), array.byteOffset);
 }
 
 /// The number of weights, of which the extents in an archive may claim any.

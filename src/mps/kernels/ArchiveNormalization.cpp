@@ -87,12 +87,10 @@ struct Stored {
 
 private:
     static std::vector<float> valuesOf(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
-        std::vector<float> values(channels);
-        std::memcpy(values.data(), mtl::addressOf(*buffer), channels * sizeof(float));
-        return values;
+        return mtl::valuesOf<float>(*buffer, channels);
     }
     static void copyTo(const std::shared_ptr<MTL::Buffer>& buffer, const std::vector<float>& values) {
-        std::memcpy(mtl::addressOf(*buffer), values.data(), values.size() * sizeof(float));
+        mtl::writeBytes(*buffer, 0, values.data(), values.size() * sizeof(float));
     }
 };
 

@@ -129,7 +129,7 @@ std::shared_ptr<Kernel> CNNBinaryConvolution::copy(const std::shared_ptr<MTL::De
         BinaryParameters p = *parameters_;
         for (auto* array : {&p.weights, &p.outputBias, &p.outputScale, &p.inputBias, &p.inputScale})
             if (*array)
-                *array = arrayOf(target, pewter::mtl::addressOf(*array->buffer), array->type,
+                *array = arrayOf(target, pewter::mtl::currentContents(*array->buffer), array->type,
                                  static_cast<std::size_t>(array->size));
         kernel->parameters_ = std::make_shared<const BinaryParameters>(std::move(p));
     }

@@ -110,7 +110,19 @@ void fold(const CNNConvolutionDescriptor::BatchNormalization& bn, const float* w
     }
 }
 
-float* floatsOf(MTL::Buffer& buffer) { return reinterpret_cast<float*>(mtl::addressOf(buffer)); }
+/// All of a buffer, for the host.
+struct HostFloats : mtl::HostView {
+    HostFloats(MTL::Buffer& buffer, mtl::HostAccess access) : HostView(buffer, 0, buffer.length(), access) {}
+    operator float*() const { return as<float>(); }
+};
+
+void foldBuffers(const CNNConvolutionDescriptor::BatchNormalization& bn, MTL::Buffer& weights, MTL::Buffer& biases,
+                 MTL::Buffer& foldedWeights, MTL::Buffer& foldedBiases) {
+    using mtl::HostAccess;
+    fold(bn, HostFloats(weights, HostAccess::Read), HostFloats(biases, HostAccess::Read),
+         weights.length() / sizeof(float), HostFloats(foldedWeights, HostAccess::Write),
+         HostFloats(foldedBiases, HostAccess::Write));
+}
 
 std::shared_ptr<MTL::Buffer> floats(const std::shared_ptr<MTL::Device>& device, std::size_t count) {
     return device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
@@ -237,7 +249,7 @@ ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>&
         if (source->dataType() == DataType::Float16)
             widen(device, source->weights(), *weights, count);
         else
-            dequantize(*source, outputs, count / outputs, floatsOf(*weights));
+            dequantize(*source, outputs, count / outputs, HostFloats(*weights, mtl::HostAccess::Write));
     }
     weights_.buffer = std::move(weights);
     weights_.shape =
@@ -245,12 +257,10 @@ ConvolutionParameters::ConvolutionParameters(const std::shared_ptr<MTL::Device>&
                            extent(descriptor.kernelWidth()), extent(descriptor.inputChannelsPerGroup()));
     biases_ = {floats(device, outputs), 0, ops::Type::Float32, extent(outputs)};
     if (const float* given = source->biasTerms())
-        std::memcpy(floatsOf(*biases_.buffer), given, outputs * sizeof(float));
+        mtl::writeBytes(*biases_.buffer, 0, given, outputs * sizeof(float));
     fold_ = descriptor.batchNormalization();
     if (fold_) {
-        allocateFolded(device);
-        fold(*fold_, floatsOf(*weights_.buffer), floatsOf(*biases_.buffer), count,
-             floatsOf(*foldedWeights_.buffer), floatsOf(*foldedBiases_.buffer));
+        foldInto(device);
     }
     groups_ = groupsOf(descriptor);
     if (transposed) turn(device);
@@ -260,10 +270,7 @@ void ConvolutionParameters::refold(
     const std::shared_ptr<MTL::Device>& device,
     std::shared_ptr<const CNNConvolutionDescriptor::BatchNormalization> normalization) {
     fold_ = std::move(normalization);
-    allocateFolded(device);
-    fold(*fold_, floatsOf(*weights_.buffer), floatsOf(*biases_.buffer),
-         static_cast<std::size_t>(weights_.shape.count()), floatsOf(*foldedWeights_.buffer),
-         floatsOf(*foldedBiases_.buffer));
+    foldInto(device);
     if (turned_) turn(device);
 }
 
@@ -288,7 +295,7 @@ ConvolutionParameters::ConvolutionParameters(const ConvolutionParameters& other,
     const auto copied = [&](std::shared_ptr<MTL::Buffer>& buffer) {
         if (buffer)
             buffer =
-                device->newBuffer(mtl::addressOf(*buffer), buffer->length(), MTL::ResourceStorageModeManaged);
+                device->newBuffer(mtl::currentContents(*buffer), buffer->length(), MTL::ResourceStorageModeManaged);
     };
     copied(weights_.buffer);
     copied(biases_.buffer);
@@ -297,11 +304,12 @@ ConvolutionParameters::ConvolutionParameters(const ConvolutionParameters& other,
     copied(turned_.buffer);
 }
 
-void ConvolutionParameters::allocateFolded(const std::shared_ptr<MTL::Device>& device) {
+void ConvolutionParameters::foldInto(const std::shared_ptr<MTL::Device>& device) {
     foldedWeights_ = weights_;
     foldedWeights_.buffer = floats(device, static_cast<std::size_t>(weights_.shape.count()));
     foldedBiases_ = biases_;
     foldedBiases_.buffer = floats(device, static_cast<std::size_t>(biases_.size));
+    foldBuffers(*fold_, *weights_.buffer, *biases_.buffer, *foldedWeights_.buffer, *foldedBiases_.buffer);
 }
 
 ArrayRef ConvolutionParameters::rawWeights() const {
@@ -324,8 +332,7 @@ void ConvolutionParameters::encodeReload(Encoder& encoder, const ArrayRef& weigh
     if (fold_)
         encoder.runHost([bn = fold_, from = rawWeights(), bias = biases_, to = foldedWeights_,
                          foldedBias = foldedBiases_] {
-            fold(*bn, floatsOf(*from.buffer), floatsOf(*bias.buffer), static_cast<std::size_t>(from.size),
-                 floatsOf(*to.buffer), floatsOf(*foldedBias.buffer));
+            foldBuffers(*bn, *from.buffer, *bias.buffer, *to.buffer, *foldedBias.buffer);
         });
     if (turned_) encodeTurn(encoder, this->weights(), turned_, groups_);
 }

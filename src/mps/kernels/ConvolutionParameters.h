@@ -67,7 +67,7 @@ public:
 private:
     ConvolutionParameters(const ConvolutionParameters&) = default;
     ConvolutionParameters& operator=(const ConvolutionParameters&) = default;
-    void allocateFolded(const std::shared_ptr<MTL::Device>& device);
+    void foldInto(const std::shared_ptr<MTL::Device>& device);
 
     void turn(const std::shared_ptr<MTL::Device>& device);
 

@@ -46,8 +46,7 @@ std::vector<std::uint8_t> CNNDropoutGradientState::maskData() {
     if (isTemporary())
         throw Error(description(), "maskData", "a state that is not temporary", "a temporary one");
     const auto buffer = std::static_pointer_cast<MTL::Buffer>(resource(0, true));
-    const auto* bytes = static_cast<const std::uint8_t*>(buffer->contents());
-    return {bytes, bytes + bufferSize(0)};
+    return pewter::mtl::valuesOf<std::uint8_t>(*buffer, bufferSize(0));
 }
 
 void CNNDropoutGradientState::describe(Facts& facts) const {
@@ -129,6 +128,7 @@ void CNNDropout::record(UnaryEncoding& encoding) {
         op.keepProbability = keep;
         op.seed = seed;
         op.sequence = ofRun ? *ofRun : sequence;
+        op.sequenceOfRun = ofRun.get();
         return op;
     });
     masks.finish();

@@ -29,6 +29,12 @@ TensorRef denseCopy(Encoder& encoder, const TensorRef& from) {
     return to;
 }
 
+/// The elements of a dense tensor.
+mtl::HostView view(const TensorRef& ref, mtl::HostAccess access) {
+    const auto bytes = static_cast<std::size_t>(ref.shape.count()) * ops::sizeOf(ref.shape.type);
+    return {*ref.buffer, ref.byteOffset, bytes, access};
+}
+
 HostTensor zerosLike(const TensorRef& ref) {
     const auto& s = ref.shape;
     HostTensor t{static_cast<std::size_t>(s.n), static_cast<std::size_t>(s.h), static_cast<std::size_t>(s.w),
@@ -39,20 +45,19 @@ HostTensor zerosLike(const TensorRef& ref) {
 
 HostTensor read(const TensorRef& ref) {
     HostTensor t = zerosLike(ref);
-    const ops::Tensor from = ref.tensor();
+    const auto from = view(ref, mtl::HostAccess::Read);
     for (std::size_t i = 0; i < t.values.size(); ++i)
-        t.values[i] = from.type == ops::Type::Float64 ? static_cast<const double*>(from.data)[i]
-                                                      : static_cast<const float*>(from.data)[i];
+        t.values[i] = ref.shape.type == ops::Type::Float64 ? from.as<double>()[i] : from.as<float>()[i];
     return t;
 }
 
 void write(const HostTensor& t, const TensorRef& ref) {
-    const ops::Tensor to = ref.tensor();
+    const auto to = view(ref, mtl::HostAccess::Write);
     for (std::size_t i = 0; i < t.values.size(); ++i)
-        if (to.type == ops::Type::Float64)
-            static_cast<double*>(to.data)[i] = t.values[i];
+        if (ref.shape.type == ops::Type::Float64)
+            to.as<double>()[i] = t.values[i];
         else
-            static_cast<float*>(to.data)[i] = static_cast<float>(t.values[i]);
+            to.as<float>()[i] = static_cast<float>(t.values[i]);
 }
 
 /// A function that changed the extents of what it was given would write past the memory behind it.
@@ -145,21 +150,22 @@ struct StateNumbers {
     HostTensor zeros() const { return {images, 1, 1, size, std::vector<double>(images * size)}; }
     HostTensor read() const {
         HostTensor t = zeros();
-        move([](double* number, double& value) { value = *number; }, t);
+        move(mtl::HostAccess::Read, [](double* number, double& value) { value = *number; }, t);
         return t;
     }
     void write(HostTensor& t) const {
-        move([](double* number, double& value) { *number = value; }, t);
+        move(mtl::HostAccess::ReadWrite, [](double* number, double& value) { *number = value; }, t);
     }
 
 private:
     template <class Move>
-    void move(Move one, HostTensor& t) const {
+    void move(mtl::HostAccess access, Move one, HostTensor& t) const {
         std::size_t next = 0;
         for (const auto& ref : arrays) {
-            const ops::Array array = ref.array();
-            for (std::int64_t i = 0; i < array.size && next < t.values.size(); ++i)
-                one(static_cast<double*>(array.data) + i, t.values[next++]);
+            const auto count = static_cast<std::size_t>(ref.size);
+            const mtl::HostView view(*ref.buffer, ref.byteOffset, count * sizeof(double), access);
+            for (std::size_t i = 0; i < count && next < t.values.size(); ++i)
+                one(view.as<double>() + i, t.values[next++]);
         }
     }
 };
@@ -185,15 +191,13 @@ HostState::HostState(const MPS::StateOwner& owner, std::size_t images, std::size
 
 HostState::HostState(const std::shared_ptr<MTL::Device>& device, const std::vector<double>& values)
     : HostState(MPS::StateOwner::of(device), 1, values.size()) {
-    std::copy(values.begin(), values.end(),
-              static_cast<double*>(mps::StateAccess::buffer(*this, 0)->contents()));
+    mtl::writeBytes(*mps::StateAccess::buffer(*this, 0), 0, values.data(), values.size() * sizeof(double));
 }
 
 std::vector<double> HostState::values() {
     if (isTemporary())
         throw MTL::Error(className(), "values", "a state that outlives its command buffer", "a temporary one");
-    const auto* numbers = static_cast<const double*>(mps::StateAccess::buffer(*this, 0)->contents());
-    return {numbers, numbers + countOf(*this)};
+    return mtl::valuesOf<double>(*mps::StateAccess::buffer(*this, 0), countOf(*this));
 }
 
 void HostState::describe(Facts& facts) const {

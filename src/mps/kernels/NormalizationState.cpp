@@ -12,6 +12,7 @@
 #include "mps/core/StateAccess.h"
 #include "mps/kernels/GroupNormalizationAccess.h"
 #include "mps/kernels/NormalizationReload.h"
+#include "mtl/Buffer.h"
 #include "mtl/Diagnostics.h"
 
 namespace pewter::mps {
@@ -21,14 +22,14 @@ using MTL::Error;
 std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, const float* values,
                                              float missing, std::size_t count) {
     auto buffer = device->newBuffer(count * sizeof(float), MTL::ResourceStorageModeManaged);
-    auto* to = static_cast<float*>(buffer->contents());
-    for (std::size_t i = 0; i < count; ++i) to[i] = values ? values[i] : missing;
+    const std::vector<float> constant(values ? 0 : count, missing);
+    mtl::writeBytes(*buffer, 0, values ? values : constant.data(), count * sizeof(float));
     return buffer;
 }
 
 std::shared_ptr<MTL::Buffer> parameterBuffer(const std::shared_ptr<MTL::Device>& device, MTL::Buffer& values,
                                              std::size_t count) {
-    return device->newBuffer(values.contents(), count * sizeof(float), MTL::ResourceStorageModeManaged);
+    return device->newBuffer(mtl::currentContents(values), count * sizeof(float), MTL::ResourceStorageModeManaged);
 }
 
 void reportMissingUpdate(bool& reported, const char* protocol, const std::string& label) {

@@ -13,8 +13,7 @@ namespace pewter::mps {
 namespace {
 
 std::vector<float> valuesOf(MTL::Buffer& buffer, std::size_t count) {
-    const auto* values = static_cast<const float*>(buffer.contents());
-    return {values, values + count};
+    return mtl::valuesOf<float>(buffer, count);
 }
 
 void fold(MPS::CNNConvolution& convolution, const MPS::CNNBatchNormalization& normalization) {

@@ -1,0 +1,77 @@
+// The device that runs the kernels on the host, one thread after the other (Platform.cuh).
+#include <cstdlib>
+#include <new>
+
+#include "backends/cuda/Cuda.h"
+#include "backends/cuda/Element.cuh"
+#include "backends/cuda/Launch.cuh"
+#include "ops/Backends.h"
+
+namespace pewter::cuda_emulated {
+
+class Libraries {};
+class Graphs {};
+
+namespace {
+
+void* tagged(void* address) {
+    return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(address) | kDeviceTag);
+}
+
+constexpr std::size_t kAlignment = 256;
+
+}  // namespace
+
+Cuda::Cuda(int device) : device_(device) {}
+Cuda::~Cuda() = default;
+std::string Cuda::name() const { return "cuda:emulated"; }
+std::string Cuda::description() const { return "the kernels of device cuda on the host, one thread"; }
+std::uint64_t Cuda::memoryBytes() const { return 0; }
+
+void* Cuda::allocate(std::size_t bytes) {
+    void* memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    if (!memory) throw std::bad_alloc();
+    return tagged(memory);
+}
+void Cuda::deallocate(void* memory, std::size_t) noexcept { std::free(resolve(memory)); }
+void* Cuda::allocateShared(std::size_t bytes) { return resolve(allocate(bytes)); }
+void Cuda::deallocateShared(void* memory, std::size_t) noexcept { std::free(memory); }
+void* Cuda::share(void* memory, std::size_t) { return memory; }
+void Cuda::unshare(void*) noexcept {}
+void Cuda::download(void* host, const void* device, std::size_t bytes) { std::memcpy(host, resolve(device), bytes); }
+void Cuda::upload(void* device, const void* host, std::size_t bytes) { std::memcpy(resolve(device), host, bytes); }
+void Cuda::copyBytes(void* to, const void* from, std::size_t bytes, ops::Stream&) {
+    std::memmove(resolve(to), resolve(from), bytes);
+}
+void Cuda::fillBytes(void* to, std::uint8_t value, std::size_t bytes, ops::Stream&) {
+    std::memset(resolve(to), value, bytes);
+}
+std::unique_ptr<ops::Stream> Cuda::newStream() { return std::make_unique<CudaStream>(device_); }
+
+CudaStream::CudaStream(int device) : device_(device) {}
+CudaStream::~CudaStream() {
+    for (const auto& [memory, bytes] : scratch_) std::free(memory);
+}
+void CudaStream::synchronize() {}
+void CudaStream::replay(const Stretch&, const std::function<void()>& work) { work(); }
+const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t*) { return nullptr; }
+
+void* CudaStream::scratch(std::size_t bytes) {
+    if (scratch_.empty() || scratch_.back().second < bytes)
+        scratch_.emplace_back(resolve(Cuda(device_).allocate(bytes)), bytes);
+    return scratch_.back().first;
+}
+
+void checkLaunch(const char*) {}
+
+}  // namespace pewter::cuda_emulated
+
+namespace pewter::ops {
+
+BackendEntry emulatedCudaBackend() {
+    const char* wanted = std::getenv("PEWTER_CUDA_EMULATION");
+    if (wanted && *wanted == '1') return {"cuda:emulated", std::make_shared<cuda_emulated::Cuda>(0), ""};
+    return {"cuda:emulated", nullptr, "it is there for checks: PEWTER_CUDA_EMULATION=1 lists it"};
+}
+
+}  // namespace pewter::ops

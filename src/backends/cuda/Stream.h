@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "backends/cuda/Platform.cuh"
+#include "ops/Backend.h"
+
+namespace pewter::PEWTER_CUDA_NAMESPACE {
+
+#if defined(__CUDACC__) || defined(PEWTER_CUDA_RUNTIME)
+using NativeStream = cudaStream_t;
+#else
+/// The emulated device has done everything when a call returns.
+struct NativeStream {};
+#endif
+
+class Graphs;
+
+/// A queue's place on the device: a CUDA stream, scratch memory, and the stretches of commands that it keeps as CUDA
+/// graphs. Used by one thread at a time.
+class CudaStream final : public ops::Stream {
+public:
+    explicit CudaStream(int device);
+    ~CudaStream() override;
+
+    void synchronize() override;
+    void replay(const Stretch& stretch, const std::function<void()>& work) override;
+
+    NativeStream native() const { return native_; }
+    int device() const { return device_; }
+
+    /// Device memory for one operation, good until the next call on this stream; throws std::bad_alloc. Never moves under
+    /// a kept graph: what became too small lives on.
+    void* scratch(std::size_t bytes);
+
+    /// For kernels with a number that differs from run to run of a kept graph: where the device finds the number that
+    /// stands at `cell` on the host. Null when nothing is being kept: then the value at hand will do.
+    const std::uint64_t* numberOnDevice(const std::uint64_t* cell);
+
+private:
+    int device_;
+    NativeStream native_{};
+    std::vector<std::pair<void*, std::size_t>> scratch_;
+    std::unique_ptr<Graphs> graphs_;
+};
+
+inline CudaStream& streamOf(ops::Stream& stream) { return static_cast<CudaStream&>(stream); }
+
+}  // namespace pewter::PEWTER_CUDA_NAMESPACE
