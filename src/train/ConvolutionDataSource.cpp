@@ -7,9 +7,21 @@
 #include <tuple>
 
 #include "mtl/Buffer.h"
+#include "mps/core/StateAccess.h"
 #include "train/OptimizerDriver.h"
 
 namespace pewter::train {
+
+namespace {
+
+/// Whether a state of the command buffer shows a kernel's own memory instead of a copy.
+bool isLent(const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& state) {
+    if (!state || !state->isTemporary() || state->readCount() == 0) return false;
+    const auto resources = mps::StateAccess::resources(*state);
+    return !resources.empty() && resources.front().callers && resources.front().resource;
+}
+
+}  // namespace
 
 DataSource::~DataSource() = default;
 
@@ -82,6 +94,13 @@ std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> ConvolutionDataSource:
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
     const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
     const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>& sourceState) {
+    // What a kernel lends may be updated where it lies. It becomes the source's own, so that neither the update nor the
+    // reload that follows moves a second copy of the weights.
+    if (const auto lent = isLent(sourceState) ? sourceState->weights() : nullptr; lent && lent != weights_) {
+        weights_ = lent;
+        if (biases_) biases_ = sourceState->biases();
+        state_ = std::make_shared<MPS::CNNConvolutionWeightsAndBiasesState>(weights_, biases_);
+    }
     optimizer_->encode(commandBuffer, std::tie(gradientState, sourceState), state_);
     return state_;
 }

@@ -185,6 +185,19 @@ TEST_P(Updates, UseTheLearningRateThatHoldsWhenTheyAreEncoded) {
     }
 }
 
+TEST_P(Updates, LeaveAnExportedCopyToItself) {
+    const auto layer = source({});
+    const void* const own = layer->weights();
+    const auto before = weightsOf(*layer);
+    MPS::CNNConvolution kernel(GetParam(), layer);
+    const auto commandBuffer = GetParam()->newCommandQueue()->commandBuffer();
+    layer->update(commandBuffer, gradients(1), kernel.exportWeightsAndBiases(commandBuffer, true));
+    commandBuffer->commit();
+    commandBuffer->waitUntilCompleted();
+    EXPECT_EQ(layer->weights(), own);
+    EXPECT_NE(weightsOf(*layer), before);
+}
+
 TEST(DataSources, RefuseANullDevice) {
     EXPECT_EQ(errorOf([] { ConvolutionDataSource(nullptr, "conv", {}, Initializer::xavier(), 0, {}, 1, 1); }),
               "data source conv: device: expected a device, found null.");
@@ -250,21 +263,58 @@ TEST(BatchNormalizationSource, MovingStatisticsFollowTheBatchByTheirMomentum) {
     }
 }
 
-TEST(LearningRate, ReachesEveryDataSource) {
-    const auto& network = tinyNetwork();
-    const auto data = noiseFor(network, 8);
+/// A network with a batch to take steps on.
+struct Steps {
+    explicit Steps(const DevicePtr& on)
+        : device(on),
+          classifier(tinyNetwork(), device, settingsFor(tinyNetwork())),
+          batch(device, data, tinyNetwork().batchSize, tinyNetwork().target.channels) {
+        batch.fill(data, std::vector<std::uint32_t>{0, 3, 5, 6});
+    }
+    void operator()() {
+        const auto commandBuffer = device->newCommandQueue()->commandBuffer();
+        classifier.trainingGraph().encodeBatch(commandBuffer, {batch.pictures()}, {batch.labels()});
+        commandBuffer->commit();
+        commandBuffer->waitUntilCompleted();
+        EXPECT_FALSE(commandBuffer->error());
+    }
+
+    DevicePtr device;
+    Dataset data = noiseFor(tinyNetwork(), 8);
+    TrainingNetwork classifier;
+    LabelledBatch batch;
+};
+
+TEST(DataSources, TakeOverTheBuffersThatAGraphsOnlyKernelLends) {
     for (const auto& device : MTL::copyAllDevices()) {
         SCOPED_TRACE(device->name());
-        TrainingNetwork classifier(network, device, settingsFor(network));
-        LabelledBatch batch(device, data, network.batchSize, network.target.channels);
-        batch.fill(data, std::vector<std::uint32_t>{0, 3, 5, 6});
-        const auto step = [&] {
-            const auto commandBuffer = device->newCommandQueue()->commandBuffer();
-            classifier.trainingGraph().encodeBatch(commandBuffer, {batch.pictures()}, {batch.labels()});
-            commandBuffer->commit();
-            commandBuffer->waitUntilCompleted();
-            EXPECT_FALSE(commandBuffer->error());
-        };
+        for (const char* label : {"conv", "fc"}) {
+            Steps step(device);
+            const auto source = sourceNamed<ConvolutionDataSource>(step.classifier, label);
+            ASSERT_TRUE(source);
+            const std::size_t count = *source->weightsLength();
+            const auto values = [&] {
+                const auto* first = static_cast<const float*>(source->weights());
+                return std::vector<float>(first, first + count);
+            };
+            const void* const own = source->weights();
+            step();
+            const void* const lent = source->weights();
+            EXPECT_NE(lent, own) << "its own buffers would have to be copied to the kernel after every update";
+            const auto before = values();
+            step();
+            EXPECT_EQ(source->weights(), lent);
+            EXPECT_NE(values(), before);
+            EXPECT_EQ(*source->weightsLength(), count);
+        }
+    }
+}
+
+TEST(LearningRate, ReachesEveryDataSource) {
+    for (const auto& device : MTL::copyAllDevices()) {
+        SCOPED_TRACE(device->name());
+        Steps step(device);
+        TrainingNetwork& classifier = step.classifier;
         step();
         const auto before = parametersOf(classifier);
         classifier.setLearningRate(0);

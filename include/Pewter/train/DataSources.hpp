@@ -72,7 +72,9 @@ struct ConvolutionShape {
 };
 
 /// Weights, biases and optimizer moments of a convolution or fully connected layer, in buffers of the device. The update on
-/// the device is an update of these buffers; the host sees it once the command buffer has completed.
+/// the device is an update of these buffers; the host sees it once the command buffer has completed. A graph's only kernel
+/// with these weights lends its own buffers for the update: they are the source's from then on, and weights() and biasTerms()
+/// point to them.
 class PEWTER_API ConvolutionDataSource final : public MPS::CNNConvolutionDataSource, public DataSource {
 public:
     /// Weights by `weights` from seed and stream, every bias `bias`; biasTerms() is null when the shape has none.
