@@ -51,8 +51,10 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     const auto termini = lossNode->trainingGraph(nullptr, [&](const auto& gradient, const auto& forward, const auto&,
                                                               const auto&) {
         if (forward) gradient->setLabel(forward->label() + " gradient");
-        // Gradients of half-width graphs would flush to zero.
-        if (narrow) gradient->resultImage()->setFormat(MPS::ImageFeatureChannelFormat::Float32);
+        // Gradients in float16 would flush to zero; bfloat16 has the exponents of float32.
+        const bool flushes = settings.format == MPS::ImageFeatureChannelFormat::Float16;
+        if (narrow)
+            gradient->resultImage()->setFormat(flushes ? MPS::ImageFeatureChannelFormat::Float32 : settings.format);
     });
     std::vector<std::shared_ptr<MPS::NNImageNode>> results;
     for (const auto& terminus : termini) results.push_back(terminus->resultImage());

@@ -93,22 +93,25 @@ TEST(TrainingNetwork, RefusesAMissingDeviceAndAnEmptyBatch) {
               "network digits: batchSize: expected at least 1, found 0.");
 }
 
-TEST(TrainingNetwork, OfHalfWidthKeepsGradientsInFloat32) {
+// Gradients in float16 would flush to zero; bfloat16 has the exponents of float32.
+TEST(TrainingNetwork, GradientsBesideFloat16AreFloat32AndBesideBFloat16BFloat16) {
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 4);
     for (const auto format :
          {MPS::ImageFeatureChannelFormat::Float16, MPS::ImageFeatureChannelFormat::BFloat16}) {
+        const bool halves = format == MPS::ImageFeatureChannelFormat::Float16;
+        const std::string forward = halves ? "float16" : "bfloat16", gradient = halves ? "float32" : "bfloat16";
         TrainingNetwork classifier(tiny, device(), settingsFor(tiny, 1, 4, format));
-        const std::string narrow = format == MPS::ImageFeatureChannelFormat::Float16 ? "float16" : "bfloat16";
         LabelledBatch batch(device(), data, 4, tiny.target.channels);
         const auto report = classifier.trainingGraph().memoryReport({batch.pictures()}, {batch.labels()});
-        bool backward = false;
+        std::string expected = forward;
         for (const auto& step : report.steps) {
-            backward |= step.className == "CNNLoss";
             if (step.resultImage == MPS::NNGraphReport::npos) continue;
-            EXPECT_EQ(report.images[step.resultImage].format, backward ? "float32" : narrow) << step.label;
+            const bool loss = step.className == "CNNLoss";
+            EXPECT_EQ(report.images[step.resultImage].format, loss ? "float32" : expected) << step.label;
+            if (loss) expected = gradient;
         }
-        EXPECT_TRUE(backward);
+        EXPECT_EQ(expected, gradient);
     }
 }
 

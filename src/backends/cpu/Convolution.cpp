@@ -17,11 +17,24 @@ using ops::Tensor;
 
 namespace {
 
-/// A dense float32 image with room for the border of `problem`.
-Tensor borderedImage(const Problem& problem, Scratch::Frame& frame) {
+/// A dense image with room for the border of `problem`.
+Tensor borderedImage(const Problem& problem, ops::Type type, Scratch::Frame& frame) {
     const std::int64_t h = problem.y.needed(), w = problem.x.needed();
-    return Tensor::dense(frame.floats(problem.n * h * w * problem.inputs), ops::Type::Float32, problem.n, h,
-                         w, problem.inputs);
+    return Tensor::dense(frame.floats(problem.n * h * w * problem.inputs), type, problem.n, h, w, problem.inputs);
+}
+
+/// Whether a convolution of such images may multiply in bfloat16: they hold no more digits, weights are rounded.
+bool isBFloat16(const Tensor& one, const Tensor& other, ops::Exactness exactness) {
+    const auto isShort = [](const Tensor& t) {
+        return t.type == ops::Type::BFloat16 || t.type == ops::Type::Unorm8;
+    };
+    return exactness != ops::Exactness::Products && isShort(one) && isShort(other) &&
+           (one.type == ops::Type::BFloat16 || other.type == ops::Type::BFloat16) && multipliesBFloat16();
+}
+
+bool canFuse(const ops::Neuron& neuron) {
+    dnnl::post_ops operations;
+    return appendNeuron(operations, neuron);
 }
 
 float* floatsOf(const Tensor& t) { return static_cast<float*>(t.data); }
@@ -77,8 +90,9 @@ std::shared_ptr<const Prepared> Cpu::prepared(const ConvolutionTask& task, ops::
 
 Tensor Cpu::convolutionSource(const Tensor& src, const ops::Window& window, Problem& problem, ops::Stream& stream,
                               Scratch::Frame& frame) {
-    if (!problem.needsBorder()) return staged(src, frame);
-    const Tensor bordered = borderedImage(problem, frame);
+    if (!problem.needsBorder()) return stagedOrBFloat16(src, frame);
+    const auto type = src.type == ops::Type::BFloat16 ? src.type : ops::Type::Float32;
+    const Tensor bordered = borderedImage(problem, type, frame);
     run(ops::Copy{src, bordered, -window.padLeft, -window.padTop, window.edge}, stream);
     problem = problem.bordered();
     return bordered;
@@ -94,8 +108,12 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
         return;
     }
     const Tensor src = convolutionSource(op.src, op.window, task.problem, stream, frame);
-    const StagedOutput dst(op.dst, frame);
-    const ConvolutionOperands operands{floatsOf(src), floatsOf(staged(op.weights, frame)), dst.data(),
+    // A neuron that follows on its own gets the sums before they are rounded.
+    const StagedOutput dst(op.dst, frame, canFuse(op.neuron));
+    task.srcType = src.type;
+    task.dstType = dst.view().type;
+    task.bfloat16 = isBFloat16(op.src, op.dst, op.exactness);
+    const ConvolutionOperands operands{src.data, floatsOf(staged(op.weights, frame)), dst.view().data,
                                        const_cast<float*>(staged(op.bias, frame))};
     const auto primitive = prepared(task, op.exactness, operands);
     execute(*primitive, task.direction, operands, frame);
@@ -118,16 +136,19 @@ void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
         return;
     const bool border = !problem.isEmpty() && problem.needsBorder();
     if (border) problem = problem.bordered();
-    const Tensor bordered = border ? borderedImage(problem, frame) : Tensor();
+    const Tensor bordered = border ? borderedImage(problem, ops::Type::Float32, frame) : Tensor();
     // What still gets its bias is not rounded to the type of the image before.
-    const StagedOutput diffSrc(border && !finishing ? bordered : op.diffSrc, frame);
+    const StagedOutput diffSrc(border && !finishing ? bordered : op.diffSrc, frame, !finishing);
     if (op.accumulate && diffSrc.data() != op.diffSrc.data) load(op.diffSrc, diffSrc.data());
     if (problem.isEmpty()) {
         run(ops::Fill{diffSrc.view(), 0}, stream);
     } else {
-        const ConvolutionOperands operands{border ? floatsOf(bordered) : diffSrc.data(),
-                                           floatsOf(staged(op.weights, frame)), floatsOf(staged(op.diffDst, frame)),
-                                           nullptr};
+        const Tensor diffDst = stagedOrBFloat16(op.diffDst, frame);
+        const Tensor& sums = border ? bordered : diffSrc.view();
+        task.srcType = sums.type;
+        task.dstType = diffDst.type;
+        task.bfloat16 = isBFloat16(op.diffDst, op.diffSrc, op.exactness);
+        const ConvolutionOperands operands{sums.data, floatsOf(staged(op.weights, frame)), diffDst.data, nullptr};
         execute(*prepared(task, op.exactness, operands), task.direction, operands, frame);
     }
     if (border)
@@ -178,7 +199,11 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
         return;
     }
     const Tensor src = convolutionSource(op.src, op.window, task.problem, stream, frame);
-    const ConvolutionOperands operands{floatsOf(src), diffWeights.data(), floatsOf(staged(op.diffDst, frame)),
+    const Tensor diffDst = stagedOrBFloat16(op.diffDst, frame);
+    task.srcType = src.type;
+    task.dstType = diffDst.type;
+    task.bfloat16 = isBFloat16(op.src, op.diffDst, op.exactness);
+    const ConvolutionOperands operands{src.data, diffWeights.data(), diffDst.data,
                                        bias ? frame.floats(task.problem.outputs) : nullptr};
     const auto primitive = prepared(task, op.exactness, operands);
     execute(*primitive, task.direction, operands, frame);

@@ -57,8 +57,9 @@ std::string nameOf(Direction direction) {
 /// The problem in words, the same in every process.
 std::string problemName(const ConvolutionTask& task, ops::Exactness exactness) {
     const Problem& p = task.problem;
-    return fmt::format("{}{} n{} {}x{}x{} to {}x{}x{} groups{} window{}x{} stride{}x{} dilation{}x{} pad{}x{} threads{}",
-                       nameOf(task.direction), exactness == ops::Exactness::Products ? " exact" : "", p.n,
+    return fmt::format("{}{}{} n{} {}x{}x{} to {}x{}x{} groups{} window{}x{} stride{}x{} dilation{}x{} pad{}x{} threads{}",
+                       nameOf(task.direction), exactness == ops::Exactness::Products ? " exact" : "",
+                       task.bfloat16 ? " bfloat16" : "", p.n,
                        p.y.source, p.x.source, p.inputs, p.y.outputs, p.x.outputs, p.outputs, p.groups, p.y.taps,
                        p.x.taps, p.y.stride, p.x.stride, p.y.dilation, p.x.dilation, p.y.before, p.x.before,
                        maxThreads());

@@ -20,8 +20,8 @@ void forEachTap(const Problem& p, Visitor visit) {
 }
 
 /// Calls row(T's row, dst's row) for every row of the result.
-template <typename Row>
-void forEachRow(const Problem& p, float* columns, float* dst, Row row) {
+template <typename Element, typename Row>
+void forEachRow(const Problem& p, Element* columns, Element* dst, Row row) {
     const std::int64_t wide = p.x.source * p.x.taps * p.outputs, narrow = p.x.outputs * p.outputs;
     parallelFor(0, p.n * p.y.outputs, std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(1, wide)),
                 [&](std::int64_t from, std::int64_t to) {
@@ -48,13 +48,14 @@ void addColumns(const Problem& p, float* columns, const float* bias, float* dst)
 }
 
 /// columns = dst's gradient, in every column that a result was made of.
-void spreadColumns(const Problem& p, float* columns, float* dst) {
-    forEachRow(p, columns, dst, [&](float* t, const float* row) {
+template <typename Element>
+void spreadColumns(const Problem& p, Element* columns, Element* dst) {
+    forEachRow(p, columns, dst, [&](Element* t, const Element* row) {
         for (std::int64_t u = 0; u < p.x.source; ++u)
             for (std::int64_t q = 0; q < p.x.taps; ++q, t += p.outputs) {
                 const std::int64_t x = u + p.x.before - q;
                 const bool inside = x >= 0 && x < p.x.outputs;
-                for (std::int64_t o = 0; o < p.outputs; ++o) t[o] = inside ? row[x * p.outputs + o] : 0;
+                for (std::int64_t o = 0; o < p.outputs; ++o) t[o] = inside ? row[x * p.outputs + o] : Element{0};
             }
     });
 }
@@ -69,6 +70,10 @@ bool hasColumns(const ConvolutionTask& task) {
 
 ConvolutionTask columnTask(const ConvolutionTask& task) {
     ConvolutionTask narrow{task.direction, task.problem};
+    narrow.srcType = task.srcType;
+    // Forward they are sums that are still to be added up; back they are copies of what there is.
+    if (task.direction == Direction::WeightsGradient) narrow.dstType = task.dstType;
+    narrow.bfloat16 = task.bfloat16;
     Problem& p = narrow.problem;
     p.outputs *= p.x.taps;
     p.x = {p.x.source, p.x.source, 1, 1, 1, 0};
@@ -87,10 +92,16 @@ void executeColumns(const Prepared& narrow, const ConvolutionTask& task, const C
             std::copy_n(operands.weights + from, p.inputs, weights + to);
         });
         execute(narrow, task.direction, inner, frame);
-        addColumns(p, columns, operands.bias, operands.dst);
-        return;
+        if (task.dstType == ops::Type::Float32)
+            return addColumns(p, columns, operands.bias, static_cast<float*>(operands.dst));
+        float* const sums = frame.floats(p.n * p.y.outputs * p.x.outputs * p.outputs);
+        addColumns(p, columns, operands.bias, sums);
+        return store(sums, ops::Tensor::dense(operands.dst, task.dstType, p.n, p.y.outputs, p.x.outputs, p.outputs));
     }
-    spreadColumns(p, columns, operands.dst);
+    if (task.dstType == ops::Type::BFloat16)
+        spreadColumns(p, reinterpret_cast<std::uint16_t*>(columns), static_cast<std::uint16_t*>(operands.dst));
+    else
+        spreadColumns(p, columns, static_cast<float*>(operands.dst));
     execute(narrow, task.direction, inner, frame);
     forEachTap(p, [&](std::int64_t to, std::int64_t from) {
         float* const sums = operands.weights + to;

@@ -31,7 +31,9 @@ ProblemKey ConvolutionTask::key(ops::Exactness exactness) const {
     };
     const bool fused = neuron.type != ops::NeuronType::None;
     const Axis &y = problem.y, &x = problem.x;
-    const auto flags = (bias ? 1 : 0) + (accumulate ? 2 : 0) + 4 * static_cast<std::int64_t>(exactness);
+    const auto flags = (bias ? 1 : 0) + (accumulate ? 2 : 0) + 4 * static_cast<std::int64_t>(exactness) +
+                       (srcType == ops::Type::BFloat16 ? 16 : 0) + (dstType == ops::Type::BFloat16 ? 32 : 0) +
+                       (bfloat16 ? 64 : 0);
     return {static_cast<std::int64_t>(direction),
             problem.n,
             problem.inputs,
@@ -67,17 +69,31 @@ dnnl::primitive_attr ownScratchpad() {
 
 enum class Images { Plain, Chosen };
 
-ConvolutionDescriptors descriptorsOf(const Problem& p, bool bias, Algorithm algorithm, Images images) {
-    const auto type = memory::data_type::f32;
+memory::data_type typeOf(ops::Type type) {
+    return type == ops::Type::BFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
+/// Of `result`, nothing where the forward descriptor is meant that stands beside a gradient's.
+ConvolutionDescriptors descriptorsOf(const ConvolutionTask& task, Algorithm algorithm, Images images,
+                                     std::optional<Direction> result) {
+    const Problem& p = task.problem;
+    const bool bias = task.bias && result, bfloat16 = task.bfloat16 && algorithm != Algorithm::Winograd;
+    const auto type = bfloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+    // Sums are rounded once: on their way into the image, or where they are added to it.
+    const auto resultType = [&](Direction direction, ops::Type image) {
+        if (!bfloat16 || result != direction) return type;
+        return task.accumulate ? memory::data_type::f32 : typeOf(image);
+    };
     const auto tag = images == Images::Chosen ? memory::format_tag::any : memory::format_tag::nhwc;
     ConvolutionDescriptors d;
     d.algorithm = algorithm == Algorithm::Winograd ? dnnl::algorithm::convolution_winograd
                                                    : dnnl::algorithm::convolution_direct;
-    d.src = memory::desc(p.srcExtents(), type, tag);
-    d.dst = memory::desc(p.dstExtents(), type, tag);
-    d.weights = memory::desc(p.weightExtents(), type, memory::format_tag::any);
+    d.src = memory::desc(p.srcExtents(), resultType(Direction::DataGradient, task.srcType), tag);
+    d.dst = memory::desc(p.dstExtents(), resultType(Direction::Forward, task.dstType), tag);
+    d.weights = memory::desc(p.weightExtents(), resultType(Direction::WeightsGradient, ops::Type::Float32),
+                             memory::format_tag::any);
     d.hasBias = bias;
-    if (bias) d.bias = memory::desc({p.outputs}, type, memory::format_tag::a);
+    if (bias) d.bias = memory::desc({p.outputs}, memory::data_type::f32, memory::format_tag::a);
     d.strides = {p.y.stride, p.x.stride};
     d.dilations = {p.y.dilation - 1, p.x.dilation - 1};
     d.padBefore = {p.y.before, p.x.before};
@@ -94,8 +110,11 @@ memory::desc plainWeights(const Problem& p) {
     return {p.weightExtents(), type, memory::dims{p.outputs / p.groups * one, one, 1, row, i}};
 }
 
-memory::desc plainImage(const memory::dims& extents) {
-    return {extents, memory::data_type::f32, memory::format_tag::nhwc};
+memory::desc plainSrc(const ConvolutionTask& task) {
+    return {task.problem.srcExtents(), typeOf(task.srcType), memory::format_tag::nhwc};
+}
+memory::desc plainDst(const ConvolutionTask& task) {
+    return {task.problem.dstExtents(), typeOf(task.dstType), memory::format_tag::nhwc};
 }
 
 /// An operand that the primitive reads.
@@ -154,9 +173,9 @@ dnnl::convolution_forward::primitive_desc forwardWithNeuron(const ConvolutionDes
 void prepareForward(const ConvolutionTask& task, const ConvolutionDescriptors& d, Prepared& prepared) {
     const auto descriptor = forwardWithNeuron(d, task.neuron, prepared.neuronFused);
     prepared.primitive = dnnl::convolution_forward(descriptor);
-    prepared.src = readOperand(descriptor.src_desc(), plainImage(task.problem.srcExtents()));
+    prepared.src = readOperand(descriptor.src_desc(), plainSrc(task));
     prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task.problem));
-    prepared.dst = writtenOperand(descriptor.dst_desc(), plainImage(task.problem.dstExtents()), false);
+    prepared.dst = writtenOperand(descriptor.dst_desc(), plainDst(task), false);
     if (task.bias) prepared.bias = descriptor.bias_desc();
     describe(prepared, descriptor);
 }
@@ -165,9 +184,9 @@ void prepareDataGradient(const ConvolutionTask& task, const ConvolutionDescripto
                          const dnnl::convolution_forward::primitive_desc& hint, Prepared& prepared) {
     const auto descriptor = dataGradientDescriptor(d, hint, ownScratchpad());
     prepared.primitive = dnnl::convolution_backward_data(descriptor);
-    prepared.src = writtenOperand(descriptor.diff_src_desc(), plainImage(task.problem.srcExtents()), task.accumulate);
+    prepared.src = writtenOperand(descriptor.diff_src_desc(), plainSrc(task), task.accumulate);
     prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task.problem));
-    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainImage(task.problem.dstExtents()));
+    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainDst(task));
     describe(prepared, descriptor);
 }
 
@@ -175,9 +194,9 @@ void prepareWeightsGradient(const ConvolutionTask& task, const ConvolutionDescri
                             const dnnl::convolution_forward::primitive_desc& hint, Prepared& prepared) {
     const auto descriptor = weightsGradientDescriptor(d, hint, ownScratchpad());
     prepared.primitive = dnnl::convolution_backward_weights(descriptor);
-    prepared.src = readOperand(descriptor.src_desc(), plainImage(task.problem.srcExtents()));
+    prepared.src = readOperand(descriptor.src_desc(), plainSrc(task));
     prepared.weights = writtenOperand(descriptor.diff_weights_desc(), plainWeights(task.problem), task.accumulate);
-    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainImage(task.problem.dstExtents()));
+    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainDst(task));
     if (task.bias) prepared.bias = descriptor.diff_bias_desc();
     describe(prepared, descriptor);
 }
@@ -191,7 +210,7 @@ void runReorder(const Operand& operand, const memory& from, const memory& to, Sc
 }
 
 /// The operand's data in the layout that the primitive reads.
-memory loaded(const Operand& operand, float* data, Scratch::Frame& frame) {
+memory loaded(const Operand& operand, void* data, Scratch::Frame& frame) {
     if (!operand.reorder) return wrap(operand.wanted, data);
     const memory wanted = wrap(operand.wanted, frame.bytes(operand.wanted.get_size()));
     runReorder(operand, wrap(operand.plain, data), wanted, frame);
@@ -199,11 +218,11 @@ memory loaded(const Operand& operand, float* data, Scratch::Frame& frame) {
 }
 
 /// Where the primitive writes the operand.
-memory room(const Operand& operand, float* data, Scratch::Frame& frame) {
+memory room(const Operand& operand, void* data, Scratch::Frame& frame) {
     return wrap(operand.wanted, operand.reorder ? frame.bytes(operand.wanted.get_size()) : data);
 }
 
-void stored(const Operand& operand, const memory& written, float* data, Scratch::Frame& frame) {
+void stored(const Operand& operand, const memory& written, void* data, Scratch::Frame& frame) {
     if (operand.reorder) runReorder(operand, written, wrap(operand.plain, data), frame);
 }
 
@@ -242,13 +261,13 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
     Prepared prepared;
     prepared.algorithm = algorithm;
     try {
-        const ConvolutionDescriptors d = descriptorsOf(task.problem, task.bias, algorithm, images);
+        const ConvolutionDescriptors d = descriptorsOf(task, algorithm, images, task.direction);
         if (task.direction == Direction::Forward) {
             prepareForward(task, d, prepared);
             return prepared;
         }
         // The forward descriptor that oneDNN wants to see beside a gradient's.
-        const auto hint = forwardDescriptor(descriptorsOf(task.problem, false, algorithm, Images::Chosen),
+        const auto hint = forwardDescriptor(descriptorsOf(task, algorithm, Images::Chosen, std::nullopt),
                                             dnnl::prop_kind::forward_training, {});
         if (task.direction == Direction::DataGradient)
             prepareDataGradient(task, d, hint, prepared);

@@ -33,6 +33,10 @@ struct ConvolutionTask {
     bool bias = false;        ///< Forward: added; weights gradient: summed.
     bool accumulate = false;  ///< The result is added to what is there (gradients).
     ops::Neuron neuron = {};  ///< Forward.
+    /// Of the images: float32 or bfloat16.
+    ops::Type srcType = ops::Type::Float32, dstType = ops::Type::Float32;
+    /// Operands are multiplied in bfloat16 and summed in float32; weights are rounded for it.
+    bool bfloat16 = false;
 
     ProblemKey key(ops::Exactness exactness) const;
 };
@@ -64,10 +68,13 @@ struct Prepared {
 /// The task by `algorithm`; nothing where the library has no such kernel for it.
 std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm);
 
-/// The operands in the seam's layouts; the one that `direction` computes is written. `bias` is read forward, written
-/// by the weights gradient, or null.
+/// The operands in the seam's layouts, images in the task's types; the one that `direction` computes is written. `bias`
+/// is read forward, written by the weights gradient, or null.
 struct ConvolutionOperands {
-    float *src, *weights, *dst, *bias;
+    void* src;
+    float* weights;
+    void* dst;
+    float* bias;
 };
 
 /// Runs the primitive, reorders included, on this thread's stream.

@@ -110,8 +110,9 @@ void sumTiles(const WinogradPlan& plan, const ConvolutionTask& task, const Convo
 bool hasWinograd5(const ConvolutionTask& task) {
     const Problem& p = task.problem;
     const auto moves = [](const Axis& a) { return a.taps == kWinogradTaps && a.stride == 1 && a.dilation == 1; };
-    return p.groups == 1 && moves(p.y) && moves(p.x) && !p.needsBorder() && p.inputs % kWinogradChannels == 0 &&
-           p.outputs % kWinogradChannels == 0 && p.inputs * p.outputs <= kMostPairs;
+    const bool floats = task.srcType == ops::Type::Float32 && task.dstType == ops::Type::Float32;
+    return floats && p.groups == 1 && moves(p.y) && moves(p.x) && !p.needsBorder() &&
+           p.inputs % kWinogradChannels == 0 && p.outputs % kWinogradChannels == 0 && p.inputs * p.outputs <= kMostPairs;
 }
 
 void executeWinograd5(const ConvolutionTask& task, const ConvolutionOperands& operands, Scratch::Frame& frame) {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "backends/cpu/ConvolutionPrimitive.h"
+#include "backends/cpu/vector/Dispatch.h"
 
 namespace pewter::cpu {
 
@@ -22,6 +23,20 @@ std::string libraryVersion() {
     const dnnl_version_t* v = dnnl_version();
     return "oneDNN " + std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
            std::to_string(v->patch);
+}
+
+bool multipliesBFloat16() {
+#if defined(__x86_64__)
+    static const bool does = [] {
+        // The values of the instruction sets are nested bits.
+        const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+        return isa() == Isa::Avx512 && __builtin_cpu_supports("avx512bf16") &&
+               (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & needed) == needed;
+    }();
+    return does;
+#else
+    return false;
+#endif
 }
 
 namespace {

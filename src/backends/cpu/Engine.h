@@ -23,6 +23,9 @@ const dnnl::engine& engine();
 dnnl::stream& threadStream();
 /// "oneDNN 2.6.3".
 std::string libraryVersion();
+/// Whether processor and library multiply bfloat16 in instructions of their own. Emulated products are slower than
+/// those of float32.
+bool multipliesBFloat16();
 
 /// Extents of one convolution in oneDNN's axis order.
 struct ConvolutionDescriptors {

@@ -102,8 +102,8 @@ ops::Tensor staged(const ops::Tensor& t, Scratch::Frame& frame) {
     return ops::Tensor::dense(copy, ops::Type::Float32, t.n, t.h, t.w, t.c);
 }
 
-StagedOutput::StagedOutput(const ops::Tensor& t, Scratch::Frame& frame) : target_(t), view_(t) {
-    if (!isPlain(t))
+StagedOutput::StagedOutput(const ops::Tensor& t, Scratch::Frame& frame, bool bfloat16) : target_(t), view_(t) {
+    if (!isPlain(t) && !(bfloat16 && isPlainOrBFloat16(t)))
         view_ = ops::Tensor::dense(frame.floats(t.count()), ops::Type::Float32, t.n, t.h, t.w, t.c);
 }
 

@@ -74,11 +74,21 @@ inline bool isPlain(const ops::Tensor& t) { return t.type == ops::Type::Float32 
 /// A dense float32 view of `t`: `t` itself where it is one, else a converted copy in the frame.
 ops::Tensor staged(const ops::Tensor& t, Scratch::Frame& frame);
 
+/// Whether the view can be used as it lies by code that takes either type.
+inline bool isPlainOrBFloat16(const ops::Tensor& t) {
+    return isPlain(t) || (t.type == ops::Type::BFloat16 && t.isDense());
+}
+/// The same for code that takes dense bfloat16 too: what is neither is converted to float32.
+inline ops::Tensor stagedOrBFloat16(const ops::Tensor& t, Scratch::Frame& frame) {
+    return isPlainOrBFloat16(t) ? t : staged(t, frame);
+}
+
 /// A dense float32 view to write into in place of `t`: `t` itself where it is one, else room in the frame.
 /// finish() converts what was written back to `t`.
 class StagedOutput {
 public:
-    StagedOutput(const ops::Tensor& t, Scratch::Frame& frame);
+    /// With `bfloat16`, dense bfloat16 is used as it lies too.
+    StagedOutput(const ops::Tensor& t, Scratch::Frame& frame, bool bfloat16 = false);
     const ops::Tensor& view() const { return view_; }
     float* data() const { return static_cast<float*>(view_.data); }
     void finish() const;
