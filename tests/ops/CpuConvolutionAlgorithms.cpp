@@ -155,12 +155,12 @@ TEST_F(ConvolutionChoice, ComesFromTheFileOfItsMachineAlone) {
 
 TEST_F(ConvolutionChoice, IgnoresADamagedFileAndWritesItAnew) {
     fs::create_directories(fs::path(file_).parent_path());
-    for (const char* text : {"", "{", "[1, 2]", "{\"version\": 1, \"machines\": 3}", "{\"version\": 99}",
-                             "{\"version\": 1, \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}}}}"}) {
+    for (const char* text : {"", "{", "[1, 2]", "{\"version\": 2, \"machines\": 3}", "{\"version\": 1, \"machines\": {}}", "{\"version\": 99}",
+                             "{\"version\": 2, \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}}}}"}) {
         std::ofstream(file_) << text;
         ConvolutionChoices choices("m");
         choose(choices);
-        EXPECT_EQ(written().at("version"), 1) << text;
+        EXPECT_EQ(written().at("version"), 2) << text;
         EXPECT_TRUE(written().at("machines").contains("m")) << text;
     }
 }
