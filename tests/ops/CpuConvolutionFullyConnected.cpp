@@ -20,6 +20,10 @@ struct Case : WeightedCase {
           w(random.integer(1, 5)),
           inputs(random.integer(1, 40)),
           outputs(random.integer(1, 70)) {
+        // Batches and weights that have kernels of their own, and their neighbours.
+        if (index % 11 == 0)
+            n = random.integer(6, 50), h = 2, w = random.integer(2, 3), inputs = random.integer(60, 100),
+            outputs = random.integer(280, 400);
         src = image(random, n, h, w, inputs);
         dst = image(random, n, 1, 1, outputs);
         diffDst = image(random, n, 1, 1, outputs, true);

@@ -4,6 +4,7 @@
 
 #include "backends/cpu/Parallel.h"
 #include "backends/cpu/Runs.h"
+#include "backends/cpu/TurnedCopy.h"
 #include "backends/cpu/vector/Winograd.h"
 
 namespace pewter::cpu {
@@ -48,16 +49,10 @@ Problem adjoint(const Problem& p) {
 }
 
 /// taps[k][i][o] of the seam's [o][k][i].
-void turnTaps(const float* weights, std::int64_t inputs, std::int64_t outputs, float* taps) {
-    constexpr std::int64_t kBlock = 16;
-    parallelFor(0, kWindow, std::max<std::int64_t>(1, kElementGrain / (inputs * outputs)),
-                [&](std::int64_t from, std::int64_t to) {
-                    for (std::int64_t k = from; k < to; ++k)
-                        for (std::int64_t first = 0; first < outputs; first += kBlock)
-                            for (std::int64_t i = 0; i < inputs; ++i)
-                                for (std::int64_t o = first; o < first + kBlock; ++o)
-                                    taps[(k * inputs + i) * outputs + o] = weights[(o * kWindow + k) * inputs + i];
-                });
+void turnTaps(float* weights, std::int64_t inputs, std::int64_t outputs, float* taps) {
+    const auto type = ops::Type::Float32;
+    copyTurned({weights, type, kWindow, 1, inputs, outputs, inputs, 0, 1, kWindow * inputs},
+               ops::Tensor::dense(taps, type, kWindow, 1, inputs, outputs));
 }
 
 /// Rows of taps that a thread takes at least.

@@ -19,28 +19,35 @@ struct RowMajor {
     std::int64_t row;
 };
 
+/// Floats of a line of the cache.
+constexpr std::int64_t kCacheLine = 16;
+
 #if defined(__AVX512F__)
 constexpr int kProductRows = 8;
 #else
 constexpr int kProductRows = 4;
 #endif
 
-/// kRows rows and kColumns registers of columns of result = (or +=) a * b.
+/// What becomes of a result: Streamed goes past the caches, to lines of its own.
+enum class Store { Plain, Added, Streamed };
+
+/// kRows rows and kColumns registers of columns of a * b. `ahead`: a line that is needed soon for every row of b, or null.
 template <int kRows, int kColumns>
-PEWTER_INLINE void productBlock(const LeftOperand& a, const RowMajor& b, std::int64_t inner, bool accumulate,
-                                float* result, std::int64_t resultRow) {
+PEWTER_INLINE void productBlock(const LeftOperand& a, const RowMajor& b, std::int64_t inner, Store store,
+                                const float* ahead, float* result, std::int64_t resultRow) {
     Vector sums[kRows][kColumns];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
         for (int q = 0; q < kColumns; ++q) sums[r][q] = Vector{};
-    if (accumulate)
+    if (store == Store::Added)
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
             for (int q = 0; q < kColumns; ++q) loadFrom(result + r * resultRow + q * kLanes, sums[r][q]);
     const float *left = a.data, *right = b.data;
     for (std::int64_t k = 0; k < inner; ++k, left += a.inner, right += b.row) {
+        if (ahead) __builtin_prefetch(ahead + k * b.row);
         Vector columns[kColumns];
 #pragma GCC unroll 4
         for (int q = 0; q < kColumns; ++q) loadFrom(right + q * kLanes, columns[q]);
@@ -54,16 +61,22 @@ PEWTER_INLINE void productBlock(const LeftOperand& a, const RowMajor& b, std::in
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-        for (int q = 0; q < kColumns; ++q) storeTo(result + r * resultRow + q * kLanes, sums[r][q]);
+        for (int q = 0; q < kColumns; ++q)
+            if (store == Store::Streamed)
+                streamTo(result + r * resultRow + q * kLanes, sums[r][q]);
+            else
+                storeTo(result + r * resultRow + q * kLanes, sums[r][q]);
 }
 
-/// All rows of kColumns registers of columns.
+/// All rows of kColumns registers of columns. `ahead`: as many columns of b that come next.
 template <int kColumns>
-void productColumns(LeftOperand a, const RowMajor& b, std::int64_t rows, std::int64_t inner, bool accumulate,
-                    float* result, std::int64_t resultRow) {
+void productColumns(LeftOperand a, const RowMajor& b, std::int64_t rows, std::int64_t inner, Store store,
+                    const float* ahead, float* result, std::int64_t resultRow) {
+    std::int64_t lines = ahead ? kColumns * kLanes / kCacheLine : 0;
     const auto step = [&]<int kRows>() {
-        productBlock<kRows, kColumns>(a, b, inner, accumulate, result, resultRow);
+        productBlock<kRows, kColumns>(a, b, inner, store, ahead, result, resultRow);
         a.data += kRows * a.row, result += kRows * resultRow, rows -= kRows;
+        ahead = --lines > 0 ? ahead + kCacheLine : nullptr;
     };
     while (rows >= kProductRows) step.template operator()<kProductRows>();
     if (rows & 4) step.template operator()<4>();
@@ -71,12 +84,16 @@ void productColumns(LeftOperand a, const RowMajor& b, std::int64_t rows, std::in
     if (rows & 1) step.template operator()<1>();
 }
 
-/// result = (or +=) a * b; columns in whole registers.
+/// result = a * b, or added to; columns in whole registers. prefetch: b is not in the caches, and what lies to its right
+/// comes next.
 PEWTER_INLINE void product(const LeftOperand& a, RowMajor b, std::int64_t rows, std::int64_t columns, std::int64_t inner,
-                           bool accumulate, float* result, std::int64_t resultRow) {
-    for (; columns >= 2 * kLanes; columns -= 2 * kLanes, b.data += 2 * kLanes, result += 2 * kLanes)
-        productColumns<2>(a, b, rows, inner, accumulate, result, resultRow);
-    if (columns > 0) productColumns<1>(a, b, rows, inner, accumulate, result, resultRow);
+                           Store store, float* result, std::int64_t resultRow, bool prefetch = false) {
+    const auto run = [&](auto compute, std::int64_t wide) {
+        compute(a, b, rows, inner, store, prefetch ? b.data + wide : nullptr, result, resultRow);
+        columns -= wide, b.data += wide, result += wide;
+    };
+    while (columns >= 2 * kLanes) run(productColumns<2>, 2 * kLanes);
+    if (columns > 0) run(productColumns<1>, kLanes);
 }
 
 }  // namespace

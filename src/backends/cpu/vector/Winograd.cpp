@@ -224,7 +224,7 @@ void winogradTiles(const WinogradPlan& p, const float* values, std::int64_t from
         const std::int64_t count = p.together < to - first ? p.together : to - first;
         for (std::int64_t t = 0; t < count; ++t) spreadSource(p, first + t, source + t * p.c, sourceStep);
         for (std::int64_t k = 0; k < kWinogradValues; ++k)
-            product({source + k * sourceStep, p.c, 1}, {values + k * p.c * p.outC, p.outC}, count, p.outC, p.c, false,
+            product({source + k * sourceStep, p.c, 1}, {values + k * p.c * p.outC, p.outC}, count, p.outC, p.c, Store::Plain,
                     result + k * resultStep, p.outC);
         for (std::int64_t t = 0; t < count; ++t) gatherResult(p, first + t, result + t * p.outC, resultStep);
     }
@@ -240,7 +240,7 @@ void winogradSums(const WinogradPlan& p, std::int64_t from, std::int64_t to, flo
             spreadResult(p, first + t, result + t * p.outC, resultStep);
         }
         for (std::int64_t k = 0; k < kWinogradValues; ++k)
-            product({result + k * resultStep, 1, p.outC}, {source + k * sourceStep, p.c}, p.outC, p.c, count, true,
+            product({result + k * resultStep, 1, p.outC}, {source + k * sourceStep, p.c}, p.outC, p.c, count, Store::Added,
                     sums + k * p.c * p.outC, p.c);
         if (!sumsOfBias) continue;
         // The value at (1, 1) is the sum of the tile.
