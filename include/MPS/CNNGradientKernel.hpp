@@ -53,6 +53,12 @@ protected:
     /// Name of the state class the kernel takes, for errors; and whether this one is it.
     virtual const char* acceptedState() const { return "NNGradientState"; }
     virtual bool accepts(const State& state) const;
+    /// Records what the gradient kernel computes besides its result image, of which there is none: all geometry comes
+    /// from the states, and each distinct gradient, image and state loses one read. For kernels whose record() does
+    /// without destinations.
+    void encodeWithoutResult(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                             const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                             const StateBatch& gradientStates);
 
 private:
     void checkStates(const StateBatch& states, std::size_t count) const;

@@ -16,6 +16,14 @@ public:
     bool isStateModified() const override { return true; }
     void configure(const pewter::mps::ForwardRecord& forward) override;
 
+    /// Gradients of gamma and beta into the states only, without any result image, with all geometry from the states;
+    /// each distinct gradient, image and state loses one read (extension).
+    void encodeParameterGradients(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                  const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                                  const StateBatch& gradientStates) {
+        encodeWithoutResult(commandBuffer, sourceGradients, sourceImages, gradientStates);
+    }
+
 protected:
     /// forwardClass: the kernel whose states this one takes; they are of its name and "GradientState".
     CNNSampleNormalizationGradient(std::shared_ptr<MTL::Device> device, const char* forwardClass);

@@ -18,7 +18,7 @@ struct GroupNormalizationForward {
 /// From the statistics of the forward pass, with h = gamma[c] diffDst and S the sum over the m pixels and channels of a
 /// group: diffSrc = inverseDeviation * (h - S(h) / m - xh S(h xh) / m). diffBeta = sum diffDst, diffGamma = sum diffDst xh
 /// over the pixels; arrays of n * c values get each image's own, arrays of c values their sum over the images, null ones
-/// nothing. All are overwritten.
+/// nothing. All are overwritten. A null diffSrc is not computed.
 struct GroupNormalizationGradient {
     Tensor src, diffDst, diffSrc;
     Array gamma, mean, inverseDeviation, diffGamma, diffBeta;

@@ -83,6 +83,27 @@ TYPED_TEST(NodesSampleNormalization, EachSampleHasAStateWithItsOwnGradientsForGa
     }
 }
 
+TYPED_TEST(NodesSampleNormalization, AnInputGradientThatNobodyReadsIsNotComputed) {
+    for (const auto& device : MTL::copyAllDevices())
+        for (const bool needed : {true, false}) {
+            Net<TypeParam> net(device, {Descent<TypeParam>::one(device)}, kCPU);
+            MPS::NNGraph graph(device, {net.terminus->resultImage()}, {needed});
+            graph.setFormat(Format::Float32);
+            const auto inputs = net.inputs(kExtents, kX, kG);
+            const auto commands = device->newCommandQueue()->commandBuffer();
+            graph.encodeBatch(commands, inputs);
+            finish(commands);
+            const auto& asked = net.sources[0]->asked;
+            ASSERT_EQ(asked.size(), 2u) << device->name();
+            EXPECT_EQ(contentsOf(*asked[0]->gradientForGamma(), 1), Numbers{-1});
+            EXPECT_EQ(contentsOf(*asked[1]->gradientForGamma(), 1), Numbers{3});
+            EXPECT_EQ(contentsOf(*asked[1]->gradientForBeta(), 1), Numbers{3});
+            const auto report = graph.memoryReport(inputs);
+            const auto result = report.steps.back().resultImage;
+            EXPECT_EQ(result != report.npos && report.images[result].bytes > 0, needed);
+        }
+}
+
 TYPED_TEST(NodesSampleNormalization, GradientsForGammaAndBetaAreCentralDifferences) {
     Random random(33);
     const auto device = MTL::copyDevice("reference");

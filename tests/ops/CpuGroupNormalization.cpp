@@ -251,6 +251,17 @@ TEST_F(CpuGroupNormalization, SmallIntegersAreExact) {
         ASSERT_EQ(diffSrc.values(), diffSrc2.values()) << describe(src) << " groups " << groups;
         ASSERT_EQ(diffGamma.values(), diffGamma2.values());
         ASSERT_EQ(diffBeta.values(), diffBeta2.values());
+        // Without a result the sums are the same.
+        for (const bool reference : {false, true}) {
+            OpArray ofGamma = diffGamma, ofBeta = diffBeta;
+            ofGamma.fillIntegers(random, 7, 7);
+            ofBeta.fillIntegers(random, 7, 7);
+            const ops::GroupNormalizationGradient alone{src,  diffDst, {},      gamma, mean,
+                                                        inverse, ofGamma, ofBeta, groups};
+            reference ? runReference(alone) : run(alone);
+            ASSERT_EQ(ofGamma.values(), diffGamma.values());
+            ASSERT_EQ(ofBeta.values(), diffBeta.values());
+        }
         ASSERT_TRUE(dst.guardsIntact() && diffSrc.guardsIntact());
     }
 }

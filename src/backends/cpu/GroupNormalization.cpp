@@ -133,7 +133,8 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
     if (op.src.count() == 0) return;
     Scratch::Frame frame(scratchOf(stream));
     const Source src(op.src), diffDst(op.diffDst);
-    const Sink diffSrc(op.diffSrc);
+    const bool hasResult = !op.diffSrc.isNull();
+    const Sink diffSrc(hasResult ? op.diffSrc : op.src);
     const float* gamma = staged(op.gamma, frame);
     const auto* const means = static_cast<const double*>(op.mean.data);
     const auto* const deviations = static_cast<const double*>(op.inverseDeviation.data);
@@ -197,6 +198,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
         room.b.set(b);
     };
     const auto apply = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
+        if (!hasResult) return;
         alignas(64) float in[kShortRun], diff[kShortRun], out[kShortRun];
         const std::int64_t end = (n * pixels + to) * c;
         for (std::int64_t first = (n * pixels + from) * c; first < end; first += kShortRun) {

@@ -78,7 +78,7 @@ void Reference::run(const ops::GroupNormalizationGradient& op, ops::Stream&) {
         }
     writeSums(diffGamma, src.c, op.diffGamma);
     writeSums(diffBeta, src.c, op.diffBeta);
-    diff.writeTo(op.diffSrc);
+    if (!op.diffSrc.isNull()) diff.writeTo(op.diffSrc);
 }
 
 }  // namespace pewter::reference

@@ -93,4 +93,15 @@ ImageBatch CNNGradientKernel::encodeBatch(const std::shared_ptr<MTL::CommandBuff
     return destinations;
 }
 
+void CNNGradientKernel::encodeWithoutResult(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer,
+                                            const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                                            const StateBatch& gradientStates) {
+    checkStates(gradientStates, sourceGradients.size());
+    // Its hooks configure the kernel as the forward kernel was.
+    if (!sourceGradients.empty() && sourceGradients[0] && sourceImages.size() == sourceGradients.size() &&
+        sourceImages[0])
+        destinationImageDescriptor({sourceGradients[0], sourceImages[0]}, {gradientStates[0]});
+    encodeImages(commandBuffer, sourceGradients, sourceImages, gradientStates, {}, {}, sourceGradients.size() != 1);
+}
+
 }  // namespace MPS

@@ -124,7 +124,8 @@ StepParts SampleNormalizationGradientStep<Kind>::parts() {
             .kernels = {kernel_},
             .forward = forwardStep_,
             .style = style_,
-            .keepsUpdates = codedSource(forward_->dataSource()) != nullptr};
+            .keepsUpdates = codedSource(forward_->dataSource()) != nullptr,
+            .resultDropped = parametersOnly_};
 }
 template StepParts SampleNormalizationStep<InstanceNormalizationKind>::parts();
 template StepParts SampleNormalizationStep<GroupNormalizationKind>::parts();

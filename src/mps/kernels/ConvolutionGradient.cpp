@@ -228,11 +228,7 @@ void CNNConvolutionGradient::encodeWeightGradients(const std::shared_ptr<MTL::Co
         if (!convolutionState(state))
             throw Error(name(), "gradientState", "a CNNConvolutionGradientState",
                         state ? fmt::format("a {}", state->className()) : "null");
-    const bool single = sourceGradients.size() == 1;
-    if (!sourceGradients.empty() && sourceGradients[0] && sourceImages.size() == sourceGradients.size() &&
-        sourceImages[0])
-        destinationImageDescriptor({sourceGradients[0], sourceImages[0]}, {gradientStates[0]});
-    encodeImages(commandBuffer, sourceGradients, sourceImages, gradientStates, {}, {}, !single);
+    encodeWithoutResult(commandBuffer, sourceGradients, sourceImages, gradientStates);
 }
 
 // --- parameters ---

@@ -202,19 +202,7 @@ void CNNConvolutionTransposeGradient::recordData(BinaryEncoding& encoding) {
 void CNNConvolutionTransposeGradient::encodeWeightGradients(
     const std::shared_ptr<MTL::CommandBuffer>& commandBuffer, const ImageBatch& sourceGradients,
     const ImageBatch& sourceImages, const StateBatch& gradientStates) {
-    if (gradientStates.size() != sourceGradients.size())
-        throw Error(name(), "gradientState",
-                    fmt::format("{} states, one for each image", sourceGradients.size()),
-                    fmt::format("{}", gradientStates.size()));
-    for (const auto& state : gradientStates)
-        if (!state || !accepts(*state))
-            throw Error(name(), "gradientState", fmt::format("a {}", acceptedState()),
-                        state ? fmt::format("a {}", state->className()) : "null");
-    const bool single = sourceGradients.size() == 1;
-    if (!sourceGradients.empty() && sourceGradients[0] && sourceImages.size() == sourceGradients.size() &&
-        sourceImages[0])
-        destinationImageDescriptor({sourceGradients[0], sourceImages[0]}, {gradientStates[0]});
-    encodeImages(commandBuffer, sourceGradients, sourceImages, gradientStates, {}, {}, !single);
+    encodeWithoutResult(commandBuffer, sourceGradients, sourceImages, gradientStates);
 }
 
 // --- parameters ---

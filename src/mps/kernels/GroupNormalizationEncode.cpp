@@ -196,19 +196,21 @@ void CNNSampleNormalizationGradient::validate(const BinaryEncoding& encoding) co
 void CNNSampleNormalizationGradient::record(BinaryEncoding& encoding) {
     auto& encoder = *encoding.encoder;
     const auto& shape = encoding.secondary.shape;
-    const auto target = encoder.wholeGradient(encoding.destination, encoding.clip, shape.w, shape.h);
+    const bool hasResult = !encoding.destinations.empty();
+    const auto target = hasResult ? encoder.wholeGradient(encoding.destination, encoding.clip, shape.w, shape.h)
+                                  : encoding.secondary;
     const auto gradient = encoding.primary.region(0, 0, shape.w, shape.h);
     const auto groups =
         Access::groups(static_cast<const CNNNormalizationGradientState&>(*encoding.sourceStates[0]));
     for (const auto& piece : piecesOf(encoding.sourceStates, encoding.images, true))
         encoder.run([source = encoding.secondary.images(piece.first, piece.count),
                      incoming = gradient.images(piece.first, piece.count),
-                     result = target.images(piece.first, piece.count), piece,
+                     result = target.images(piece.first, piece.count), piece, hasResult,
                      groups = static_cast<std::int64_t>(groups)] {
             ops::GroupNormalizationGradient op;
             op.src = source.tensor();
             op.diffDst = incoming.tensor();
-            op.diffSrc = result.tensor();
+            if (hasResult) op.diffSrc = result.tensor();
             op.gamma = piece.gamma.array();
             op.mean = piece.mean.array();
             op.inverseDeviation = piece.inverseDeviation.array();

@@ -78,6 +78,17 @@ public:
         group_->addGradient();
     }
 
+    void encode(const StepArguments& arguments) override {
+        if (parametersOnly_ && arguments.destinations.empty())
+            kernel_->encodeParameterGradients(arguments.commandBuffer, arguments.images[0], arguments.images[1],
+                                              arguments.states[0]);
+        else
+            GradientStep::encode(arguments);
+    }
+    bool dropResult() override {
+        parametersOnly_ = true;
+        return true;
+    }
     bool hasHostPart() const override { return true; }
     void encoded(const std::shared_ptr<MTL::CommandBuffer>& commandBuffer) override {
         group_->encoded(this);
@@ -121,6 +132,7 @@ private:
     std::shared_ptr<typename Kind::Kernel> forward_;
     std::shared_ptr<NormalizationGroup<typename Kind::Kernel>> group_;
     MPS::NNTrainingStyle style_;
+    bool parametersOnly_ = false;
 };
 
 /// The step of a gradient node, which finds its forward step by the state.
