@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "backends/cpu/ConvolutionChunks.h"
 #include "backends/cpu/ConvolutionColumns.h"
 #include "backends/cpu/ConvolutionWinograd.h"
 
@@ -124,6 +125,7 @@ Operand readOperand(const memory::desc& wanted, const memory::desc& plain) {
     const dnnl::reorder::primitive_desc descriptor(engine(), plain, engine(), wanted, ownScratchpad());
     operand.reorder = dnnl::reorder(descriptor);
     operand.scratchpad = descriptor.scratchpad_desc();
+    operand.blocked = blockedLayout(plain, wanted);
     return operand;
 }
 
@@ -140,6 +142,8 @@ Operand writtenOperand(const memory::desc& wanted, const memory::desc& plain, bo
     const dnnl::reorder::primitive_desc descriptor(engine(), wanted, engine(), plain, attributes);
     operand.reorder = dnnl::reorder(descriptor);
     operand.scratchpad = descriptor.scratchpad_desc();
+    operand.blocked = blockedLayout(plain, wanted);
+    operand.accumulates = accumulate;
     return operand;
 }
 
@@ -213,7 +217,10 @@ void runReorder(const Operand& operand, const memory& from, const memory& to, Sc
 memory loaded(const Operand& operand, void* data, Scratch::Frame& frame) {
     if (!operand.reorder) return wrap(operand.wanted, data);
     const memory wanted = wrap(operand.wanted, frame.bytes(operand.wanted.get_size()));
-    runReorder(operand, wrap(operand.plain, data), wanted, frame);
+    if (operand.blocked)
+        toBlocks(*operand.blocked, static_cast<const float*>(data), static_cast<float*>(wanted.get_data_handle()));
+    else
+        runReorder(operand, wrap(operand.plain, data), wanted, frame);
     return wanted;
 }
 
@@ -223,7 +230,11 @@ memory room(const Operand& operand, void* data, Scratch::Frame& frame) {
 }
 
 void stored(const Operand& operand, const memory& written, void* data, Scratch::Frame& frame) {
-    if (operand.reorder) runReorder(operand, written, wrap(operand.plain, data), frame);
+    if (operand.blocked)
+        fromBlocks(*operand.blocked, static_cast<const float*>(written.get_data_handle()), operand.accumulates,
+                   static_cast<float*>(data));
+    else if (operand.reorder)
+        runReorder(operand, written, wrap(operand.plain, data), frame);
 }
 
 std::optional<Prepared> prepareColumns(const ConvolutionTask& task) {
@@ -255,6 +266,9 @@ std::optional<Prepared> prepareWinograd5(const ConvolutionTask& task) {
 }  // namespace
 
 std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm) {
+    const auto finished = [&](Prepared& prepared) {
+        return algorithm == Algorithm::Winograd ? inChunks(task, std::move(prepared)) : std::move(prepared);
+    };
     if (algorithm == Algorithm::Columns) return prepareColumns(task);
     if (algorithm == Algorithm::Winograd5) return prepareWinograd5(task);
     const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
@@ -264,7 +278,7 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
         const ConvolutionDescriptors d = descriptorsOf(task, algorithm, images, task.direction);
         if (task.direction == Direction::Forward) {
             prepareForward(task, d, prepared);
-            return prepared;
+            return finished(prepared);
         }
         // The forward descriptor that oneDNN wants to see beside a gradient's.
         const auto hint = forwardDescriptor(descriptorsOf(task, algorithm, Images::Chosen, std::nullopt),
@@ -273,7 +287,7 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
             prepareDataGradient(task, d, hint, prepared);
         else
             prepareWeightsGradient(task, d, hint, prepared);
-        return prepared;
+        return finished(prepared);
     } catch (const dnnl::error& error) {
         if (error.status != dnnl_unimplemented) throw;
         return std::nullopt;
@@ -282,6 +296,7 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
 
 void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
              Scratch::Frame& frame) {
+    if (prepared.chunk) return executeChunks(prepared, operands, frame);
     if (prepared.narrow) return executeColumns(*prepared.narrow, *prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Winograd5) return executeWinograd5(*prepared.task, operands, frame);
     const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;

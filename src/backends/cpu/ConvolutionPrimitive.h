@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "backends/cpu/BlockedLayout.h"
 #include "backends/cpu/ConvolutionProblem.h"
 #include "backends/cpu/Engine.h"
 #include "backends/cpu/Staging.h"
@@ -42,11 +43,13 @@ struct ConvolutionTask {
 };
 
 /// One operand of a primitive: the layout that it wants, the one of the seam (images N,H,W,C, weights
-/// [O][kH][kW][I]), and the way between them, empty where there is none.
+/// [O][kH][kW][I]), and the way between them: the library's reorder, empty where there is none, or a faster one.
 struct Operand {
     dnnl::memory::desc wanted, plain;
     dnnl::reorder reorder;
     dnnl::memory::desc scratchpad;
+    std::optional<BlockedLayout> blocked = std::nullopt;
+    bool accumulates = false;  ///< Written: added to what is there.
 };
 
 /// A primitive with its operands.
@@ -55,6 +58,8 @@ struct Prepared {
     /// Winograd5: the task. Columns: the task, and the narrow convolution that stands in for the primitive.
     std::optional<ConvolutionTask> task;
     std::shared_ptr<const Prepared> narrow;
+    /// Some images at a time (ConvolutionChunks.h): the first of them, and the further ones.
+    std::shared_ptr<const Prepared> chunk, furtherChunk;
     dnnl::primitive primitive;
     Operand src, weights, dst;
     dnnl::memory::desc bias, scratchpad;

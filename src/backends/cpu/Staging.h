@@ -30,6 +30,8 @@ public:
         Frame(const Frame&) = delete;
         Frame& operator=(const Frame&) = delete;
 
+        /// For a frame within this one.
+        Scratch& scratch() const { return scratch_; }
         void* bytes(std::size_t count) { return scratch_.take(count); }
         float* floats(std::int64_t count) {
             return static_cast<float*>(scratch_.take(static_cast<std::size_t>(count) * sizeof(float)));
