@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <new>
 #include <stdexcept>
 
+#include "backends/cpu/AlignedMemory.h"
 #include "backends/cpu/ConvolutionChoices.h"
 #include "backends/cpu/Engine.h"
 #include "backends/cpu/Parallel.h"
@@ -14,8 +14,6 @@
 namespace pewter::cpu {
 
 namespace {
-
-constexpr std::size_t kAlignment = 64;
 
 /// The processor's name as the system tells it.
 std::string processorName() {
@@ -44,12 +42,7 @@ std::string Cpu::description() const {
 
 int Cpu::threads() const { return maxThreads(); }
 
-void* Cpu::allocate(std::size_t bytes) {
-    const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
-    void* memory = std::aligned_alloc(kAlignment, rounded);
-    if (!memory) throw std::bad_alloc();
-    return memory;
-}
+void* Cpu::allocate(std::size_t bytes) { return allocateAligned(bytes); }
 
 void Cpu::deallocate(void* memory, std::size_t) noexcept { std::free(memory); }
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <new>
 
+#include "backends/cpu/AlignedMemory.h"
 #include "backends/cpu/Parallel.h"
 #include "backends/cpu/vector/Convert.h"
 
@@ -11,7 +11,6 @@ namespace pewter::cpu {
 
 namespace {
 
-constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kSmallestBlock = std::size_t{1} << 20;
 
 }  // namespace
@@ -28,11 +27,7 @@ void* Scratch::take(std::size_t bytes) {
         // Twice of what is there: a few operations of growing size end with one block that serves them all.
         const std::size_t size =
             std::max({rounded, kSmallestBlock, blocks_.empty() ? 0 : 2 * blocks_.back().size});
-        Block block{
-            std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size))),
-            size};
-        if (!block.memory) throw std::bad_alloc();
-        blocks_.push_back(std::move(block));
+        blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(allocateAligned(size))), size});
     }
     void* memory = blocks_[block_].memory.get() + used_;
     used_ += rounded;
