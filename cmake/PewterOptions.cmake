@@ -34,9 +34,9 @@ endif()
 
 # What every room, program and test is compiled with. It never reaches a consumer.
 add_library(pewter_flags INTERFACE)
-target_compile_options(pewter_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
+target_compile_options(pewter_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-missing-field-initializers>)
 if(PEWTER_WERROR)
-    target_compile_options(pewter_flags INTERFACE -Werror)
+    target_compile_options(pewter_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
 
 if(PEWTER_SANITIZE)

@@ -18,7 +18,7 @@ if(PEWTER_HAVE_OPENMP)
     target_compile_definitions(pewter_needs INTERFACE PEWTER_HAVE_OPENMP=1)
 else()
     # Without OpenMP its pragmas are comments, and not worth a warning each.
-    target_compile_options(pewter_needs INTERFACE -Wno-unknown-pragmas)
+    target_compile_options(pewter_needs INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-unknown-pragmas>)
 endif()
 target_compile_definitions(pewter_needs INTERFACE "PEWTER_VERSION=\"${PROJECT_VERSION}\"")
 

@@ -5,6 +5,7 @@
 #include "backends/cuda/Cuda.h"
 #include "backends/cuda/Element.cuh"
 #include "backends/cuda/Launch.cuh"
+#include "backends/cuda/LibraryPaths.h"
 #include "ops/Backends.h"
 
 namespace pewter::cuda_emulated {
@@ -52,6 +53,7 @@ CudaStream::CudaStream(int device) : device_(device) {}
 CudaStream::~CudaStream() {
     for (const auto& [memory, bytes] : scratch_) std::free(memory);
 }
+bool CudaStream::isCapturing() const { return false; }
 void CudaStream::synchronize() {}
 void CudaStream::replay(const Stretch&, const std::function<void()>& work) { work(); }
 const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t*) { return nullptr; }
@@ -63,6 +65,13 @@ void* CudaStream::scratch(std::size_t bytes) {
 }
 
 void checkLaunch(const char*) {}
+
+bool runByLibrary(Libraries*, CudaStream&, const ops::ConvolutionForward&) { return false; }
+bool runByLibrary(Libraries*, CudaStream&, const ops::ConvolutionDataGradient&) { return false; }
+bool runByLibrary(Libraries*, CudaStream&, const ops::ConvolutionWeightsGradient&) { return false; }
+bool runByLibrary(Libraries*, CudaStream&, const ops::FullyConnectedForward&) { return false; }
+bool runByLibrary(Libraries*, CudaStream&, const ops::FullyConnectedDataGradient&) { return false; }
+bool runByLibrary(Libraries*, CudaStream&, const ops::FullyConnectedWeightsGradient&) { return false; }
 
 }  // namespace pewter::cuda_emulated
 

@@ -28,6 +28,9 @@ public:
     void synchronize() override;
     void replay(const Stretch& stretch, const std::function<void()>& work) override;
 
+    /// Whether what is run now becomes part of a kept graph and only takes place later.
+    bool isCapturing() const;
+
     NativeStream native() const { return native_; }
     int device() const { return device_; }
 

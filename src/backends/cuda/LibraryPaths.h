@@ -1,0 +1,21 @@
+#pragma once
+
+#include "backends/cuda/Stream.h"
+#include "ops/Convolution.h"
+
+namespace pewter::PEWTER_CUDA_NAMESPACE {
+
+class Libraries;
+
+// The operations that cuDNN and cuBLASLt may have a kernel for. False: they have none, and nothing was done. The emulated
+// device has no libraries.
+bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::ConvolutionForward& op);
+bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::ConvolutionDataGradient& op);
+/// Without diffBias, which is not theirs to write.
+bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::ConvolutionWeightsGradient& op);
+bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::FullyConnectedForward& op);
+bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::FullyConnectedDataGradient& op);
+/// Likewise.
+bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::FullyConnectedWeightsGradient& op);
+
+}  // namespace pewter::PEWTER_CUDA_NAMESPACE

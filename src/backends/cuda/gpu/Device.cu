@@ -1,0 +1,165 @@
+// Memory and listing of GPUs.
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "backends/cuda/Cuda.h"
+#include "backends/cuda/gpu/Check.h"
+#include "backends/cuda/gpu/Libraries.h"
+#include "ops/Backends.h"
+
+namespace pewter::cuda {
+
+namespace {
+
+/// Faults after which the device does nothing more for this process.
+bool isSticky(cudaError_t status) {
+    switch (status) {
+        case cudaErrorIllegalAddress:
+        case cudaErrorLaunchFailure:
+        case cudaErrorMisalignedAddress:
+        case cudaErrorIllegalInstruction:
+        case cudaErrorAssert:
+        case cudaErrorHardwareStackError:
+        case cudaErrorInvalidPc:
+        case cudaErrorECCUncorrectable:
+        case cudaErrorLaunchTimeout: return true;
+        default: return false;
+    }
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* call) {
+    if (status == cudaSuccess) return;
+    cudaGetLastError();  // the next call starts clean
+    if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
+    static std::mutex mutex;
+    static std::string first;
+    std::string what = std::string(call) + ": " + cudaGetErrorString(status);
+    if (isSticky(status)) {
+        std::lock_guard lock(mutex);
+        if (first.empty())
+            first = what;
+        else if (first != what)
+            what += " (the device failed before: " + first + ")";
+    }
+    throw std::runtime_error(what);
+}
+
+void use(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
+
+void checkLaunch(const char* what) { check(cudaGetLastError(), what); }
+
+Cuda::Cuda(int device) : device_(device), libraries_(std::make_unique<Libraries>(device)) {}
+Cuda::~Cuda() = default;
+
+std::string Cuda::name() const { return "cuda:" + std::to_string(device_); }
+
+std::string Cuda::description() const {
+    cudaDeviceProp properties;
+    int driver = 0;
+    check(cudaGetDeviceProperties(&properties, device_), "cudaGetDeviceProperties");
+    check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+    return std::string(properties.name) + ", " + std::to_string(properties.multiProcessorCount) +
+           " multiprocessors, CUDA driver " + std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) + ", " +
+           libraries_->description();
+}
+
+std::uint64_t Cuda::memoryBytes() const {
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, device_), "cudaGetDeviceProperties");
+    return properties.totalGlobalMem;
+}
+
+void* Cuda::allocate(std::size_t bytes) {
+    use(device_);
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, bytes), "cudaMalloc");
+    return memory;
+}
+// Failures while memory goes back have nobody to tell; the next call meets them.
+void Cuda::deallocate(void* memory, std::size_t) noexcept {
+    cudaSetDevice(device_);
+    cudaFree(memory);
+}
+void* Cuda::allocateShared(std::size_t bytes) {
+    use(device_);
+    void* memory = nullptr;
+    check(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable | cudaHostAllocMapped), "cudaHostAlloc");
+    return memory;
+}
+void Cuda::deallocateShared(void* memory, std::size_t) noexcept {
+    cudaSetDevice(device_);
+    cudaFreeHost(memory);
+}
+void* Cuda::share(void* memory, std::size_t bytes) {
+    use(device_);
+    void* address = nullptr;
+    check(cudaHostRegister(memory, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped), "cudaHostRegister");
+    check(cudaHostGetDevicePointer(&address, memory, 0), "cudaHostGetDevicePointer");
+    return address;
+}
+void Cuda::unshare(void* memory) noexcept {
+    cudaSetDevice(device_);
+    cudaHostUnregister(memory);
+}
+
+// Queues' streams do not wait for these; whoever asks says that nothing is under way (ops::Backend).
+void Cuda::download(void* host, const void* device, std::size_t bytes) {
+    use(device_);
+    check(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+}
+void Cuda::upload(void* device, const void* host, std::size_t bytes) {
+    use(device_);
+    check(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    // From pageable memory the call may return before the last bytes have arrived.
+    check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize");
+}
+
+void Cuda::copyBytes(void* to, const void* from, std::size_t bytes, ops::Stream& stream) {
+    if (bytes == 0 || to == from) return;
+    auto& s = streamOf(stream);
+    auto* target = static_cast<char*>(to);
+    const auto* source = static_cast<const char*>(from);
+    const bool overlap = target < source + bytes && source < target + bytes;
+    if (overlap) {
+        void* between = s.scratch(bytes);
+        check(cudaMemcpyAsync(between, from, bytes, cudaMemcpyDefault, s.native()), "cudaMemcpyAsync");
+        from = between;
+    }
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, s.native()), "cudaMemcpyAsync");
+}
+
+void Cuda::fillBytes(void* to, std::uint8_t value, std::size_t bytes, ops::Stream& stream) {
+    check(cudaMemsetAsync(to, value, bytes, streamOf(stream).native()), "cudaMemsetAsync");
+}
+
+std::unique_ptr<ops::Stream> Cuda::newStream() { return std::make_unique<CudaStream>(device_); }
+
+}  // namespace pewter::cuda
+
+namespace pewter::ops {
+
+std::vector<BackendEntry> cudaBackends() {
+    int count = 0;
+    const auto status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess || count == 0)
+        return {{"cuda:0", nullptr, status == cudaSuccess ? "no GPU was found" : cudaGetErrorString(status)}};
+    std::vector<BackendEntry> entries;
+    for (int device = 0; device < count; ++device) {
+        cudaDeviceProp properties;
+        const std::string name = "cuda:" + std::to_string(device);
+        if (cudaGetDeviceProperties(&properties, device) != cudaSuccess)
+            entries.push_back({name, nullptr, "its properties could not be read"});
+        else if (properties.major < PEWTER_CUDA_LEAST_CAPABILITY / 10)
+            entries.push_back({name, nullptr, "its compute capability " + std::to_string(properties.major) + "." +
+                                                  std::to_string(properties.minor) + " is less than this build's kernels need"});
+        else
+            entries.push_back({name, std::make_shared<cuda::Cuda>(device), ""});
+    }
+    return entries;
+}
+
+}  // namespace pewter::ops
