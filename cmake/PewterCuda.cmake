@@ -36,12 +36,11 @@ endif()
 file(GLOB PEWTER_CUDA_KERNELS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/backends/cuda/*.cu")
 
 if(PEWTER_HAVE_CUDA)
-    # Not CMAKE_CUDA_STANDARD: CMake 3.25 does not know yet that CUDA 13's compiler takes C++20.
-    set(CMAKE_CUDA_STANDARD "")
     set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
     list(GET PEWTER_CUDA_ARCHITECTURES 0 least)
     string(REGEX MATCH "^[0-9]+" least "${least}")
     pewter_room(pewter_cuda src/backends/cuda PATTERN "*.cu")
+    # Not CMAKE_CUDA_STANDARD: CMake 3.25 does not know yet that CUDA 13's compiler takes C++20.
     target_compile_options(pewter_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr -Xcompiler=-Wall)
     target_compile_definitions(pewter_cuda PRIVATE "PEWTER_CUDA_LEAST_CAPABILITY=${least}"
                                                    "PEWTER_CUDA_PACKAGES=\"${PEWTER_CUDA_PACKAGES}\"")
