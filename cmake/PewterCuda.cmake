@@ -40,7 +40,8 @@ if(PEWTER_HAVE_CUDA)
     list(GET PEWTER_CUDA_ARCHITECTURES 0 least)
     string(REGEX MATCH "^[0-9]+" least "${least}")
     pewter_room(pewter_cuda src/backends/cuda PATTERN "*.cu")
-    # Not CMAKE_CUDA_STANDARD: CMake 3.25 does not know yet that CUDA 13's compiler takes C++20.
+    # C++20 as a plain option: CMake 3.25 does not know yet that CUDA 13's compiler takes it.
+    set_target_properties(pewter_cuda PROPERTIES CUDA_STANDARD 17)
     target_compile_options(pewter_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr -Xcompiler=-Wall)
     target_compile_definitions(pewter_cuda PRIVATE "PEWTER_CUDA_LEAST_CAPABILITY=${least}"
                                                    "PEWTER_CUDA_PACKAGES=\"${PEWTER_CUDA_PACKAGES}\"")
