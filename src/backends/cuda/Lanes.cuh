@@ -11,7 +11,9 @@ namespace pewter::PEWTER_CUDA_NAMESPACE {
 
 struct AnyLane {
     static constexpr int kCount = 1;
-    static PEWTER_DEVICE void load(const View& t, std::int64_t offset, float (&x)[1]) { x[0] = loadAs(t.type, t.data, offset); }
+    static PEWTER_DEVICE void load(const View& t, std::int64_t offset, float (&x)[1]) {
+        x[0] = loadAs(t.type, t.data, offset);
+    }
     static PEWTER_DEVICE void store(const View& t, std::int64_t offset, const float (&x)[1]) {
         storeAs(t.type, t.data, offset, x[0]);
     }
@@ -34,14 +36,22 @@ struct TypedLanes {
     }
 };
 
-/// Consecutive floats of dense scratch memory.
+/// Consecutive floats of scratch memory, aligned to 16 bytes where they are four or more.
 template <int N>
 PEWTER_DEVICE void loadFloats(const float* from, float (&x)[N]) {
-    for (int l = 0; l < N; ++l) x[l] = from[l];
+    struct alignas(N % 4 == 0 ? 16 : 4) Chunk {
+        float lane[N];
+    };
+    const Chunk chunk = *reinterpret_cast<const Chunk*>(from);
+    for (int l = 0; l < N; ++l) x[l] = chunk.lane[l];
 }
 template <int N>
 PEWTER_DEVICE void storeFloats(float* to, const float (&x)[N]) {
-    for (int l = 0; l < N; ++l) to[l] = x[l];
+    struct alignas(N % 4 == 0 ? 16 : 4) Chunk {
+        float lane[N];
+    } chunk;
+    for (int l = 0; l < N; ++l) chunk.lane[l] = x[l];
+    *reinterpret_cast<Chunk*>(to) = chunk;
 }
 
 /// Where thread i's first channel lies.
@@ -87,6 +97,34 @@ inline bool mayOverlap(const ops::Tensor& a, const ops::Tensor& b) {
     };
     const auto x = span(a), y = span(b);
     return x.first <= y.second && y.first <= x.second;
+}
+
+/// Dense float32 scratch memory with the extents of t.
+inline ops::Tensor scratchLike(const ops::Tensor& t, float* memory) {
+    return ops::Tensor::dense(memory, ops::Type::Float32, t.n, t.h, t.w, t.c);
+}
+
+template <class L>
+struct CopyLanes {
+    View src, dst;
+    PEWTER_DEVICE void operator()(std::int64_t i) const {
+        const Position p = lanesAt<L>(dst, i);
+        float x[L::kCount];
+        L::load(src, offsetOf(src, p), x);
+        L::store(dst, offsetOf(dst, p), x);
+    }
+};
+
+/// work(result) with dst, or where dst may share memory with a source that is read around every element, with scratch
+/// memory that is copied to dst afterwards. work itself uses no scratch memory.
+template <class Work>
+void throughScratch(CudaStream& stream, const ops::Tensor& src, const ops::Tensor& dst, Work&& work) {
+    if (dst.count() == 0) return;
+    if (!mayOverlap(src, dst)) return work(dst);
+    const auto bytes = static_cast<std::size_t>(dst.count()) * sizeof(float);
+    const ops::Tensor result = scratchLike(dst, static_cast<float*>(stream.scratch(bytes)));
+    work(result);
+    forLanes<CopyLanes>(stream, dst, {&result}, true, viewOf(result), viewOf(dst));
 }
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

@@ -26,13 +26,17 @@ struct EachFill {
     PEWTER_HD float operator[](int c) const { return values.value[c]; }
 };
 
+template <class Bits>
+PEWTER_DEVICE void copyBits(const View& src, std::int64_t from, const View& dst, std::int64_t to) {
+    reinterpret_cast<Bits*>(dst.data)[to] = reinterpret_cast<const Bits*>(src.data)[from];
+}
 /// Copies an element: the bits where the types are the same.
 PEWTER_DEVICE void copyElement(const View& src, std::int64_t from, const View& dst, std::int64_t to) {
     if (src.type != dst.type) return storeAs(dst.type, dst.data, to, loadAs(src.type, src.data, from));
     switch (ops::sizeOf(src.type)) {
-        case 1: dst.data[to] = src.data[from]; return;
-        case 2: reinterpret_cast<std::uint16_t*>(dst.data)[to] = reinterpret_cast<const std::uint16_t*>(src.data)[from]; return;
-        default: reinterpret_cast<std::uint32_t*>(dst.data)[to] = reinterpret_cast<const std::uint32_t*>(src.data)[from];
+        case 1: return copyBits<std::uint8_t>(src, from, dst, to);
+        case 2: return copyBits<std::uint16_t>(src, from, dst, to);
+        default: return copyBits<std::uint32_t>(src, from, dst, to);
     }
 }
 
@@ -66,7 +70,8 @@ using ForwardEach = ForwardKernel<L, EachFill>;
 struct Readers {
     std::int64_t first[2], end[2], step;
 
-    PEWTER_DEVICE Readers(std::int64_t element, std::int64_t extent, std::int64_t by, std::int64_t outputs, ops::PadEdge edge)
+    PEWTER_DEVICE Readers(std::int64_t element, std::int64_t extent, std::int64_t by, std::int64_t outputs,
+                          ops::PadEdge edge)
         : first{element - by, 0}, end{element - by + 1, 0}, step(1) {
         using enum ops::PadEdge;
         if (edge == Clamp || ((edge == Mirror || edge == MirrorWithEdge) && extent == 1)) {
@@ -142,7 +147,8 @@ void Cuda::run(const ops::PadForward& op, ops::Stream& s) {
     }
     for (std::int64_t first = 0; first < op.dst.c; first += kFillValues) {
         ops::Tensor some = op.dst;
-        some.data = static_cast<char*>(op.dst.data) + first * op.dst.strideC * static_cast<std::int64_t>(ops::sizeOf(some.type));
+        const auto size = static_cast<std::int64_t>(ops::sizeOf(some.type));
+        some.data = static_cast<char*>(op.dst.data) + first * op.dst.strideC * size;
         some.c = std::min<std::int64_t>(kFillValues, op.dst.c - first);
         EachFill fill{};
         std::copy_n(op.fillValues + first, some.c, fill.values.value);

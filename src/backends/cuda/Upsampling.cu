@@ -174,8 +174,9 @@ void Cuda::run(const ops::ResampleGradient& op, ops::Stream& s) {
     if (op.diffSrc.count() == 0) return;
     CudaStream& stream = streamOf(s);
     const std::int64_t outputs = op.diffDst.h + op.diffDst.w, pixels = op.diffSrc.h + op.diffSrc.w;
+    const auto tapBytes = static_cast<std::size_t>(outputs) * sizeof(Tap);
     auto* const taps = resolve(static_cast<Tap*>(
-        stream.scratch(static_cast<std::size_t>(outputs) * sizeof(Tap) + static_cast<std::size_t>(pixels) * sizeof(Readers))));
+        stream.scratch(tapBytes + static_cast<std::size_t>(pixels) * sizeof(Readers))));
     auto* const readers = reinterpret_cast<Readers*>(taps + outputs);
     const Extents src = extentsOf(op.diffSrc), dst = extentsOf(op.diffDst);
     fillTaps(stream, {{}, op.type, false, src, dst, taps}, &op.view, 1);
