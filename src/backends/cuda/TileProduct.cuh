@@ -103,7 +103,8 @@ struct ProductResult {
     Run bias{};
     ops::Neuron neuron{};
 
-    PEWTER_DEVICE void finish(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t columnCount, float sum) const {
+    PEWTER_DEVICE void finish(std::int64_t batch, std::int64_t m, std::int64_t n, std::int64_t columnCount,
+                              float sum) const {
         const std::int64_t place = batch * batchStride + rows.offset(m) + columns.offset(n);
         const std::int64_t channel = batch * columnCount + n;
         sum *= alpha;
