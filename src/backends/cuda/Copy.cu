@@ -168,7 +168,10 @@ void convertView(CudaStream& stream, const View& src, const View& dst, const Shi
 }
 
 void convertArray(CudaStream& stream, const Run& src, const Run& dst) {
-    forEach(stream, dst.size, PEWTER_KERNEL_LAMBDA(std::int64_t i) { storeDouble(dst, i, loadDouble(src, i)); });
+    forEach(stream, dst.size, PEWTER_KERNEL_LAMBDA(std::int64_t i) {
+        const bool isWord = src.type == ops::Type::UInt32;  // not every one has a float32
+        storeDouble(dst, i, isWord ? reinterpret_cast<const std::uint32_t*>(src.data)[i] : loadDouble(src, i));
+    });
 }
 
 /// Positions of an axis of the smaller image, [from, to), that read position `at` of the larger one.

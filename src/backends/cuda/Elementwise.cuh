@@ -58,6 +58,54 @@ void denseElements(CudaStream& stream, const View& dst, const View (&sources)[N]
            from[0], from[1], from[2], reinterpret_cast<T*>(dst.data), f);
 }
 
+/// Whether 16 bytes of neighbouring channels lie together everywhere, at multiples of 16; a source may have one value for
+/// all channels instead.
+inline bool hasLanes(const ops::Tensor& t, ops::Type type, bool isSource) {
+    if (t.type != type || (t.strideC != 1 && !(isSource && t.strideC == 0))) return false;
+    const auto lanes = static_cast<std::int64_t>(16 / ops::sizeOf(type));
+    if (t.c % lanes) return false;
+    if (t.strideC == 0) return true;
+    return reinterpret_cast<std::uintptr_t>(t.data) % 16 == 0 && (t.n == 1 || t.strideN % lanes == 0) &&
+           (t.h == 1 || t.strideH % lanes == 0) && (t.w == 1 || t.strideW % lanes == 0);
+}
+
+/// 16 bytes at a time from views with hasLanes().
+template <class T, int N, class F>
+__global__ void laneElementsKernel(std::int64_t vectors, View dst, Views<N> sources, F f) {
+    constexpr int kLanes = 16 / sizeof(T);
+    struct alignas(16) Lanes {
+        T lane[kLanes];
+    };
+    View groups = dst;
+    groups.c /= kLanes;
+    const std::int64_t step = std::int64_t{1} * gridDim.x * blockDim.x;
+    for (std::int64_t v = std::int64_t{1} * blockIdx.x * blockDim.x + threadIdx.x; v < vectors; v += step) {
+        const Position p = positionOf(groups, v);
+        Lanes in[N], out;
+        for (int k = 0; k < N; ++k) {
+            const View& s = sources.view[k];
+            const T* from = reinterpret_cast<const T*>(s.data) + s.offset(p.n, p.h, p.w, p.c * kLanes);
+            if (s.strideC == 1) {
+                in[k] = *reinterpret_cast<const Lanes*>(from);
+            } else {
+                for (int l = 0; l < kLanes; ++l) in[k].lane[l] = *from;
+            }
+        }
+        for (int l = 0; l < kLanes; ++l) {
+            Inputs<N> x;
+            for (int k = 0; k < N; ++k) x.value[k] = toFloat(in[k].lane[l]);
+            fromFloat(out.lane[l], f(x, p.c * kLanes + l));
+        }
+        *reinterpret_cast<Lanes*>(reinterpret_cast<T*>(dst.data) + dst.offset(p.n, p.h, p.w, p.c * kLanes)) = out;
+    }
+}
+
+template <class T, int N, class F>
+void laneElements(CudaStream& stream, const View& dst, const Views<N>& sources, F f) {
+    const std::int64_t vectors = dst.count() / static_cast<std::int64_t>(16 / sizeof(T));
+    launch(stream, laneElementsKernel<T, N, F>, blocksFor(vectors), kThreads, vectors, dst, sources, f);
+}
+
 /// dst = f(the elements of the sources at the same place, channel), for up to three sources with dst's extents, of any
 /// strides and types; dst may be one of the sources.
 template <int N, class F>
@@ -76,6 +124,12 @@ void elementwise(CudaStream& stream, const ops::Tensor& dst, const ops::Tensor (
     if (dense && dst.type == ops::Type::BFloat16) return denseElements<Brain>(stream, to, from, f);
     Views<N> all;
     for (int k = 0; k < N; ++k) all.view[k] = from[k];
+    const bool isFloat = dst.type == ops::Type::Float32 || dst.type == ops::Type::Float16 || dst.type == ops::Type::BFloat16;
+    bool lanes = isFloat && hasLanes(dst, dst.type, false);
+    for (int k = 0; k < N; ++k) lanes = lanes && hasLanes(sources[k], dst.type, true);
+    if (lanes && dst.type == ops::Type::Float32) return laneElements<float>(stream, to, all, f);
+    if (lanes && dst.type == ops::Type::Float16) return laneElements<Half>(stream, to, all, f);
+    if (lanes) return laneElements<Brain>(stream, to, all, f);
     forEachElement(stream, to, PEWTER_KERNEL_LAMBDA(const Position& p) {
         Inputs<N> x;
         for (int k = 0; k < N; ++k) x.value[k] = load(all.view[k], p);
