@@ -83,7 +83,9 @@ struct Axes {
     }
 };
 
-PEWTER_DEVICE double add(double a, double b) { return a + b; }
+struct Plus {
+    PEWTER_DEVICE double operator()(double a, double b) const { return a + b; }
+};
 
 /// One block a result.
 void sumRows(CudaStream& stream, const Axes& axes, const ElementGradient& e, const View& to) {
@@ -92,29 +94,129 @@ void sumRows(CudaStream& stream, const Axes& axes, const ElementGradient& e, con
         PEWTER_KERNEL_LAMBDA(std::int64_t row, std::int64_t i) {
             return static_cast<double>(e.at(sumOf(axes.kept.at(row), axes.gone.at(i))));
         },
-        PEWTER_KERNEL_LAMBDA(double a, double b) { return add(a, b); },
+        Plus(),
         PEWTER_KERNEL_LAMBDA(std::int64_t row, double sum) { store(to, axes.kept.at(row), static_cast<float>(sum)); });
 }
 
-/// Neighbouring threads take neighbouring channels; the sum of each is cut into parts, added by a second kernel.
-void sumColumns(CudaStream& stream, const Axes& axes, const ElementGradient& e, const View& to) {
-    const std::int64_t results = axes.kept.count(), length = axes.gone.count();
-    const std::int64_t parts =
-        std::clamp<std::int64_t>(std::min((std::int64_t{1} << 18) / results, length / 16), 1, 1024);
-    const std::int64_t part = (length + parts - 1) / parts;
-    double* const sums = static_cast<double*>(stream.scratch(static_cast<std::size_t>(parts * results) * sizeof(double)));
-    forEach(stream, parts * results, PEWTER_KERNEL_LAMBDA(std::int64_t i) {
-        const Position column = axes.kept.at(i % results);
-        const std::int64_t from = i / results * part, end = from + part < length ? from + part : length;
+// --- sums of columns: neighbouring threads take neighbouring channels, and the rows are cut into parts ---
+
+/// The sums of every part, `results` doubles each.
+struct ColumnParts {
+    std::int64_t results, length, count, size;
+    double* sums;
+
+    ColumnParts(CudaStream& stream, const Axes& axes, std::int64_t lanes)
+        : results(axes.kept.count()), length(axes.gone.count()) {
+        const std::int64_t threads = std::int64_t{1} << 18;
+        count = std::clamp<std::int64_t>(std::min(threads * lanes / results, length / 16), 1, 1024);
+        size = (length + count - 1) / count;
+        sums = static_cast<double*>(stream.scratch(static_cast<std::size_t>(count * results) * sizeof(double)));
+    }
+    PEWTER_HD std::int64_t from(std::int64_t part) const { return part * size < length ? part * size : length; }
+};
+
+void sumColumns(CudaStream& stream, const Axes& axes, const ElementGradient& e, const ColumnParts& parts) {
+    forEach(stream, parts.count * parts.results, PEWTER_KERNEL_LAMBDA(std::int64_t i) {
+        const Position column = axes.kept.at(i % parts.results);
+        const std::int64_t part = i / parts.results, end = parts.from(part + 1);
         double sum = 0;
-        for (std::int64_t k = from; k < end; ++k) sum += e.at(sumOf(column, axes.gone.at(k)));
-        sums[i] = sum;
+        for (std::int64_t k = parts.from(part); k < end; ++k) sum += e.at(sumOf(column, axes.gone.at(k)));
+        parts.sums[i] = sum;
     });
-    forEach(stream, results, PEWTER_KERNEL_LAMBDA(std::int64_t i) {
+}
+
+/// Dense operands seen as outer x length x width elements, the middle axis to be summed.
+template <class T, int kLanes>
+struct DenseColumns {
+    struct alignas(sizeof(T) * kLanes) Lanes {
+        T lane[kLanes];
+    };
+    const Lanes *diffDst, *other;
+    float scale;
+    std::int64_t vectors;  // of a row
+    ColumnParts parts;
+
+    PEWTER_DEVICE void operator()(std::int64_t i) const {
+        const std::int64_t v = i % vectors, part = i / vectors % parts.count, outer = i / vectors / parts.count;
+        const std::int64_t end = parts.from(part + 1);
+        double sum[kLanes] = {};
+        for (std::int64_t k = parts.from(part); k < end; ++k) {
+            const std::int64_t at = (outer * parts.length + k) * vectors + v;
+            const Lanes in = diffDst[at];
+            float e[kLanes];
+            for (int l = 0; l < kLanes; ++l) e[l] = scale * toFloat(in.lane[l]);
+            if (other) {
+                const Lanes factor = other[at];
+                for (int l = 0; l < kLanes; ++l) e[l] *= toFloat(factor.lane[l]);
+            }
+            for (int l = 0; l < kLanes; ++l) sum[l] += e[l];
+        }
+        double* const to = parts.sums + part * parts.results + (outer * vectors + v) * kLanes;
+        for (int l = 0; l < kLanes; ++l) to[l] = sum[l];
+    }
+};
+
+/// Elements of the kept axes after the summed ones, 0 when kept axes lie between summed ones.
+std::int64_t widthAfter(const Axes& axes) {
+    const int kept[4] = {axes.kept.n, axes.kept.h, axes.kept.w, axes.kept.c};
+    const int gone[4] = {axes.gone.n, axes.gone.h, axes.gone.w, axes.gone.c};
+    std::int64_t width = 1;
+    int a = 3;
+    for (; a >= 0 && gone[a] == 1; --a) width *= kept[a];
+    for (; a >= 0 && kept[a] == 1; --a) {}
+    for (; a >= 0; --a)
+        if (gone[a] != 1) return 0;
+    return width;
+}
+
+template <class T, int kLanes>
+void sumDense(CudaStream& stream, const ElementGradient& e, std::int64_t width, const ColumnParts& parts) {
+    using Sum = DenseColumns<T, kLanes>;
+    using Lanes = typename Sum::Lanes;
+    forEach(stream, parts.count * parts.results / kLanes,
+            Sum{reinterpret_cast<const Lanes*>(e.diffDst.data), reinterpret_cast<const Lanes*>(e.other.data), e.scale,
+                width / kLanes, parts});
+}
+
+template <class T>
+void sumDense(CudaStream& stream, const ElementGradient& e, std::int64_t width, const ColumnParts& parts) {
+    constexpr int kLanes = 16 / sizeof(T);
+    const auto bits = reinterpret_cast<std::uintptr_t>(e.diffDst.data) | reinterpret_cast<std::uintptr_t>(e.other.data);
+    if (width % kLanes == 0 && bits % 16 == 0) return sumDense<T, kLanes>(stream, e, width, parts);
+    sumDense<T, 1>(stream, e, width, parts);
+}
+
+/// Adds the parts, few in one thread, many in one block.
+void addParts(CudaStream& stream, const Axes& axes, const ColumnParts& parts, const View& to) {
+    if (parts.count > 32)
+        return reduceRows(
+            stream, parts.results, parts.count, 0.0,
+            PEWTER_KERNEL_LAMBDA(std::int64_t row, std::int64_t k) { return parts.sums[k * parts.results + row]; }, Plus(),
+            PEWTER_KERNEL_LAMBDA(std::int64_t row, double sum) {
+                store(to, axes.kept.at(row), static_cast<float>(sum));
+            });
+    forEach(stream, parts.results, PEWTER_KERNEL_LAMBDA(std::int64_t i) {
         double sum = 0;
-        for (std::int64_t k = 0; k < parts; ++k) sum += sums[k * results + i];
+        for (std::int64_t k = 0; k < parts.count; ++k) sum += parts.sums[k * parts.results + i];
         store(to, axes.kept.at(i), static_cast<float>(sum));
     });
+}
+
+void sumOverColumns(CudaStream& stream, const ops::ArithmeticGradient& op, const Axes& axes, const ElementGradient& e) {
+    const ops::Type type = op.diffDst.type;
+    const bool dense = op.diffDst.isDense() && e.mask.isNull() &&
+                       (e.other.isNull() || (op.other.isDense() && op.other.type == type));
+    const std::int64_t width = dense ? widthAfter(axes) : 0;
+    const ColumnParts parts(stream, axes, width ? 4 : 1);
+    if (width && type == ops::Type::Float32)
+        sumDense<float>(stream, e, width, parts);
+    else if (width && type == ops::Type::Float16)
+        sumDense<Half>(stream, e, width, parts);
+    else if (width && type == ops::Type::BFloat16)
+        sumDense<Brain>(stream, e, width, parts);
+    else
+        sumColumns(stream, axes, e, parts);
+    addParts(stream, axes, parts, viewOf(op.diffSrc));
 }
 
 }  // namespace
@@ -150,7 +252,7 @@ void Cuda::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
                            PEWTER_KERNEL_LAMBDA(const Inputs<1>& x, int) { return scale * x[0]; });
     }
     const Axes axes(op.diffDst, op.diffSrc);
-    if (op.diffDst.c > 1 && axes.gone.c == 1) return sumColumns(s, axes, e, to);
+    if (op.diffDst.c > 1 && axes.gone.c == 1) return sumOverColumns(s, op, axes, e);
     sumRows(s, axes, e, to);
 }
 
