@@ -21,9 +21,13 @@ TEST(CpuAlignedMemory, OfEverySizeBeginsAtALineAndCanBeWritten) {
         ASSERT_TRUE(memory) << bytes;
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % cpu::kAlignment, 0u) << bytes;
         // Large pages begin at multiples of their size.
-        if (bytes >= kLarge) EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % kLarge, 0u) << bytes;
+        if (bytes >= kLarge) {
+            EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % kLarge, 0u) << bytes;
+        }
         std::memset(memory.get(), 0x5a, bytes);
-        if (bytes > 0) EXPECT_EQ(static_cast<const unsigned char*>(memory.get())[bytes - 1], 0x5a) << bytes;
+        if (bytes > 0) {
+            EXPECT_EQ(static_cast<const unsigned char*>(memory.get())[bytes - 1], 0x5a) << bytes;
+        }
     }
 }
 

@@ -43,16 +43,6 @@ const float* turnedBatch(const Tensor& src, std::int64_t step, Scratch::Frame& f
     return turned;
 }
 
-/// transposed[o][step]: the products alone.
-void multiplySmallBatch(const FullyConnectedPlan& plan, const Tensor& src, const float* weights, std::int64_t step,
-                        float* transposed, Scratch::Frame& frame) {
-    const float* const turned = turnedBatch(staged(src, frame), step, frame);
-    const std::int64_t grain = std::max<std::int64_t>(8, kElementGrain / plan.inner);
-    parallelFor(0, plan.outputs, grain, [&, run = PEWTER_VECTOR(fullyForward)](std::int64_t from, std::int64_t to) {
-        run(plan, weights, turned, step, from, to, transposed);
-    });
-}
-
 /// run(from, to, room) over [0, count) in parts that begin at multiples of 16.
 template <typename Run>
 void forSmallBatch(const FullyConnectedPlan& plan, std::int64_t count, Scratch::Frame& frame, Run run) {
@@ -83,14 +73,13 @@ void Cpu::run(const ops::FullyConnectedForward& op, ops::Stream& stream) {
     // The weights as the left operand, the result transposed: half the time of the other way round, because
     // sgemm packs its right operand and the batch is the smaller one.
     float* transposed = frame.floats(step * outputs);
-    if (small)
-        multiplySmallBatch(plan, op.src, stagedFloats(op.weights, frame), step, transposed, frame);
-    else
-        multiply(false, true, outputs, n, inner, stagedFloats(op.weights, frame), stagedFloats(op.src, frame),
-                 0.0f, transposed);
-    const float* bias = staged(op.bias, frame);
-    parallelFor(0, outputs, std::max<std::int64_t>(1, kElementGrain / n),
+    const float *weights = stagedFloats(op.weights, frame), *bias = staged(op.bias, frame);
+    const float* const turned = small ? turnedBatch(staged(op.src, frame), step, frame) : nullptr;
+    if (!small) multiply(false, true, outputs, n, inner, weights, stagedFloats(op.src, frame), 0.0f, transposed);
+    const auto products = PEWTER_VECTOR(fullyForward);
+    parallelFor(0, outputs, small ? 8 : std::max<std::int64_t>(1, kElementGrain / n),
                 [&](std::int64_t from, std::int64_t to) {
+                    if (small) products(plan, weights, turned, step, from, to, transposed);
                     for (std::int64_t i = 0; i < n; ++i)
                         for (std::int64_t o = from; o < to; ++o)
                             dst.data()[i * outputs + o] = transposed[o * step + i] + (bias ? bias[o] : 0.0f);
