@@ -80,6 +80,20 @@ struct FillReaders {
     }
 };
 
+/// Both tables of a gradient in one launch.
+struct FillBoth {
+    FillTaps taps;
+    FillReaders readers;
+
+    PEWTER_DEVICE void operator()(std::int64_t i) const {
+        const std::int64_t outputs = std::int64_t{1} * taps.dst.h + taps.dst.w;
+        if (i < outputs)
+            taps(i);
+        else
+            readers(i - outputs);
+    }
+};
+
 template <class L>
 struct Forward {
     View src, dst;
@@ -179,8 +193,8 @@ void Cuda::run(const ops::ResampleGradient& op, ops::Stream& s) {
         stream.scratch(tapBytes + static_cast<std::size_t>(pixels) * sizeof(Readers))));
     auto* const readers = reinterpret_cast<Readers*>(taps + outputs);
     const Extents src = extentsOf(op.diffSrc), dst = extentsOf(op.diffDst);
-    fillTaps(stream, {{}, op.type, false, src, dst, taps}, &op.view, 1);
-    forEach(stream, pixels, FillReaders{op.view, op.type, src, dst, readers});
+    forEach(stream, outputs + pixels,
+            FillBoth{{{{op.view}}, op.type, false, src, dst, taps}, {op.view, op.type, src, dst, readers}});
     forLanes<Gradient>(stream, op.diffSrc, {&op.diffDst}, true, viewOf(op.diffDst), viewOf(op.diffSrc), taps, readers);
 }
 

@@ -36,11 +36,12 @@ PEWTER_DEVICE void loadCentre(const ops::Window& window, const View& src, const 
 }
 
 /// One axis of the windows of `taps` taps that read a pixel: results [first, end), each through taps(i) of its taps.
-struct Readers {
+struct WindowReaders {
     std::int64_t low, high, pad, size;
     int first, end;
 
-    PEWTER_DEVICE Readers(int pixel, int extent, ops::Edge edge, std::int64_t padding, std::int64_t length, int outputs)
+    PEWTER_DEVICE WindowReaders(int pixel, int extent, ops::Edge edge, std::int64_t padding, std::int64_t length,
+                                int outputs)
         : low(pixel), high(pixel), pad(padding), size(length) {
         constexpr auto kFar = std::int64_t{1} << 60;
         // The positions that land on the pixel.
@@ -64,8 +65,8 @@ private:
 template <class Visitor>
 PEWTER_DEVICE void forReaders(const ops::Window& window, const View& src, int outH, int outW, const Position& p,
                               Visitor visit) {
-    const Readers rows(p.h, src.h, window.edge, window.padTop, window.height, outH);
-    const Readers columns(p.w, src.w, window.edge, window.padLeft, window.width, outW);
+    const WindowReaders rows(p.h, src.h, window.edge, window.padTop, window.height, outH);
+    const WindowReaders columns(p.w, src.w, window.edge, window.padLeft, window.width, outW);
     for (int y = rows.first; y < rows.end; ++y)
         for (int x = columns.first; x < columns.end; ++x)
             visit((std::int64_t{1} * p.n * outH + y) * outW + x, rows.taps(y) * columns.taps(x));
