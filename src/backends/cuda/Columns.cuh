@@ -172,7 +172,8 @@ __global__ void __launch_bounds__(kThreads) sumColumnsKernel(Columns columns, Ea
     factors.make(each, block);
     const int width = columns.width, slots = block.rows * width;
     const std::int64_t channels = std::int64_t{1} * columns.vectors * kLanes;
-    float* const first = parts + (block.segment * columns.parts + block.part) * Each::kSums * channels + block.vector * kLanes;
+    float* const first =
+        parts + (block.segment * columns.parts + block.part) * Each::kSums * channels + block.vector * kLanes;
     for (int slot = static_cast<int>(threadIdx.x); slot < slots; slot += static_cast<int>(blockDim.x)) {
         const int column = slot % width, row = slot / width;
         Sums sums{};

@@ -138,8 +138,8 @@ Groups groupsOf(const Op& op, CudaStream& stream, float*& parts) {
     g.mean = runOf(op.mean);
     g.inverseDeviation = runOf(op.inverseDeviation);
     const std::int64_t floats = 5 * all + sumFloats(src.n, pixels, src.c);
-    auto* const room = static_cast<char*>(
-        stream.scratch(static_cast<std::size_t>(2 * all) * sizeof(double) + static_cast<std::size_t>(floats) * sizeof(float)));
+    auto* const room = static_cast<char*>(stream.scratch(static_cast<std::size_t>(2 * all) * sizeof(double) +
+                                                         static_cast<std::size_t>(floats) * sizeof(float)));
     g.sums = reinterpret_cast<double*>(room);
     g.values = reinterpret_cast<float*>(g.sums + 2 * all);
     parts = g.values + 5 * all;

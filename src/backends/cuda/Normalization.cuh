@@ -92,7 +92,8 @@ struct Pair {
 /// sum dz and sum dz (x - mean).
 template <class Pixels, class Layer, Act kAct>
 struct GradientSums {
-    static constexpr int kLanes = Pixels::kLanes, kFactors = kAct == Act::None ? 1 : 3, kUnroll = aheadOf<Pixels>(4), kSums = 2;
+    static constexpr int kLanes = Pixels::kLanes, kFactors = kAct == Act::None ? 1 : 3;
+    static constexpr int kUnroll = aheadOf<Pixels>(4), kSums = 2;
     using Sample = Pair<Pixels>;
     Pixels src, diffDst;
     Layer layer;
@@ -211,8 +212,8 @@ void gradientSums(CudaStream& stream, const ops::Tensor& src, const ops::Tensor&
                   const ops::Neuron& neuron, std::int64_t segments, std::int64_t pixels, float* parts, const Finish& finish) {
     withActAndPixels<Layer>(neuron, {&src, &diffDst}, [&]<Act kAct>(auto pixelsOf) {
         using Pixels = typename decltype(pixelsOf)::Type;
-        sumColumns(stream, segments, pixels, src.c,
-                          GradientSums<Pixels, Layer, kAct>{pixelsOf(src), pixelsOf(diffDst), layer, neuron}, parts, finish);
+        const GradientSums<Pixels, Layer, kAct> sums{pixelsOf(src), pixelsOf(diffDst), layer, neuron};
+        sumColumns(stream, segments, pixels, src.c, sums, parts, finish);
     });
 }
 
