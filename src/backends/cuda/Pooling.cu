@@ -160,7 +160,7 @@ void maxGradient(const ops::PoolingGradient& op, CudaStream& stream, PixelsOf pi
     const auto sides = sidesOf<typename Pixels::Int>(op, op.diffSrc, op.diffDst);
     const std::int64_t windows = op.diffDst.count() / Pixels::kLanes;
     const int vectors = static_cast<int>(op.diffDst.c / Pixels::kLanes);
-    auto* const notes = static_cast<Some*>(stream.scratch(static_cast<std::size_t>(windows) * sizeof(Some)));
+    auto* const notes = static_cast<Some*>(stream.scratch(static_cast<std::size_t>(windows + 1) * sizeof(Some)));
     const auto note = [&]<int kTaps>() {
         forEach(stream, windows, NoteWinners<Pixels, Tap, kTaps>{pixelsOf(op.src), notes, sides, vectors});
     };
@@ -186,7 +186,7 @@ void otherGradient(const ops::PoolingGradient& op, CudaStream& stream, PixelsOf 
                 Gather<PoolingType::Average, Pixels, float>{diffSrc, diffDst, diffSrc, nullptr, sides, vectors});
         return;
     }
-    auto* const notes = static_cast<Some*>(stream.scratch(static_cast<std::size_t>(windows) * sizeof(Some)));
+    auto* const notes = static_cast<Some*>(stream.scratch(static_cast<std::size_t>(windows + 1) * sizeof(Some)));
     forEach(stream, windows, NoteNorms<Pixels>{pixelsOf(op.src), notes, sides, vectors});
     forEach(stream, count,
             Gather<PoolingType::L2Norm, Pixels, float>{pixelsOf(op.src), diffDst, diffSrc, notes, sides, vectors});
