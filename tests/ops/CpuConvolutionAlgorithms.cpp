@@ -205,7 +205,8 @@ TEST_F(ConvolutionChoice, RefusesAnUnknownName) {
         FAIL() << "nothing thrown";
     } catch (const std::invalid_argument& error) {
         EXPECT_STREQ(error.what(),
-                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns or winograd5, found \"fastest\"");
+                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5 or winograd2, "
+                     "found \"fastest\"");
     }
 }
 

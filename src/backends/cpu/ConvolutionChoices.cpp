@@ -37,7 +37,7 @@ std::optional<Algorithm> pinnedAlgorithm() {
     if (name.empty() || name == "measured") return std::nullopt;
     if (const auto algorithm = algorithmNamed(name)) return algorithm;
     throw std::invalid_argument(fmt::format(
-        "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns or winograd5, found \"{}\"", name));
+        "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5 or winograd2, found \"{}\"", name));
 }
 
 std::string cacheFile() {
@@ -68,7 +68,8 @@ std::string problemName(const ConvolutionTask& task, ops::Exactness exactness) {
 
 /// Whether the algorithm is one for this problem at all, as far as that is known without asking the library.
 bool applies(Algorithm algorithm, const Problem& p, ops::Exactness exactness) {
-    if (algorithm == Algorithm::Winograd5) return exactness != ops::Exactness::Products;
+    if (algorithm == Algorithm::Winograd5 || algorithm == Algorithm::Winograd2)
+        return exactness != ops::Exactness::Products;
     if (algorithm != Algorithm::Winograd) return true;
     const auto usual = [](const Axis& a) { return a.taps == 3 && a.stride == 1 && a.dilation == 1; };
     return exactness != ops::Exactness::Products && p.groups == 1 && usual(p.y) && usual(p.x);

@@ -5,6 +5,7 @@
 #include "backends/cpu/ConvolutionChunks.h"
 #include "backends/cpu/ConvolutionColumns.h"
 #include "backends/cpu/ConvolutionWinograd.h"
+#include "backends/cpu/ConvolutionWinograd2.h"
 
 namespace pewter::cpu {
 
@@ -22,6 +23,8 @@ std::string nameOf(Algorithm algorithm) {
             return "columns";
         case Algorithm::Winograd5:
             return "winograd5";
+        case Algorithm::Winograd2:
+            return "winograd2";
     }
     return "";
 }
@@ -252,14 +255,15 @@ std::optional<Prepared> prepareColumns(const ConvolutionTask& task) {
     return prepared;
 }
 
-std::optional<Prepared> prepareWinograd5(const ConvolutionTask& task) {
-    if (!hasWinograd5(task)) return std::nullopt;
+/// A task for kernels of this library.
+Prepared prepareOwn(const ConvolutionTask& task, Algorithm algorithm, bool biasSummed) {
     Prepared prepared;
-    prepared.algorithm = Algorithm::Winograd5;
+    prepared.algorithm = algorithm;
     prepared.task = task;
     prepared.task->neuron.slopes = nullptr;  // Not this object's, and not used.
     prepared.neuronFused = task.neuron.type == ops::NeuronType::None;
-    prepared.implementation = "winograd 4x4 of 5x5";
+    prepared.biasSummed = biasSummed;
+    prepared.implementation = nameOf(algorithm);
     return prepared;
 }
 
@@ -270,7 +274,10 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
         return algorithm == Algorithm::Winograd ? inChunks(task, std::move(prepared)) : std::move(prepared);
     };
     if (algorithm == Algorithm::Columns) return prepareColumns(task);
-    if (algorithm == Algorithm::Winograd5) return prepareWinograd5(task);
+    if (algorithm == Algorithm::Winograd5)
+        return hasWinograd5(task) ? std::optional(prepareOwn(task, algorithm, true)) : std::nullopt;
+    if (algorithm == Algorithm::Winograd2)
+        return hasWinograd2(task) ? std::optional(prepareOwn(task, algorithm, false)) : std::nullopt;
     const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
     Prepared prepared;
     prepared.algorithm = algorithm;
@@ -299,6 +306,7 @@ void execute(const Prepared& prepared, Direction direction, const ConvolutionOpe
     if (prepared.chunk) return executeChunks(prepared, operands, frame);
     if (prepared.narrow) return executeColumns(*prepared.narrow, *prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Winograd5) return executeWinograd5(*prepared.task, operands, frame);
+    if (prepared.algorithm == Algorithm::Winograd2) return executeWinograd2(*prepared.task, operands, frame);
     const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;
     const Operand &s = prepared.src, &w = prepared.weights, &d = prepared.dst;
     const memory src = data ? room(s, operands.src, frame) : loaded(s, operands.src, frame);

@@ -105,24 +105,36 @@ void sumTiles(const WinogradPlan& plan, const ConvolutionTask& task, const Convo
 bool hasWinograd5(const ConvolutionTask& task) {
     const Problem& p = task.problem;
     const auto moves = [](const Axis& a) { return a.taps == kWinogradTaps && a.stride == 1 && a.dilation == 1; };
-    const bool floats = task.srcType == ops::Type::Float32 && task.dstType == ops::Type::Float32;
-    return floats && p.groups == 1 && moves(p.y) && moves(p.x) && !p.needsBorder() &&
+    return p.groups == 1 && moves(p.y) && moves(p.x) && !p.needsBorder() &&
            p.inputs % kWinogradChannels == 0 && p.outputs % kWinogradChannels == 0 && p.inputs * p.outputs <= kMostPairs;
 }
 
-void executeWinograd5(const ConvolutionTask& task, const ConvolutionOperands& operands, Scratch::Frame& frame) {
+void executeWinograd5(const ConvolutionTask& task, const ConvolutionOperands& given, Scratch::Frame& frame) {
     const Problem& p = task.problem;
-    if (task.direction == Direction::WeightsGradient) return sumTiles(planOf(p, operands), task, operands, frame);
-    if (task.direction == Direction::Forward) {
+    const bool forward = task.direction == Direction::Forward, back = task.direction == Direction::DataGradient;
+    // The kernels take float32.
+    const auto src = ops::Tensor::dense(given.src, task.srcType, p.n, p.y.source, p.x.source, p.inputs);
+    const auto dst = ops::Tensor::dense(given.dst, task.dstType, p.n, p.y.outputs, p.x.outputs, p.outputs);
+    const StagedOutput result(forward ? dst : src, frame);
+    const auto in = [&](const ops::Tensor& image, bool written) {
+        return written ? result.view().data : staged(image, frame).data;
+    };
+    if (back && task.accumulate && result.data() != src.data) load(src, result.data());
+    const ConvolutionOperands operands{in(src, back), given.weights, in(dst, forward), given.bias};
+    if (forward) {
         float* const taps = frame.floats(kWindow * p.inputs * p.outputs);
         turnTaps(operands.weights, p.inputs, p.outputs, taps);
-        return computeTiles(planOf(p, operands), p.n, taps, {p.inputs * p.outputs, p.outputs}, frame);
+        computeTiles(planOf(p, operands), p.n, taps, {p.inputs * p.outputs, p.outputs}, frame);
+    } else if (back) {
+        WinogradPlan plan = planOf(adjoint(p), {operands.dst, nullptr, operands.src, nullptr});
+        plan.accumulate = task.accumulate;
+        // From the last tap to the first.
+        const float* const last = operands.weights + (kWindow - 1) * p.inputs;
+        computeTiles(plan, p.n, last, {-p.inputs, kWindow * p.inputs}, frame);
+    } else {
+        return sumTiles(planOf(p, operands), task, operands, frame);
     }
-    WinogradPlan plan = planOf(adjoint(p), {operands.dst, nullptr, operands.src, nullptr});
-    plan.accumulate = task.accumulate;
-    // From the last tap to the first.
-    const float* const last = operands.weights + (kWindow - 1) * p.inputs;
-    computeTiles(plan, p.n, last, {-p.inputs, kWindow * p.inputs}, frame);
+    result.finish();
 }
 
 }  // namespace pewter::cpu
