@@ -3,6 +3,7 @@
 #include <array>
 
 #include "CpuPointwise.h"
+#include "Lines.h"
 #include "backends/cpu/vector/Convert.h"
 
 namespace pewter::test {
@@ -50,6 +51,21 @@ TEST_F(CpuCopy, CropsPadsAndConvertsLikeReference) {
         worst.check(dst, expected, what, [&](std::size_t k) { return kEpsilon * std::fabs(values[k]); });
         if (HasFatalFailure()) return;
     }
+}
+
+/// Half of the channels into the other half, 8 MiB of them: runs of two lines of the cache, which go past it.
+TEST_F(CpuCopy, LargePartsOfPixelsAreCopiedBitForBitAndNothingElse) {
+    Random random(206);
+    Lines src(2, 130, 256, 64);
+    src.fillUniform(random, -1, 1);
+    for (const auto edge : {ops::Edge::Zero, ops::Edge::Clamp})
+        for (const std::int64_t x : {0, 3}) {
+            Lines dst(2, 130, 256, 64, 7), expected = dst;
+            ASSERT_GE(dst.channels(32, 32).count(), std::int64_t{2} << 20);
+            run(ops::Copy{src.channels(0, 32), dst.channels(32, 32), x, -2 * x, edge});
+            runReference(ops::Copy{src.channels(0, 32), expected.channels(32, 32), x, -2 * x, edge});
+            EXPECT_TRUE(dst == expected) << x;
+        }
 }
 
 TEST_F(CpuCopy, TurnsViewsWhoseNeighboursLieAlongAnotherAxis) {

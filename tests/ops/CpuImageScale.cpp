@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "CpuDraw.h"
+#include "Lines.h"
 #include "RunCpu.h"
 #include "RunReference.h"
 #include "Tolerance.h"
@@ -112,6 +114,35 @@ TEST(CpuImageScale, LargeImagesAreWithinTheSameBound) {
             const auto bound = magnitudesOf({src, dst, view}, src, length);
             agreement.compare(dst.values(), expected.values(), bound, length, dst.type(), "large");
         }
+}
+
+/// Results of 8 MiB and more go past the caches: registers of channels, rows that are whole lines and rows that are not.
+TEST(CpuImageScale, ResultsLargerThanTheCachesAreThoseOfTheirImages) {
+    PEWTER_NEEDS_CPU();
+    Random random(144);
+    struct Case {
+        std::int64_t images, w, outW, channels;
+    };
+    for (const Case& c : {Case{4, 300, 416, 3}, Case{4, 500, 419, 3}, Case{1, 300, 330, 16}, Case{1, 300, 330, 17}}) {
+        constexpr std::int64_t kH = 300, kOutH = 431;
+        const ops::ResampleView view{{-0.2, static_cast<double>(c.w), static_cast<double>(c.outW)},
+                                     {0.1, static_cast<double>(kH), static_cast<double>(kOutH)}};
+        Lines src(c.images, kH, c.w, c.channels), dst(c.images, kOutH, c.outW, c.channels);
+        ASSERT_GE(dst.count(), std::int64_t{2} << 20);
+        src.fillUniform(random, -1, 1);
+        runCpu(ops::LanczosForward{src.view(), dst.view(), view});
+        // The upper half of an image alone stays in the caches.
+        const std::int64_t height = kOutH / 2;
+        for (std::int64_t n = 0; n < c.images; ++n) {
+            Lines alone(1, height, c.outW, c.channels);
+            ASSERT_LT(alone.count(), std::int64_t{2} << 20);
+            ops::Tensor image = src.view(), large = dst.view();
+            image.data = src.data() + n * image.strideN, image.n = 1;
+            runCpu(ops::LanczosForward{image, alone.view(), view});
+            EXPECT_TRUE(std::equal(alone.data(), alone.data() + alone.count(), dst.data() + n * large.strideN))
+                << c.outW << " " << c.channels << " image " << n;
+        }
+    }
 }
 
 TEST(CpuImageScale, ASizeOfItsOwnIsACopyBitForBit) {

@@ -5,6 +5,8 @@
 #include "backends/cpu/Runs.h"
 #include "backends/cpu/TurnedCopy.h"
 #include "backends/cpu/vector/Convert.h"
+#include "backends/cpu/vector/CopyRuns.h"
+#include "backends/cpu/vector/Register.h"
 
 namespace pewter::cpu {
 
@@ -20,6 +22,16 @@ struct Overlap {
 };
 
 bool channelsAdjacent(const ops::Tensor& t) { return t.c == 1 || t.strideC == 1; }
+
+/// Whether pixels go past the caches, in whole lines: all together are a large result, however short each is.
+bool goesPast(const ops::Tensor& src, const ops::Tensor& dst) {
+    const auto size = static_cast<std::int64_t>(ops::sizeOf(dst.type));
+    const auto isWhole = [size](std::int64_t elements) { return elements * size % kLineBytes == 0; };
+    return dst.count() * size >= kStreamedElements * static_cast<std::int64_t>(sizeof(float)) &&
+           channelsAdjacent(src) && channelsAdjacent(dst) && isWhole(dst.c) && isWhole(dst.strideW) &&
+           isWhole(dst.strideH) && isWhole(dst.strideN) &&
+           reinterpret_cast<std::uintptr_t>(dst.data) % kLineBytes == 0;
+}
 
 /// Copies `pixels` neighbouring pixels bit by bit between views of equal type.
 void copyPixels(const ops::Tensor& src, const std::byte* from, const ops::Tensor& dst, std::byte* to,
@@ -88,13 +100,19 @@ void Cpu::run(const ops::Copy& op, ops::Stream&) {
     const std::int64_t offsetX = std::clamp(op.offsetX, -dst.w, src.w), offsetY = std::clamp(op.offsetY, -dst.h, src.h);
     const Overlap columns(dst.w, src.w, offsetX);
     // Zero bits are zero in every type.
+    const bool past = plain && goesPast(src, dst);
     const auto copyRow = [&](const std::byte* from, std::byte* to, std::int64_t x0, std::int64_t x1,
                              std::int64_t shift) {
-        if (plain)
-            copyPixels(src, from + (x0 + shift) * src.strideW * static_cast<std::int64_t>(size), dst,
-                       to + x0 * dst.strideW * static_cast<std::int64_t>(size), x1 - x0);
+        if (!plain) return convertPixels(src, from, dst, to, x0, x1, shift);
+        const auto fromStep = src.strideW * static_cast<std::int64_t>(size);
+        const auto toStep = dst.strideW * static_cast<std::int64_t>(size);
+        from += (x0 + shift) * fromStep;
+        to += x0 * toStep;
+        if (past)
+            PEWTER_VECTOR(streamRuns)
+            ({from, to, fromStep, toStep, dst.c * static_cast<std::int64_t>(size), x1 - x0});
         else
-            convertPixels(src, from, dst, to, x0, x1, shift);
+            copyPixels(src, from, dst, to, x1 - x0);
     };
     const auto clearRow = [&](std::byte* to, std::int64_t x0, std::int64_t x1) {
         for (std::int64_t x = x0; x < x1; ++x) {
@@ -128,6 +146,7 @@ void Cpu::run(const ops::Copy& op, ops::Stream&) {
             for (std::int64_t x = 0; x < columns.from; ++x) copyRow(in, out, x, x + 1, -x);
             for (std::int64_t x = columns.to; x < dst.w; ++x) copyRow(in, out, x, x + 1, src.w - 1 - x);
         }
+        if (past) baseline::streamEnd();
     });
 }
 

@@ -4,15 +4,9 @@
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Parallel.h"
+#include "backends/cpu/Runs.h"
 
 namespace pewter::cpu {
-
-namespace {
-
-/// Results from this size on go past the caches: nothing of them would be left there for their reader.
-constexpr std::int64_t kStreamedFloats = std::int64_t{2} << 20;
-
-}  // namespace
 
 void Cpu::run(const ops::GridSample& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
@@ -25,7 +19,7 @@ void Cpu::run(const ops::GridSample& op, ops::Stream& stream) {
     plan.h = src.h, plan.w = src.w, plan.c = src.c, plan.outH = op.dst.h, plan.outW = op.dst.w;
     plan.offsetX = op.offsetX, plan.offsetY = op.offsetY;
     plan.relative = op.relative, plan.clamp = op.edge == ops::Edge::Clamp;
-    plan.streaming = isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
+    plan.streaming = isStreamed(op.dst);
     const auto run = PEWTER_VECTOR(gridSampleRows);
     const std::int64_t rowWork = plan.outW * (4 * plan.c + 8);
     parallelFor(0, op.dst.n * plan.outH, std::max<std::int64_t>(1, kElementGrain / rowWork),

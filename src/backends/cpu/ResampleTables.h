@@ -11,10 +11,6 @@
 
 namespace pewter::cpu {
 
-/// From this number of channels on, loops over the channels of a pixel pay; below, loops over the elements of
-/// a row that gather what they read.
-inline constexpr std::int64_t kManyChannels = 16;
-
 template <class T>
 T* take(std::int64_t count, Scratch::Frame& frame) {
     return static_cast<T*>(frame.bytes(static_cast<std::size_t>(count) * sizeof(T)));

@@ -11,9 +11,6 @@ using ops::Tensor;
 
 namespace {
 
-/// Results from this size on go past the caches: nothing of them would be left there for their reader.
-constexpr std::int64_t kStreamedFloats = std::int64_t{2} << 20;
-
 ResampleStep stepOf(const ops::ResampleTap& tap) {
     const auto b = static_cast<float>(tap.fraction);
     return {tap.a, tap.b, b == 0 ? 1.0f : static_cast<float>(1 - tap.fraction), b};
@@ -61,7 +58,7 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
     plan.outH = op.dst.h, plan.outW = op.dst.w, plan.views = op.viewCount;
     // Mixing whole rows does not pay where most of their pixels are skipped.
     plan.rowsFirst = plan.views == 1 && plan.outH < plan.h && plan.w <= 2 * plan.outW;
-    plan.streaming = isPlain(op.dst) && op.dst.count() >= kStreamedFloats;
+    plan.streaming = isStreamed(op.dst);
     auto* const rows = take<ResampleStep>(plan.views * plan.outH, frame);
     auto* const columns = take<ResampleStep>(plan.views * plan.outW, frame);
     bool leaves = false;

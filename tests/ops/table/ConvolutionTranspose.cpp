@@ -95,6 +95,7 @@ OpRow ConvolutionTranspose() {
         transposed("4x4, stride 2, 128 to 64 channels", {{8, 32, 32, 0}, geometry(4, 4, 128, 64, 2, 2)}),
         transposed("3x3, stride 2, 64 to 64 channels", {{8, 28, 28, 0}, geometry(3, 3, 64, 64, 2, 2)}),
         transposed("2x2, stride 2, 64 to 32 channels", {{4, 128, 128, 0}, geometry(2, 2, 64, 32, 2, 2)}),
+        transposed("4x4, stride 2, 1024 to 512 channels", {{16, 4, 4, 0}, geometry(4, 4, 1024, 512, 2, 2)}),
     };
     row.errors = {
         {"null data source", [](const auto& device) { Kernel(device, nullptr); },

@@ -1,10 +1,8 @@
 #include "backends/cpu/vector/BatchNormalization.h"
 
+#include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Math.h"
 #include "backends/cpu/vector/Register.h"
-
-/// Loops over a lambda become vector code only where it is inlined.
-#define PEWTER_LAMBDA __attribute__((always_inline))
 
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
@@ -239,5 +237,28 @@ void normalizeGradientRun(const float* src, const float* dz, const float* mean, 
     for (std::int64_t i = 0; i < count; ++i)
         diffSrc[i] = scale[i] * ((dz[i] - a[i]) - (src[i] - mean[i]) * b[i]);
 }
+
+void rectifiedRun(const float* src, const float* diffDst, const float* mean, const float* scale, const float* beta,
+                  float slope, float* dz, std::int64_t count) {
+    constexpr std::int64_t kLine = 16;
+    const auto one = [=](std::int64_t i, auto lane) PEWTER_LAMBDA {
+        using V = decltype(lane);
+        V x, m, s, b, g;
+        loadFrom(src + i, x), loadFrom(mean + i, m), loadFrom(scale + i, s), loadFrom(beta + i, b);
+        loadFrom(diffDst + i, g);
+        const V z = (x - m) * s + b;
+        g *= z >= V{} ? V{} + 1.0f : V{} + slope;
+        storeTo(dz + i, g);
+    };
+    std::int64_t i = 0;
+    for (; i + kLine <= count; i += kLine) {
+        __builtin_prefetch(src + count + i);
+        __builtin_prefetch(diffDst + count + i);
+        for (std::int64_t k = i; k < i + kLine; k += kLanes) one(k, Vector{});
+    }
+    for (; i < count; ++i) one(i, 0.0f);
+}
+
+void copyRunPast(const float* src, float* dst, std::int64_t count) { copyOut(src, count, true, dst); }
 
 }  // namespace pewter::cpu::PEWTER_ISA

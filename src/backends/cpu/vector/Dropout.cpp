@@ -5,9 +5,6 @@
 #include "backends/cpu/vector/Math.h"
 #include "backends/cpu/vector/Register.h"
 
-/// Loops over a lambda become vector code only where it is inlined.
-#define PEWTER_LAMBDA __attribute__((always_inline))
-
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 

@@ -3,8 +3,6 @@
 #include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Math.h"
 
-#define PEWTER_LAMBDA __attribute__((always_inline))
-
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
@@ -15,8 +13,8 @@ constexpr std::int64_t kChunk = 64;
 
 /// One axis of a chunk: the first of two taps, and what both weigh. A tap may lie outside under Zero.
 struct Axis {
-    std::int32_t low[kChunk];
-    float weight[kChunk], nextWeight[kChunk];
+    alignas(64) std::int32_t low[kChunk];
+    alignas(64) float weight[kChunk], nextWeight[kChunk];
 };
 
 /// Positions offset + step * i + grid[i] of an axis. Beyond `least` and `most` nothing changes any more,
@@ -39,6 +37,36 @@ PEWTER_INLINE void placeAxis(const float* grid, double offset, double step, doub
 
 /// The same where offset and step are whole numbers: the fraction and what it lacks of 1 are those of the grid's value, each
 /// rounded once.
+#if defined(__AVX512F__)
+PEWTER_INLINE void placeWholeAxis(const float* grid, std::int32_t offset, std::int32_t step, std::int32_t least,
+                                  std::int32_t most, std::int64_t count, Axis& axis) {
+    const __m512 far = _mm512_set1_ps(0x1p23f), one = _mm512_set1_ps(1.0f), none = _mm512_set1_ps(kNaN);
+    const __m512i lowest = _mm512_set1_epi32(least), highest = _mm512_set1_epi32(most),
+                  extent = _mm512_set1_epi32(most - least), ahead = _mm512_set1_epi32(16 * step);
+    __m512i base = _mm512_add_epi32(
+        _mm512_set1_epi32(offset),
+        _mm512_mullo_epi32(_mm512_set1_epi32(step),
+                           _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)));
+    // Whole registers: what is behind the last pixel is nobody's.
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const __m512 value = _mm512_load_ps(grid + i);
+        // The second operand where the first is not a number.
+        const __m512 bounded = _mm512_maskz_min_ps(0xffff, _mm512_maskz_max_ps(0xffff, value, -far), far);
+        const __m512 below =
+            _mm512_maskz_roundscale_ps(0xffff, bounded, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+        const __m512i low = _mm512_add_epi32(base, _mm512_maskz_cvtps_epi32(0xffff, below));
+        const __mmask16 within = _mm512_cmplt_epu32_mask(_mm512_sub_epi32(low, lowest), extent);
+        const __mmask16 unknown = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+        const __m512 weight = _mm512_mask_sub_ps(one, within, _mm512_add_ps(below, one), bounded);
+        const __m512 next = _mm512_maskz_sub_ps(within, bounded, below);
+        _mm512_store_si512(axis.low + i, _mm512_maskz_min_epi32(0xffff, _mm512_maskz_max_epi32(0xffff, low, lowest),
+                                                                highest));
+        _mm512_store_ps(axis.weight + i, _mm512_mask_mov_ps(weight, unknown, none));
+        _mm512_store_ps(axis.nextWeight + i, _mm512_mask_mov_ps(next, unknown, none));
+        base = _mm512_add_epi32(base, ahead);
+    }
+}
+#else
 PEWTER_INLINE void placeWholeAxis(const float* grid, std::int32_t offset, std::int32_t step, std::int32_t least,
                                   std::int32_t most, std::int64_t count, Axis& axis) {
     PEWTER_VECTORIZE
@@ -56,6 +84,7 @@ PEWTER_INLINE void placeWholeAxis(const float* grid, std::int32_t offset, std::i
         axis.nextWeight[i] = value == value ? (beyond ? 0.0f : bounded - below) : kNaN;
     }
 }
+#endif
 
 /// Number of channels for kernels that know none.
 constexpr int kAny = 0;
@@ -108,17 +137,18 @@ PEWTER_INLINE void sample(const float* a, const float* b, const float* c, const 
 }
 
 /// What the four taps of a chunk's pixels weigh, and where the first of them is: its number as a pixel. Pixels of which a
-/// tap may lie outside are not `inside`; one whose last tap is the last of the image is not either, where `readsOn` says
-/// that a float behind a tap is read too.
+/// tap may lie outside are not `inside`; one whose last tap is the last of the image is not either for three channels:
+/// there two floats behind it are read.
+template <bool Three>
 struct Taps {
-    std::int32_t first[kChunk], inside[kChunk];
-    float weights[4][kChunk];
+    alignas(64) std::int32_t first[kChunk], inside[kChunk];
+    float weights[Three ? 1 : 4][kChunk];
     std::int32_t outside;  ///< pixels that are not inside
 
-    PEWTER_INLINE Taps(const GridSamplePlan& p, const Axis& x, const Axis& y, bool readsOn, std::int64_t count) {
+    PEWTER_INLINE Taps(const GridSamplePlan& p, const Axis& x, const Axis& y, std::int64_t count) {
         const auto w = static_cast<std::int32_t>(p.w);
         const auto lastX = static_cast<std::uint32_t>(p.w - 1), lastY = static_cast<std::uint32_t>(p.h - 1);
-        const std::int32_t end = readsOn ? static_cast<std::int32_t>((p.h - 1) * p.w - 2) : 0x7fffffff;
+        const std::int32_t end = Three ? static_cast<std::int32_t>((p.h - 1) * p.w - 2) : 0x7fffffff;
         std::int32_t all = 0;
         PEWTER_VECTORIZE
         for (std::int64_t i = 0; i < count; ++i) {
@@ -128,6 +158,7 @@ struct Taps {
                                     (static_cast<std::uint32_t>(v) < lastY ? 1 : 0) & (at != end ? 1 : 0);
             inside[i] = in;
             all += in;
+            if constexpr (Three) continue;
             weights[0][i] = y.weight[i] * x.weight[i];
             weights[1][i] = y.weight[i] * x.nextWeight[i];
             weights[2][i] = y.nextWeight[i] * x.weight[i];
@@ -137,18 +168,23 @@ struct Taps {
     }
 };
 
-using Four = float __attribute__((vector_size(16)));
+using Eight = float __attribute__((vector_size(32)));
+using EightPlaces = std::int32_t __attribute__((vector_size(32)));
 
-/// Three channels of pixel i as four: reads and writes one float more. Weights come as fours right from memory.
-PEWTER_INLINE void sampleThree(const float* a, std::int64_t row, const Taps& taps, std::int64_t i, float* dst) {
-    Four va, vb, vc, vd;
-    loadFrom(a, va);
-    loadFrom(a + 3, vb);
-    loadFrom(a + row, vc);
-    loadFrom(a + row + 3, vd);
-    const auto all = [i](const float* w) PEWTER_LAMBDA { return Four{w[i], w[i], w[i], w[i]}; };
-    storeTo(dst, Four((all(taps.weights[0]) * va + all(taps.weights[1]) * vb) +
-                      (all(taps.weights[2]) * vc + all(taps.weights[3]) * vd)));
+/// Three channels of pixel i: both rows of a pair of pixels are mixed, then the pixels. Reads two floats more than it needs
+/// of a row; writes one more where that is of the next pixel, which is written later.
+PEWTER_INLINE void sampleThree(const float* a, std::int64_t row, const Axis& x, const Axis& y, std::int64_t i, bool hasNext,
+                               float* dst) {
+    Eight top, bottom;
+    loadFrom(a, top);
+    loadFrom(a + row, bottom);
+    const Eight pair = y.weight[i] * top + y.nextWeight[i] * bottom;
+    const Eight next = __builtin_shuffle(pair, EightPlaces{3, 4, 5, 6, 7, 7, 7, 7});
+    const Eight mean = x.weight[i] * pair + x.nextWeight[i] * next;
+    if (hasNext)
+        __builtin_memcpy(dst, &mean, 4 * sizeof(float));
+    else
+        __builtin_memcpy(dst, &mean, 3 * sizeof(float));
 }
 
 /// Asks for the lines of four taps: where the next pixels lie is nothing that the processor could foresee.
@@ -170,7 +206,7 @@ void askBelow(const GridSamplePlan& p, const float* image, const Axis& x, const 
     const std::int64_t row = most + 1 + kRows, first = x.low[0];
     if (row < 0 || row >= p.h || first < 0 || first + count > p.w) return;
     const float* from = image + (row * p.w + first) * p.c;
-    for (std::int64_t i = 0; i < count * p.c; i += kLine) __builtin_prefetch(from + i);
+    for (std::int64_t i = 0; i < count * p.c; i += kLine) __builtin_prefetch(from + i, 0, 2);
 }
 
 template <int Channels>
@@ -178,31 +214,25 @@ void chunkOf(const GridSamplePlan& p, const float* image, const Axis& x, const A
              std::int64_t count) {
     constexpr std::int64_t kAhead = 6;
     const std::int64_t c = Channels > 0 ? Channels : p.c, row = p.w * c;
-    const Taps taps(p, x, y, Channels == 3, count);
+    const Taps<Channels == 3> taps(p, x, y, count);
     if (Channels > 0) askBelow(p, image, x, y, count);
     const auto pixel = [&](std::int64_t i, float* to) PEWTER_LAMBDA {
         const float* a = image + taps.first[i] * c;
+        if constexpr (Channels == 3) return sampleThree(a, row, x, y, i, i + 1 < count, to);
         if constexpr (Channels <= 0) {
             if (i + kAhead < count && taps.inside[i + kAhead]) ask(image + taps.first[i + kAhead] * c, row, c);
         }
         sample<Channels>(a, a + c, a + row, a + row + c, taps.weights[0][i], taps.weights[1][i], taps.weights[2][i],
                          taps.weights[3][i], to, c);
     };
-    const auto inside = [&](std::int64_t i) PEWTER_LAMBDA {
-        // The float behind is the next pixel's, which is there and is written later.
-        if (Channels == 3 && i + 1 < count)
-            sampleThree(image + taps.first[i] * c, row, taps, i, dst + i * c);
-        else
-            pixel(i, dst + i * c);
-    };
     if (taps.outside == 0) {
-        for (std::int64_t i = 0; i + 1 < count; ++i) inside(i);
-        inside(count - 1);
+        for (std::int64_t i = 0; i + 1 < count; ++i) pixel(i, dst + i * c);
+        pixel(count - 1, dst + (count - 1) * c);
         return;
     }
     for (std::int64_t i = 0; i < count; ++i) {
         if (taps.inside[i])
-            inside(i);
+            pixel(i, dst + i * c);
         else
             sampleEdge(p, image, x, y, i, dst + i * c);
     }
@@ -223,7 +253,7 @@ void rowsOf(const GridSamplePlan& p, std::int64_t from, std::int64_t to) {
     float buffer[kChunk * (Channels > 0 ? Channels : 1)];
     const bool buffered = Channels > 0 && p.streaming;
     Axis x, y;
-    float gridX[kChunk], gridY[kChunk];
+    alignas(64) float gridX[kChunk], gridY[kChunk];
     for (std::int64_t row = from; row < to; ++row) {
         const float* image = p.src + row / p.outH * p.h * p.w * p.c;
         const float* grid = p.grid + row * p.outW * 2;

@@ -17,22 +17,17 @@ struct ScalePlan {
     /// For each output column the first pixel, and `taps` weights.
     const std::int64_t* first = nullptr;
     const float* weights = nullptr;
-    /// Few channels, for each register of output columns: where a window of `registers` registers of pixels
-    /// starts, the place of every column's first pixel in it, and a register of weights a tap. 0 registers:
-    /// many channels.
-    std::int64_t registers = 0;
-    const std::int64_t* windows = nullptr;
-    const std::int32_t* places = nullptr;
-    const float* blocks = nullptr;
+    /// Whether first pixels of columns do not grow along x (mirrored): whole lines are made first.
+    bool wholeWindow = false;
     /// Whether dst is too large to stay in the caches.
     bool streaming = false;
 };
 
-/// The most channels that count as few, the rows that are made together, and the floats that a thread needs.
-inline constexpr std::int64_t kPlanarChannels = 4, kScaledTogether = 8;
+/// The most rows of the result that are made together, and the floats that a thread needs.
+inline constexpr std::int64_t kScaledTogether = 8;
 inline std::int64_t scaleMemory(const ScalePlan& plan) {
-    constexpr std::int64_t kPadding = 128;
-    return plan.c * ((kScaledTogether + 1) * (plan.w + kPadding) + 2 * (plan.outW + kPadding));
+    constexpr std::int64_t kPadding = 16;
+    return kScaledTogether * (plan.c * (plan.w + plan.outW) + 2 * kPadding);
 }
 
 }  // namespace pewter::cpu

@@ -3,8 +3,6 @@
 #include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Lanes.h"
 
-#define PEWTER_LAMBDA __attribute__((always_inline))
-
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 

@@ -3,9 +3,6 @@
 #include "backends/cpu/vector/Reduce.h"
 #include "backends/cpu/vector/SoftMax.h"
 
-/// Loops over a lambda become vector code only where it is inlined.
-#define PEWTER_LAMBDA __attribute__((always_inline))
-
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 

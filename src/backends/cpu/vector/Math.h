@@ -13,6 +13,9 @@
 /// For loops whose operands are either the same memory or disjoint: compilers otherwise fear the former.
 #define PEWTER_VECTORIZE _Pragma("GCC ivdep")
 
+/// For lambdas in hot loops: loops over them become vector code only where they are inlined.
+#define PEWTER_LAMBDA __attribute__((always_inline))
+
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 

@@ -7,9 +7,6 @@
 #include <immintrin.h>
 #endif
 
-/// Lambdas in hot loops.
-#define PEWTER_LAMBDA __attribute__((always_inline))
-
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 

@@ -13,6 +13,11 @@
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
 
+/// Rows of the result whose reads are asked for while another is resampled along x.
+constexpr std::int64_t kRowsAhead = 2;
+
+inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
 void copy(const float* from, float* to, std::int64_t count) {
     std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
 }
@@ -75,9 +80,10 @@ PEWTER_INLINE void pick(const float* window, [[maybe_unused]] std::int32_t width
 
 /// Readers is 0 for any number.
 template <int Readers>
-void gatherRowOf(const ResampleGather& g, const float* row, float* dst) {
+void gatherRowOf(const ResampleGather& g, const float* row, float* dst, Soon* soon) {
     const std::int64_t readers = Readers > 0 ? Readers : g.readers;
     for (std::int64_t block = 0; block < g.blocks; ++block) {
+        if (soon) soon->step();
         Vector sum = {};
         for (std::int64_t t = 0; t < readers; ++t) {
             const std::int64_t at = block * readers + t;
@@ -98,14 +104,18 @@ void gatherRowOf(const ResampleGather& g, const float* row, float* dst) {
     }
 }
 
-void gatherRow(const ResampleGather& g, const float* row, float* dst) {
+void gatherRow(const ResampleGather& g, const float* row, float* dst, Soon* soon = nullptr) {
     switch (g.readers) {
         case 1:
-            return gatherRowOf<1>(g, row, dst);
+            return gatherRowOf<1>(g, row, dst, soon);
         case 2:
-            return gatherRowOf<2>(g, row, dst);
+            return gatherRowOf<2>(g, row, dst, soon);
+        case 3:
+            return gatherRowOf<3>(g, row, dst, soon);
+        case 4:
+            return gatherRowOf<4>(g, row, dst, soon);
         default:
-            return gatherRowOf<0>(g, row, dst);
+            return gatherRowOf<0>(g, row, dst, soon);
     }
 }
 
@@ -136,9 +146,9 @@ void pixelLine(const ResamplePlan& p, const ResampleStep* columns, const float* 
 }
 
 /// A source row, or a mean of two, along x as seen by the view of an image.
-void makeLine(const ResamplePlan& p, std::int64_t image, const float* row, float* line) {
+void makeLine(const ResamplePlan& p, std::int64_t image, const float* row, float* line, Soon* soon = nullptr) {
     if (p.gather.readers > 0)
-        gatherRow(p.gather, row, line);
+        gatherRow(p.gather, row, line, soon);
     else
         pixelLine(p, p.columns + image % p.views * p.outW, row, line);
 }
@@ -175,6 +185,11 @@ std::int64_t gatherRegisters() { return kWindow; }
 void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, float* memory) {
     const std::int64_t length = p.outW * p.c;
     Lines lines(p, memory);
+    // Where the source rows end that a row of the result reads; rows first means one view.
+    const auto endOf = [&](std::int64_t row) PEWTER_LAMBDA {
+        return p.src + (row / p.outH * p.h + p.rows[row % p.outH].b + 1) * p.w * p.c;
+    };
+    Soon soon(p.rowsFirst ? endOf(from) : nullptr);
     for (std::int64_t row = from; row < to; ++row) {
         const std::int64_t image = row / p.outH;
         const ResampleStep& step = p.rows[image % p.views * p.outH + row % p.outH];
@@ -188,7 +203,8 @@ void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, flo
             const float *a = source + step.a * p.w * p.c, *b = source + step.b * p.w * p.c;
             if (step.weightB != 0) blend(a, step.weightA, b, step.weightB, memory, p.w * p.c);
             float* const line = p.streaming ? memory + p.w * p.c : dst;
-            makeLine(p, image, step.weightB != 0 ? memory : a, line);
+            soon.upTo(endOf(smaller(row + kRowsAhead, to - 1)), p.gather.blocks);
+            makeLine(p, image, step.weightB != 0 ? memory : a, line, &soon);
             if (p.streaming) copyOut(line, length, true, dst);
             continue;
         }
@@ -206,13 +222,19 @@ void resampleRows(const ResamplePlan& p, std::int64_t from, std::int64_t to, flo
 
 void resampleGradientRows(const ResampleGradientPlan& p, std::int64_t from, std::int64_t to, float* line) {
     const std::int64_t length = p.outW * p.c;
+    const auto endOf = [&](std::int64_t row) PEWTER_LAMBDA {
+        const std::int64_t end = p.rows.start[row % p.h + 1], first = p.rows.start[row % p.h];
+        return p.dst + (row / p.h * p.outH + (end > first ? p.rows.output[end - 1] + 1 : 0)) * length;
+    };
+    Soon soon(endOf(from));
     for (std::int64_t row = from; row < to; ++row) {
         const std::int64_t* start = p.rows.start + row % p.h;
         sumRows(p.dst + row / p.h * p.outH * length, length, p.rows.output, p.rows.weight, start[0], start[1],
                 line, length);
         float* dst = p.src + row * p.w * p.c;
+        soon.upTo(endOf(smaller(row + kRowsAhead, to - 1)), p.gather.blocks);
         if (p.gather.readers > 0)
-            gatherRow(p.gather, line, dst);
+            gatherRow(p.gather, line, dst, &soon);
         else
             for (std::int64_t u = 0; u < p.w; ++u)
                 sumRows(line, p.c, p.columns.output, p.columns.weight, p.columns.start[u],

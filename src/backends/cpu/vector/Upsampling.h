@@ -6,6 +6,10 @@
 
 namespace pewter::cpu {
 
+/// From this number of channels on, loops over the channels of a pixel pay; below, loops over the elements of
+/// a row, which lie in registers or are gathered.
+inline constexpr std::int64_t kManyChannels = 16;
+
 /// What one output of an axis reads: weightA of pixel a and weightB of pixel b; a < 0: nothing.
 struct ResampleStep {
     std::int64_t a, b;
