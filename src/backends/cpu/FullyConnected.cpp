@@ -29,8 +29,9 @@ void multiply(bool transposeA, bool transposeB, std::int64_t rows, std::int64_t 
 
 /// Whether the own kernels are the faster ones: the batch and its results fit a second-level cache, the weights do not.
 bool isSmallBatch(const FullyConnectedPlan& plan) {
-    constexpr std::int64_t kFewest = 8, kMost = 48, kWeights = 1 << 16, kFloats = 200'000;
-    return plan.n >= kFewest && plan.n <= kMost && plan.inner * plan.outputs >= kWeights && plan.n * plan.inner <= kFloats;
+    constexpr std::int64_t kFewest = 8, kMost = 48, kShortest = 64, kWeights = 1 << 16, kFloats = 200'000;
+    return plan.n >= kFewest && plan.n <= kMost && plan.inner >= kShortest && plan.n * plan.inner <= kFloats &&
+           plan.inner * plan.outputs >= kWeights;
 }
 
 /// [inner][step] of the batch's rows, step a multiple of kTurnedBatch; zeros beyond the batch.
