@@ -191,6 +191,7 @@ void benchAll(const BenchOptions& options) {
         TrainingSettings settings;
         settings.batchSize = options.batch.value_or(description->batchSize);
         settings.format = formatOf(options.precision);
+        settings.options = optionsOf(options.precision);
         settings.optimizer.descriptor.learningRate = description->learningRate;
         const auto measured = measure(*description, device, settings, options.steps);
         list.push_back(toJson(measured, options, *device, ceilings));
@@ -215,8 +216,8 @@ void addBenchCommand(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     command->add_option("--threads", options->threads, "Of the device (default: OMP_NUM_THREADS, or one a core)")
         ->check(CLI::PositiveNumber);
-    command->add_option("--precision", options->precision, "Of the images inside the graph")
-        ->check(CLI::IsMember({"fp32", "bf16"}))
+    command->add_option("--precision", options->precision, "Of the images inside the graph; tf32: float32, with products that may be rounded (GPUs)")
+        ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16"}))
         ->capture_default_str();
     command->add_option("--steps", options->steps, "Steps to time, after three others")
         ->check(CLI::PositiveNumber)

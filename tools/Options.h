@@ -24,6 +24,11 @@ inline MPS::ImageFeatureChannelFormat formatOf(const std::string& precision) {
     return MPS::ImageFeatureChannelFormat::Float32;
 }
 
+/// tf32: images are float32, and products may be rounded where the device has faster ones.
+inline MPS::KernelOptions optionsOf(const std::string& precision) {
+    return precision == "tf32" ? MPS::KernelOptionsAllowReducedPrecision : MPS::KernelOptionsNone;
+}
+
 /// --memory-budget: forward images are computed again where that keeps a training step within it.
 inline void setMemoryBudget(pewter::train::TrainingNetwork& network, const std::optional<std::size_t>& bytes) {
     if (bytes) network.trainingGraph().setRecomputePolicy(MPS::NNRecomputePolicy::budget(*bytes));

@@ -67,6 +67,7 @@ void train(const TrainOptions& options) {
     settings.batchSize = options.batch.value_or(description.batchSize);
     settings.seed = options.seed;
     settings.format = formatOf(options.precision);
+    settings.options = optionsOf(options.precision);
     settings.optimizer.descriptor.learningRate = options.learningRate.value_or(description.learningRate);
     TrainingNetwork network(description, device, settings);
     if (!options.load.empty()) network.load(options.load);
@@ -124,8 +125,8 @@ void addTrainCommand(CLI::App& app) {
                      "which networks without data of their own always take")
         ->type_name("DIR");
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
-    command->add_option("--precision", options->precision, "Of the images inside the graph")
-        ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
+    command->add_option("--precision", options->precision, "Of the images inside the graph; tf32: float32, with products that may be rounded (GPUs)")
+        ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16"}))
         ->capture_default_str();
     auto* epochs = command->add_option("--epochs", options->epochs, "Passes over the data (default: the network's)")
                        ->check(CLI::PositiveNumber);

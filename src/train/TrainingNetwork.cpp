@@ -62,6 +62,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     training_ = MPS::NNGraph::graph(device, results, std::vector<bool>(results.size(), false));
     training_->setLabel(description.name + " training");
     training_->setFormat(settings.format);
+    training_->setOptions(settings.options);
 
     builder_.setTraining(false);
     auto result = description.build(builder_, pictures);
@@ -74,6 +75,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     inference_ = MPS::NNGraph::graph(device, result);
     inference_->setLabel(description.name + " inference");
     inference_->setFormat(settings.format);
+    inference_->setOptions(settings.options);
     sources_ = builder_.dataSources();
 }
 

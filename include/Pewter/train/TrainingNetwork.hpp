@@ -21,6 +21,8 @@ struct TrainingSettings {
     OptimizerSettings optimizer;
     /// Of the images inside the graphs; with less than float32 the gradient images stay float32.
     MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
+    /// Of the kernels of both graphs.
+    MPS::KernelOptions options = MPS::KernelOptionsNone;
 };
 
 /// A network on a device: a training graph that ends in the loss of its target, and an inference graph over the same data
