@@ -292,7 +292,28 @@ void CommandBuffer::runHandlers(std::vector<MTL::CommandBufferHandler>& handlers
     }
 }
 
-void CommandBuffer::execute(ops::Stream& stream) {
+namespace {
+
+/// The failure that the exception being handled stands for.
+MTL::CommandFailure failureOf(const std::string& label) {
+    const auto made = [&](MTL::CommandBufferError code, const std::string& why) {
+        return MTL::CommandFailure{
+            code, fmt::format("{} failed: {}", label.empty() ? "an unnamed command" : label, why), label};
+    };
+    try {
+        throw;
+    } catch (const std::bad_alloc&) {
+        return made(MTL::CommandBufferError::OutOfMemory, "out of memory");
+    } catch (const std::exception& e) {
+        return made(MTL::CommandBufferError::Internal, e.what());
+    } catch (...) {
+        return made(MTL::CommandBufferError::Internal, "unknown exception");
+    }
+}
+
+}  // namespace
+
+void CommandBuffer::start(ops::Stream& stream) {
     {
         std::lock_guard lock(mutex_);
         status_ = MTL::CommandBufferStatus::Scheduled;
@@ -305,12 +326,7 @@ void CommandBuffer::execute(ops::Stream& stream) {
     }
     changed_.notify_all();
 
-    std::optional<MTL::CommandFailure> failure;
     const std::string* current = nullptr;
-    const auto fail = [&](MTL::CommandBufferError code, const std::string& why) {
-        const std::string command = current ? *current : "commit";
-        failure = {code, fmt::format("{} failed: {}", command.empty() ? "an unnamed command" : command, why), command};
-    };
     try {
         for (auto& entry : commands_) {
             current = &entry.own.label;
@@ -328,13 +344,22 @@ void CommandBuffer::execute(ops::Stream& stream) {
                 }
             });
         }
-        stream.synchronize();
-    } catch (const std::bad_alloc&) {
-        fail(MTL::CommandBufferError::OutOfMemory, "out of memory");
-    } catch (const std::exception& e) {
-        fail(MTL::CommandBufferError::Internal, e.what());
+        mark_ = stream.mark();
     } catch (...) {
-        fail(MTL::CommandBufferError::Internal, "unknown exception");
+        handedOver_ = failureOf(current ? *current : "commit");
+    }
+}
+
+void CommandBuffer::finish(ops::Stream& stream) {
+    std::optional<MTL::CommandFailure> failure = std::exchange(handedOver_, std::nullopt);
+    try {
+        // After a failure whatever was handed over before it may still be running.
+        if (failure)
+            stream.synchronize();
+        else
+            stream.wait(mark_);
+    } catch (...) {
+        if (!failure) failure = failureOf(nameOf(label()));
     }
     commands_.clear();  // returns temporary memory before anybody is told
     {

@@ -94,7 +94,10 @@ public:
     // --- for the queue ---
 
     void markScheduled();
-    void execute(ops::Stream& stream);
+    /// Hands all commands to the stream.
+    void start(ops::Stream& stream);
+    /// Waits until they are done, and tells everybody.
+    void finish(ops::Stream& stream);
 
 private:
     struct Entry {
@@ -116,6 +119,9 @@ private:
     std::vector<std::string> groups_;
     std::weak_ptr<MTL::BlitCommandEncoder> openEncoder_;
     std::size_t peak_ = 0, livePeak_ = 0;
+    // Between start() and finish().
+    std::optional<MTL::CommandFailure> handedOver_;
+    std::uint64_t mark_ = 0;
 
     mutable std::mutex mutex_;  // guards everything below
     std::condition_variable changed_;

@@ -2,6 +2,7 @@
 
 #include <MTL/Error.hpp>
 #include <algorithm>
+#include <utility>
 
 #include "mtl/CommandBuffer.h"
 #include "mtl/Device.h"
@@ -104,20 +105,35 @@ void CommandQueue::forget(const CommandBuffer* buffer, bool reserved) {
 
 void CommandQueue::work(std::shared_ptr<Worker> state) {
     const auto stream = state->backend->newStream();
+    // Handed to the device and not done yet; the next one follows before the device runs dry.
+    std::shared_ptr<CommandBuffer> running;
     std::unique_lock lock(state->mutex);
-    while (true) {
-        state->changed.wait(lock, [&] {
-            return (!state->order.empty() && state->order.front().buffer) || (state->stop && state->order.empty());
-        });
-        if (state->order.empty()) return;
-        auto buffer = std::move(state->order.front().buffer);
-        state->order.pop_front();
+    const auto finish = [&](std::shared_ptr<CommandBuffer> buffer) {
         lock.unlock();
-        buffer->execute(*stream);
+        buffer->finish(*stream);
         buffer.reset();
         lock.lock();
         --state->uncompleted;
         state->changed.notify_all();
+    };
+    while (true) {
+        const auto isReady = [&] { return !state->order.empty() && state->order.front().buffer; };
+        if (running && !isReady()) {
+            finish(std::exchange(running, nullptr));
+            continue;
+        }
+        state->changed.wait(lock, [&] { return isReady() || (state->stop && state->order.empty()); });
+        if (state->order.empty()) return;
+        auto next = std::move(state->order.front().buffer);
+        state->order.pop_front();
+        lock.unlock();
+        next->start(*stream);
+        lock.lock();
+        if (running) finish(std::exchange(running, nullptr));
+        if (stream->isAsynchronous())
+            running = std::move(next);
+        else
+            finish(std::move(next));
     }
 }
 

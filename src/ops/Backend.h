@@ -94,6 +94,13 @@ public:
     /// Returns when everything handed to this stream is done; throws what failed.
     virtual void synchronize() {}
 
+    /// Whether operations are still under way when run() has returned: then the next command buffer may be handed over
+    /// before the one before is done.
+    virtual bool isAsynchronous() const { return false; }
+    /// A place in the stream, and waiting until the device has passed it; throws what failed.
+    virtual std::uint64_t mark() { return 0; }
+    virtual void wait(std::uint64_t) { synchronize(); }
+
     /// Runs work(), the commands [first, last) of a recorded program, or repeats what they did to the same addresses: a
     /// device may keep the whole stretch as one object. Commands that differ from run to run say so in their operations.
     struct Stretch {

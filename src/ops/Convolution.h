@@ -69,11 +69,13 @@ struct FullyConnectedForward {
     Tensor src, weights, dst;
     Array bias;
     Neuron neuron;
+    Exactness exactness = Exactness::Products;
 };
 
 /// diffSrc[n, k] = sum_o weights[o, k] * diffDst[n, o].
 struct FullyConnectedDataGradient {
     Tensor diffDst, weights, diffSrc;
+    Exactness exactness = Exactness::Products;
 };
 
 /// diffWeights[o, k] = sum_n diffDst[n, o] * src[n, k]; diffBias[o] = sum_n diffDst[n, o].
@@ -81,6 +83,7 @@ struct FullyConnectedWeightsGradient {
     Tensor src, diffDst, diffWeights;
     Array diffBias;
     bool accumulate = false;
+    Exactness exactness = Exactness::Products;
 };
 
 }  // namespace pewter::ops

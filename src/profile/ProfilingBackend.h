@@ -51,6 +51,20 @@ public:
             for (void* memory : kept) inner_->deallocate(memory, bytes);
     }
     std::unique_ptr<ops::Stream> newStream() override { return inner_->newStream(); }
+    bool hostVisible() const override { return inner_->hostVisible(); }
+    std::uint64_t memoryBytes() const override { return inner_->memoryBytes(); }
+    void* allocateShared(std::size_t bytes) override { return inner_->allocateShared(bytes); }
+    void deallocateShared(void* memory, std::size_t bytes) noexcept override { inner_->deallocateShared(memory, bytes); }
+    void* share(void* memory, std::size_t bytes) override { return inner_->share(memory, bytes); }
+    void unshare(void* memory) noexcept override { inner_->unshare(memory); }
+    void download(void* host, const void* device, std::size_t bytes) override { inner_->download(host, device, bytes); }
+    void upload(void* device, const void* host, std::size_t bytes) override { inner_->upload(device, host, bytes); }
+    void copyBytes(void* to, const void* from, std::size_t bytes, ops::Stream& stream) override {
+        inner_->copyBytes(to, from, bytes, stream);
+    }
+    void fillBytes(void* to, std::uint8_t value, std::size_t bytes, ops::Stream& stream) override {
+        inner_->fillBytes(to, value, bytes, stream);
+    }
     bool supports(ops::Type type) const override { return inner_->supports(type); }
 
 #define PEWTER_DECLARE(Op) \

@@ -1,21 +1,42 @@
+// Where convolutions and fully connected layers are computed: by the libraries where they have a kernel, else by our own.
+#include "backends/cuda/ChannelSums.cuh"
 #include "backends/cuda/ConvolutionKernels.cuh"
 #include "backends/cuda/Cuda.h"
+#include "backends/cuda/LibraryPaths.h"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
 
-void Cuda::run(const ops::ConvolutionForward& op, ops::Stream& stream) { convolutionForward(streamOf(stream), op); }
+namespace {
+
+/// Library first, then the sums for the bias, which no library gives.
+template <class Op, class Own>
+void weightsGradient(Libraries* libraries, CudaStream& stream, const Op& op, Own own) {
+    if (!op.diffWeights.isNull() && runByLibrary(libraries, stream, op)) {
+        if (!op.diffBias.isNull()) channelSums(stream, op.diffDst, op.diffBias, op.accumulate);
+        return;
+    }
+    own(stream, op);
+}
+
+}  // namespace
+
+void Cuda::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
+    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) convolutionForward(streamOf(stream), op);
+}
 void Cuda::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
-    convolutionDataGradient(streamOf(stream), op);
+    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) convolutionDataGradient(streamOf(stream), op);
 }
 void Cuda::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
-    convolutionWeightsGradient(streamOf(stream), op);
+    weightsGradient(libraries_.get(), streamOf(stream), op, convolutionWeightsGradient);
 }
-void Cuda::run(const ops::FullyConnectedForward& op, ops::Stream& stream) { fullyConnectedForward(streamOf(stream), op); }
+void Cuda::run(const ops::FullyConnectedForward& op, ops::Stream& stream) {
+    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) fullyConnectedForward(streamOf(stream), op);
+}
 void Cuda::run(const ops::FullyConnectedDataGradient& op, ops::Stream& stream) {
-    fullyConnectedDataGradient(streamOf(stream), op);
+    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) fullyConnectedDataGradient(streamOf(stream), op);
 }
 void Cuda::run(const ops::FullyConnectedWeightsGradient& op, ops::Stream& stream) {
-    fullyConnectedWeightsGradient(streamOf(stream), op);
+    weightsGradient(libraries_.get(), streamOf(stream), op, fullyConnectedWeightsGradient);
 }
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

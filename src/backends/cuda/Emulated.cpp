@@ -55,6 +55,9 @@ CudaStream::~CudaStream() {
 }
 bool CudaStream::isCapturing() const { return false; }
 void CudaStream::synchronize() {}
+bool CudaStream::isAsynchronous() const { return false; }
+std::uint64_t CudaStream::mark() { return 0; }
+void CudaStream::wait(std::uint64_t) {}
 void CudaStream::replay(const Stretch&, const std::function<void()>& work) { work(); }
 const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t*) { return nullptr; }
 

@@ -11,9 +11,11 @@ namespace pewter::PEWTER_CUDA_NAMESPACE {
 
 #if defined(__CUDACC__) || defined(PEWTER_CUDA_RUNTIME)
 using NativeStream = cudaStream_t;
+using NativeEvent = cudaEvent_t;
 #else
 /// The emulated device has done everything when a call returns.
 struct NativeStream {};
+struct NativeEvent {};
 #endif
 
 class Graphs;
@@ -26,6 +28,9 @@ public:
     ~CudaStream() override;
 
     void synchronize() override;
+    bool isAsynchronous() const override;
+    std::uint64_t mark() override;
+    void wait(std::uint64_t mark) override;
     void replay(const Stretch& stretch, const std::function<void()>& work) override;
 
     /// Whether what is run now becomes part of a kept graph and only takes place later.
@@ -47,6 +52,9 @@ private:
     NativeStream native_{};
     std::vector<std::pair<void*, std::size_t>> scratch_;
     std::unique_ptr<Graphs> graphs_;
+    /// Places in the stream; two are enough, since at most one command buffer runs while the next is handed over.
+    std::uint64_t marks_ = 0;
+    NativeEvent events_[4] = {};
 };
 
 inline CudaStream& streamOf(ops::Stream& stream) { return static_cast<CudaStream&>(stream); }

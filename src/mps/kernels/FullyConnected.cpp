@@ -77,8 +77,9 @@ void CNNFullyConnected::record(UnaryEncoding& encoding) {
     const auto& parameters = ConvolutionAccess::parameters(*this);
     encoding.encoder->run([source, weights = parameters.weights(), biases = parameters.biases(),
                            destination = onePixel(encoding.destination),
-                           neuron = neuronOf(fusedNeuronDescriptor())] {
+                           neuron = neuronOf(fusedNeuronDescriptor()), exactness = exactnessOf(*this)] {
         ops::FullyConnectedForward op;
+        op.exactness = exactness;
         op.src = source.tensor();
         op.weights = weights.tensor();
         op.bias = biases.array();
@@ -111,8 +112,10 @@ void CNNFullyConnectedGradient::recordWeights(BinaryEncoding& encoding, CNNConvo
     encoding.encoder->run([source = encoding.secondary, gradient = onePixel(encoding.primary),
                            shape = ConvolutionAccess::weightShape(descriptor()),
                            weights = ConvolutionAccess::gradientForWeights(state),
-                           biases = ConvolutionAccess::gradientForBiases(state), add = state.hasGradients()] {
+                           biases = ConvolutionAccess::gradientForBiases(state), add = state.hasGradients(),
+                           exactness = exactnessOf(*this)] {
         ops::FullyConnectedWeightsGradient op;
+        op.exactness = exactness;
         op.src = source.tensor();
         op.diffDst = gradient.tensor();
         op.diffWeights = weights.tensor(shape.n, shape.h, shape.w, shape.c);
@@ -130,8 +133,10 @@ void CNNFullyConnectedGradient::recordData(BinaryEncoding& encoding) {
                             ? nullptr
                             : static_cast<const CNNConvolutionGradientState*>(encoding.sourceStates[0].get());
     encoding.encoder->run(
-        [gradient = onePixel(encoding.primary), weights = parameters(state).weights(), result] {
+        [gradient = onePixel(encoding.primary), weights = parameters(state).weights(), result,
+         exactness = exactnessOf(*this)] {
             ops::FullyConnectedDataGradient op;
+            op.exactness = exactness;
             op.diffDst = gradient.tensor();
             op.weights = weights.tensor();
             op.diffSrc = result.tensor();

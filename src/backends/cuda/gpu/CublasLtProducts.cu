@@ -84,7 +84,7 @@ const CublasLtProducts::Plan* CublasLtProducts::planFor(const Product& p) {
     int found = 0;
     const std::size_t workspace = kMostWorkspace;
     const bool made =
-        api_->MatmulDescCreate(&plan->operation, blas::kCompute32F, blas::kFloat) == 0 &&
+        api_->MatmulDescCreate(&plan->operation, p.reduced ? blas::kCompute32FFastTf32 : blas::kCompute32F, blas::kFloat) == 0 &&
         api_->MatmulDescSetAttribute(plan->operation, blas::kTransposeA, &p.transposeA, sizeof p.transposeA) == 0 &&
         api_->MatmulDescSetAttribute(plan->operation, blas::kTransposeB, &p.transposeB, sizeof p.transposeB) == 0 &&
         api_->MatrixLayoutCreate(&plan->a, p.type, static_cast<std::uint64_t>(rowsA), static_cast<std::uint64_t>(columnsA),
@@ -122,6 +122,7 @@ bool CublasLtProducts::forward(CudaStream& stream, const ops::FullyConnectedForw
     const auto type = typeOf(op.src.type);
     const auto src = rowsOf(op.src), dst = rowsOf(op.dst), weights = rowsOf(op.weights);
     if (!type || !src || !dst || !weights || op.dst.type != op.src.type || op.weights.type != ops::Type::Float32) return false;
+    if (*type != blas::kFloat && op.exactness == ops::Exactness::Products) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
     const std::int64_t length = op.src.h * op.src.w * op.src.c;
@@ -136,6 +137,7 @@ bool CublasLtProducts::forward(CudaStream& stream, const ops::FullyConnectedForw
     Product p{op.dst.c, op.src.n, length, convert ? length : *weights, *src, *dst};
     p.transposeA = blas::kTransposed;
     p.type = p.resultType = *type;
+    p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
     if (!run(stream, p, w, op.src.data, op.dst.data, room)) return false;
     biasAndNeuron(stream, op.dst, op.bias, op.neuron);
     return true;
@@ -146,6 +148,7 @@ bool CublasLtProducts::dataGradient(CudaStream& stream, const ops::FullyConnecte
     const auto src = rowsOf(op.diffSrc), dst = rowsOf(op.diffDst), weights = rowsOf(op.weights);
     if (!type || !src || !dst || !weights || op.diffSrc.type != op.diffDst.type || op.weights.type != ops::Type::Float32)
         return false;
+    if (*type != blas::kFloat && op.exactness == ops::Exactness::Products) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
     const std::int64_t length = op.diffSrc.h * op.diffSrc.w * op.diffSrc.c;
@@ -159,6 +162,7 @@ bool CublasLtProducts::dataGradient(CudaStream& stream, const ops::FullyConnecte
     }
     Product p{length, op.diffSrc.n, op.diffDst.c, convert ? length : *weights, *dst, *src};
     p.type = p.resultType = *type;
+    p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
     return run(stream, p, w, op.diffDst.data, op.diffSrc.data, room);
 }
 
@@ -167,12 +171,14 @@ bool CublasLtProducts::weightsGradient(CudaStream& stream, const ops::FullyConne
     const auto src = rowsOf(op.src), dst = rowsOf(op.diffDst), weights = rowsOf(op.diffWeights);
     if (!type || !src || !dst || !weights || op.diffDst.type != op.src.type || op.diffWeights.type != ops::Type::Float32)
         return false;
+    if (*type != blas::kFloat && op.exactness == ops::Exactness::Products) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
     Product p{op.src.h * op.src.w * op.src.c, op.diffDst.c, op.src.n, *src, *dst, *weights};
     p.transposeB = blas::kTransposed;
     p.type = *type;
     p.accumulate = op.accumulate;
+    p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
     return run(stream, p, op.src.data, op.diffDst.data, op.diffWeights.data, 0);
 }
 

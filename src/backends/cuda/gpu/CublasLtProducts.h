@@ -13,7 +13,7 @@ namespace pewter::cuda {
 
 class Libraries;
 
-/// The matrix products of fully connected layers. Products of float32 are float32's own (no TF32).
+/// The matrix products of fully connected layers. TF32 only where the exactness is Reduced.
 class CublasLtProducts {
 public:
     CublasLtProducts(Libraries& libraries, int device) : libraries_(libraries), device_(device) {}
@@ -28,7 +28,7 @@ private:
     struct Product {
         std::int64_t m = 0, n = 0, k = 0, leadingA = 0, leadingB = 0, leadingD = 0;
         int transposeA = blas::kPlain, transposeB = blas::kPlain, type = blas::kFloat, resultType = blas::kFloat;
-        bool accumulate = false;
+        bool accumulate = false, reduced = false;
         auto operator<=>(const Product&) const = default;
     };
     struct Plan;

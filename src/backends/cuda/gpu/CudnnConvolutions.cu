@@ -45,10 +45,13 @@ void describe(const ops::Tensor& t, std::array<std::int64_t, 4>& extents, std::a
 /// The problem, if cuDNN can be asked: x the larger image, y the one that windows are counted in.
 std::optional<CudnnTask> taskOf(CudnnTask::Kind kind, const ops::Tensor& x, const ops::Tensor& w, const ops::Tensor& y,
                                 const ops::Window& window, ops::Exactness exactness) {
+    if (x.isNull() || w.isNull() || y.isNull()) return std::nullopt;
     const auto type = typeOf(x.type);
     if (!type || x.type != y.type || !isImage(x) || !isImage(y) || !w.isDense() || w.type != ops::Type::Float32 ||
         !isAligned(w.data))
         return std::nullopt;
+    // Weights are rounded to the type of the images.
+    if (*type != dnn::kFloat && exactness == ops::Exactness::Products) return std::nullopt;
     CudnnTask task;
     task.kind = kind;
     task.type = *type;

@@ -131,6 +131,7 @@ const std::uint64_t* Graphs::numberOnDevice(const std::uint64_t* cell) {
 CudaStream::CudaStream(int device) : device_(device) {
     use(device);
     check(cudaStreamCreateWithFlags(&native_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    for (auto& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
     graphs_ = std::make_unique<Graphs>(native_);
 }
 
@@ -139,6 +140,7 @@ CudaStream::~CudaStream() {
     cudaStreamSynchronize(native_);
     graphs_.reset();
     for (const auto& [memory, bytes] : scratch_) cudaFree(memory);
+    for (auto event : events_) cudaEventDestroy(event);
     cudaStreamDestroy(native_);
 }
 
@@ -146,6 +148,18 @@ void CudaStream::synchronize() {
     if (graphs_->isCapturing()) throw CannotCapture{"the host has work to do between its commands"};
     use(device_);
     check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
+}
+
+bool CudaStream::isAsynchronous() const { return true; }
+
+std::uint64_t CudaStream::mark() {
+    const std::uint64_t mark = marks_++;
+    check(cudaEventRecord(events_[mark % std::size(events_)], native_), "cudaEventRecord");
+    return mark;
+}
+
+void CudaStream::wait(std::uint64_t mark) {
+    check(cudaEventSynchronize(events_[mark % std::size(events_)]), "cudaEventSynchronize");
 }
 
 void CudaStream::replay(const Stretch& stretch, const std::function<void()>& work) { graphs_->run(stretch, work); }
