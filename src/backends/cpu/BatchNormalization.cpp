@@ -8,6 +8,7 @@
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Runs.h"
 #include "backends/cpu/vector/Neuron.h"
+#include "backends/cpu/vector/Register.h"
 
 namespace pewter::cpu {
 
@@ -51,6 +52,11 @@ public:
     const float* throughNeuron(const float* x, const float* diffDst, float* room, std::int64_t first,
                                std::int64_t count) const {
         if (!hasNeuron()) return diffDst;
+        if (neuron.type == ops::NeuronType::ReLU) {
+            PEWTER_VECTOR(rectifiedRun)
+            (x, diffDst, mean.of(first), scale.of(first), beta.of(first), neuron.a, room, count);
+            return room;
+        }
         alignas(64) float z[kShortRun];
         PEWTER_VECTOR(normalizeRun)(x, mean.of(first), scale.of(first), beta.of(first), z, count);
         // Memory for the next run is asked for while the neuron keeps the processor busy.
@@ -74,6 +80,24 @@ private:
     ops::Neuron neuron;
     ChannelTile slopes;
 };
+
+/// `values` to where the run lies: to `room`, which the sink gave for it, past the caches.
+void writeRun(const Sink& sink, bool past, std::int64_t first, std::int64_t count, const float* values, float* room) {
+    if (!past) return sink.write(first, count, values);
+    PEWTER_VECTOR(copyRunPast)(values, room, count);
+}
+
+/// fn(first, count) for short runs, each thread's followed by the end of what it sent past the caches.
+template <class Fn>
+void forShortRuns(std::int64_t elements, Fn fn) {
+    parallelFor(0, (elements + kShortRun - 1) / kShortRun, kElementGrain / kShortRun,
+                [&](std::int64_t from, std::int64_t to) {
+                    for (std::int64_t first = from * kShortRun; first < std::min(to * kShortRun, elements);
+                         first += kShortRun)
+                        fn(first, std::min(kShortRun, elements - first));
+                    baseline::streamEnd();
+                });
+}
 
 }  // namespace
 
@@ -125,16 +149,15 @@ void Cpu::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     const Layer layer(op, op.src.c, frame);
     const Source src(op.src);
     const Sink dst(op.dst);
-    forRuns(
-        op.src.count(),
-        [&](std::int64_t first, std::int64_t count) {
-            alignas(64) float in[kShortRun], out[kShortRun];
-            const float* x = src.read(first, count, in);
-            float* y = dst.room(first, count, out);
-            layer.forward(x, y, first, count);
-            dst.write(first, count, y);
-        },
-        kShortRun);
+    const bool past = isStreamed(op.dst);
+    forShortRuns(op.src.count(), [&](std::int64_t first, std::int64_t count) {
+        alignas(64) float in[kShortRun], out[kShortRun];
+        const float* x = src.read(first, count, in);
+        float* const room = dst.room(first, count, out);
+        float* const y = past ? out : room;
+        layer.forward(x, y, first, count);
+        writeRun(dst, past, first, count, y, room);
+    });
 }
 
 void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& stream) {
@@ -188,6 +211,7 @@ void Cpu::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     const Layer layer(op, c, frame);
     const Source src(op.src), diffDst(op.diffDst);
     const Sink diffSrc(op.diffSrc);
+    const bool past = isStreamed(op.diffSrc);
     // What flows through the statistics; nothing when they are stored ones.
     ChannelTile a(c, frame, kShortRun), b(c, frame, kShortRun);
     const float* diffBeta = op.storedStatistics ? nullptr : staged(op.diffBeta, frame);
@@ -196,19 +220,17 @@ void Cpu::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     a.fill([&](std::int64_t k) { return diffBeta ? diffBeta[k] * share : 0.0f; });
     b.fill(
         [&](std::int64_t k) { return diffGamma ? diffGamma[k] * share * layer.inverseDeviation[k] : 0.0f; });
-    forRuns(
-        op.src.count(),
-        [&](std::int64_t first, std::int64_t count) {
-            alignas(64) float in[kShortRun], diff[kShortRun], through[kShortRun], out[kShortRun];
-            const float* x = src.read(first, count, in);
-            const float* g = diffDst.read(first, count, diff);
-            const float* dz = layer.throughNeuron(x, g, through, first, count);
-            float* d = diffSrc.room(first, count, out);
-            PEWTER_VECTOR(normalizeGradientRun)
-            (x, dz, layer.mean.of(first), layer.scale.of(first), a.of(first), b.of(first), d, count);
-            diffSrc.write(first, count, d);
-        },
-        kShortRun);
+    forShortRuns(op.src.count(), [&](std::int64_t first, std::int64_t count) {
+        alignas(64) float in[kShortRun], diff[kShortRun], through[kShortRun], out[kShortRun];
+        const float* x = src.read(first, count, in);
+        const float* g = diffDst.read(first, count, diff);
+        const float* dz = layer.throughNeuron(x, g, through, first, count);
+        float* const room = diffSrc.room(first, count, out);
+        float* const d = past ? out : room;
+        PEWTER_VECTOR(normalizeGradientRun)
+        (x, dz, layer.mean.of(first), layer.scale.of(first), a.of(first), b.of(first), d, count);
+        writeRun(diffSrc, past, first, count, d, room);
+    });
 }
 
 }  // namespace pewter::cpu

@@ -84,8 +84,9 @@ void sumPixels(const Tensor& diffDst, const ops::Array& diffBias, bool accumulat
 }  // namespace
 
 std::shared_ptr<const Prepared> Cpu::prepared(const ConvolutionTask& task, ops::Exactness exactness,
-                                              const ConvolutionOperands& operands) {
-    return primitives_->get(task.key(exactness), [&] { return choices_->choose(task, exactness, operands); });
+                                              const ConvolutionOperands& operands, Scratch::Frame& frame) {
+    return primitives_->get(task.key(exactness),
+                            [&] { return choices_->choose(task, exactness, operands, &frame.scratch()); });
 }
 
 Tensor Cpu::convolutionSource(const Tensor& src, const ops::Window& window, Problem& problem, ops::Stream& stream,
@@ -115,7 +116,7 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
     task.bfloat16 = isBFloat16(op.src, op.dst, op.exactness);
     const ConvolutionOperands operands{src.data, floatsOf(staged(op.weights, frame)), dst.view().data,
                                        const_cast<float*>(staged(op.bias, frame))};
-    const auto primitive = prepared(task, op.exactness, operands);
+    const auto primitive = prepared(task, op.exactness, operands, frame);
     execute(*primitive, task.direction, operands, frame);
     if (!primitive->neuronFused) run(ops::NeuronForward{dst.view(), dst.view(), op.neuron}, stream);
     dst.finish();
@@ -149,7 +150,7 @@ void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
         task.dstType = diffDst.type;
         task.bfloat16 = isBFloat16(op.diffDst, op.diffSrc, op.exactness);
         const ConvolutionOperands operands{sums.data, floatsOf(staged(op.weights, frame)), diffDst.data, nullptr};
-        execute(*prepared(task, op.exactness, operands), task.direction, operands, frame);
+        execute(*prepared(task, op.exactness, operands, frame), task.direction, operands, frame);
     }
     if (border)
         run(ops::CopyGradient{bordered, finishing ? diffSrc.view() : op.diffSrc, -op.window.padLeft,
@@ -205,7 +206,7 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
     task.bfloat16 = isBFloat16(op.src, op.diffDst, op.exactness);
     const ConvolutionOperands operands{src.data, diffWeights.data(), diffDst.data,
                                        bias ? frame.floats(task.problem.outputs) : nullptr};
-    const auto primitive = prepared(task, op.exactness, operands);
+    const auto primitive = prepared(task, op.exactness, operands, frame);
     execute(*primitive, task.direction, operands, frame);
     diffWeights.finish();
     if (!bias) return;

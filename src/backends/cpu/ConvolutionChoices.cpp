@@ -81,15 +81,13 @@ std::int64_t countOf(const dnnl::memory::dims& extents) {
     return count;
 }
 
-/// Milliseconds of one run on the operands, the best of some; the result goes to memory of its own.
-double timeOf(const Prepared& prepared, const ConvolutionTask& task, ConvolutionOperands operands) {
-    Scratch scratch;
+/// Milliseconds of one run on the operands, the best of some. What the task adds to goes to memory of its own.
+double timeOf(const Prepared& prepared, const ConvolutionTask& task, ConvolutionOperands operands, Scratch& scratch) {
     Scratch::Frame frame(scratch);
     const Problem& p = task.problem;
     const auto resultLike = [&](const dnnl::memory::dims& extents) { return frame.floats(countOf(extents)); };
-    if (task.direction == Direction::Forward) operands.dst = resultLike(p.dstExtents());
-    if (task.direction == Direction::DataGradient) operands.src = resultLike(p.srcExtents());
-    if (task.direction == Direction::WeightsGradient) {
+    if (task.accumulate && task.direction == Direction::DataGradient) operands.src = resultLike(p.srcExtents());
+    if (task.accumulate && task.direction == Direction::WeightsGradient) {
         operands.weights = resultLike(p.weightExtents());
         if (operands.bias) operands.bias = frame.floats(p.outputs);
     }
@@ -112,7 +110,7 @@ ConvolutionChoices::ConvolutionChoices(std::string machine)
 }
 
 Prepared ConvolutionChoices::choose(const ConvolutionTask& task, ops::Exactness exactness,
-                                    const ConvolutionOperands& operands) {
+                                    const ConvolutionOperands& operands, Scratch* scratch) {
     const auto directly = [&] { return prepare(task, Algorithm::Direct).value(); };
     const auto by = [&](Algorithm algorithm) {
         auto prepared = applies(algorithm, task.problem, exactness) ? prepare(task, algorithm) : std::nullopt;
@@ -126,12 +124,13 @@ Prepared ConvolutionChoices::choose(const ConvolutionTask& task, ops::Exactness 
     ConvolutionTask measured = task;
     measured.accumulate = false;
     Choice choice;
+    Scratch own;
     double best = std::numeric_limits<double>::infinity();
     for (const Algorithm algorithm : kAlgorithms) {
         if (!applies(algorithm, task.problem, exactness)) continue;
         const auto prepared = prepare(measured, algorithm);
         if (!prepared) continue;
-        const double time = timeOf(*prepared, measured, operands);
+        const double time = timeOf(*prepared, task, operands, scratch ? *scratch : own);
         choice.times[nameOf(algorithm)] = time;
         if (time >= best * kMargin) continue;
         choice.algorithm = algorithm;

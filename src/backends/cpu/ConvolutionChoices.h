@@ -22,9 +22,11 @@ public:
     /// Throws std::invalid_argument for an unknown name in PEWTER_CONVOLUTION. `machine`: processor and library, in one line.
     explicit ConvolutionChoices(std::string machine);
 
-    /// The task's primitive, by the algorithm that `exactness` allows and that is fastest on these operands, which are
-    /// only read.
-    Prepared choose(const ConvolutionTask& task, ops::Exactness exactness, const ConvolutionOperands& operands);
+    /// The task's primitive, by the algorithm that `exactness` allows and that is fastest on these operands. The one that
+    /// the task overwrites is written; one that it adds to is only read. scratch: memory for the measurement, the
+    /// operation's own, so that it takes none beside; null: it takes some.
+    Prepared choose(const ConvolutionTask& task, ops::Exactness exactness, const ConvolutionOperands& operands,
+                    Scratch* scratch = nullptr);
 
 private:
     using Times = std::map<std::string, double>;  ///< Milliseconds by algorithm.

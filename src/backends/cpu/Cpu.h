@@ -52,7 +52,7 @@ public:
 private:
     /// The task's primitive, chosen by measurement on these operands the first time.
     std::shared_ptr<const Prepared> prepared(const ConvolutionTask& task, ops::Exactness exactness,
-                                             const ConvolutionOperands& operands);
+                                             const ConvolutionOperands& operands, Scratch::Frame& frame);
     /// The source as dense float32 in memory of the frame where it has to be, with the border of `problem` written out
     /// (`problem` is then the one without).
     ops::Tensor convolutionSource(const ops::Tensor& src, const ops::Window& window, Problem& problem,

@@ -19,14 +19,15 @@ void Scratch::Free::operator()(void* memory) const noexcept { std::free(memory);
 
 void* Scratch::take(std::size_t bytes) {
     const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+    taken_ += rounded;
+    most_ = std::max(most_, taken_);
     while (block_ < blocks_.size() && used_ + rounded > blocks_[block_].size) {
         ++block_;
         used_ = 0;
     }
     if (block_ == blocks_.size()) {
-        // Twice of what is there: a few operations of growing size end with one block that serves them all.
-        const std::size_t size =
-            std::max({rounded, kSmallestBlock, blocks_.empty() ? 0 : 2 * blocks_.back().size});
+        // The first block serves all operations so far; further ones live as long as the operation that outgrows it.
+        const std::size_t size = std::max({rounded, kSmallestBlock, blocks_.empty() ? most_ : 0});
         blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(allocateAligned(size))), size});
     }
     void* memory = blocks_[block_].memory.get() + used_;

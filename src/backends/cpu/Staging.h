@@ -9,8 +9,8 @@
 
 namespace pewter::cpu {
 
-/// A stack of memory for the length of one operation. Blocks stay for the next operation, so that a repeated
-/// step takes nothing from the system.
+/// A stack of memory for the length of one operation. It stays for the next operation, so that a repeated step takes
+/// nothing from the system: one block of exactly what the operation that needed most had taken.
 class Scratch {
 public:
     /// 64-byte aligned; lives until the enclosing Frame ends. Throws std::bad_alloc.
@@ -22,10 +22,14 @@ public:
     /// Everything taken during its life is given back when it ends. Frames nest.
     class Frame {
     public:
-        explicit Frame(Scratch& scratch) : scratch_(scratch), block_(scratch.block_), used_(scratch.used_) {}
+        explicit Frame(Scratch& scratch)
+            : scratch_(scratch), block_(scratch.block_), used_(scratch.used_), taken_(scratch.taken_) {}
         ~Frame() {
             scratch_.block_ = block_;
             scratch_.used_ = used_;
+            scratch_.taken_ = taken_;
+            // Blocks that an operation grew by go, for one that would have held them all.
+            if (taken_ == 0 && scratch_.blocks_.size() > 1) scratch_.blocks_.clear();
         }
         Frame(const Frame&) = delete;
         Frame& operator=(const Frame&) = delete;
@@ -39,7 +43,7 @@ public:
 
     private:
         Scratch& scratch_;
-        std::size_t block_, used_;
+        std::size_t block_, used_, taken_;
     };
 
 private:
@@ -51,7 +55,8 @@ private:
         std::size_t size = 0;
     };
     std::vector<Block> blocks_;
-    std::size_t block_ = 0, used_ = 0;
+    std::size_t block_ = 0, used_ = 0;  ///< The block in use, and of it.
+    std::size_t taken_ = 0, most_ = 0;  ///< Of all blocks: now, and at the most.
 };
 
 /// dst[i] = src[i] as float32, for `count` elements `stride` apart, any type but float64; runs on the calling

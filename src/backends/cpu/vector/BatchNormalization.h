@@ -15,6 +15,9 @@
 // normalizeRun:         dst[i] = (src[i] - mean[i]) * scale[i] + beta[i].
 // normalizeRunPast:     the same, past the caches; streamEnd() comes after the last one.
 // gradientSums:         diffBeta[k] += sum dz, diffGamma[k] += sum dz * (src - center), in one pass.
+// rectifiedRun:         dz[i] = diffDst[i], times slope where normalizeRun's result is negative; asks for the next run's
+//                       memory.
+// copyRunPast:          dst[i] = src[i], past the caches; streamEnd() comes after the last one.
 // normalizeGradientRun: diffSrc[i] = scale[i] * (dz[i] - a[i] - (src[i] - mean[i]) * b[i]).
 #define PEWTER_BATCH_NORMALIZATION_FUNCTIONS                                                            \
     void blockStatistics(const float* src, std::int64_t pixels, std::int64_t c, const float* start,     \
@@ -30,6 +33,9 @@
     void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::int64_t c,           \
                       const float* center, double* diffBeta, double* diffGamma, float* room);           \
     void normalizeGradientRun(const float* src, const float* dz, const float* mean, const float* scale, \
-                              const float* a, const float* b, float* diffSrc, std::int64_t count);
+                              const float* a, const float* b, float* diffSrc, std::int64_t count);  \
+    void rectifiedRun(const float* src, const float* diffDst, const float* mean, const float* scale,    \
+                      const float* beta, float slope, float* dz, std::int64_t count);                   \
+    void copyRunPast(const float* src, float* dst, std::int64_t count);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_BATCH_NORMALIZATION_FUNCTIONS)
