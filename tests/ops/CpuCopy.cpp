@@ -97,6 +97,22 @@ TEST_F(CpuCopy, TurnsViewsWhoseNeighboursLieAlongAnotherAxis) {
     }
 }
 
+/// 8 MiB and more, which go past the caches by blocks of columns; rows that are no whole blocks take part.
+TEST_F(CpuCopy, TurnsMoreThanTheCachesHoldBitForBit) {
+    Random random(207);
+    constexpr std::int64_t kRows = 1603, kColumns = 1328;
+    Lines src(1, 1, kColumns, kRows), dst(1, 1, kRows, kColumns);
+    src.fillUniform(random, -1, 1);
+    ops::Tensor turned = dst.view();
+    turned.data = src.data(), turned.strideW = 1, turned.strideC = kRows;
+    run(ops::Copy{turned, dst.view()});
+    std::int64_t wrong = 0;
+    for (std::int64_t r = 0; r < kRows; ++r)
+        for (std::int64_t k = 0; k < kColumns; ++k)
+            wrong += dst.data()[r * kColumns + k] != src.data()[k * kRows + r];
+    EXPECT_EQ(wrong, 0);
+}
+
 TEST_F(CpuCopy, GradientAddsEveryElementWhereItWasRead) {
     Random random(202);
     Comparison worst("CopyGradient");

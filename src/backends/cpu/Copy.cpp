@@ -23,12 +23,13 @@ struct Overlap {
 
 bool channelsAdjacent(const ops::Tensor& t) { return t.c == 1 || t.strideC == 1; }
 
-/// Whether pixels go past the caches, in whole lines: all together are a large result, however short each is.
+/// Whether pixels go past the caches, in whole lines: parts of the pixels of a large result, however short each is. (Where
+/// results lie back to back, plain stores were as fast or faster.)
 bool goesPast(const ops::Tensor& src, const ops::Tensor& dst) {
     const auto size = static_cast<std::int64_t>(ops::sizeOf(dst.type));
     const auto isWhole = [size](std::int64_t elements) { return elements * size % kLineBytes == 0; };
     return dst.count() * size >= kStreamedElements * static_cast<std::int64_t>(sizeof(float)) &&
-           channelsAdjacent(src) && channelsAdjacent(dst) && isWhole(dst.c) && isWhole(dst.strideW) &&
+           channelsAdjacent(src) && channelsAdjacent(dst) && dst.strideW != dst.c && isWhole(dst.c) && isWhole(dst.strideW) &&
            isWhole(dst.strideH) && isWhole(dst.strideN) &&
            reinterpret_cast<std::uintptr_t>(dst.data) % kLineBytes == 0;
 }

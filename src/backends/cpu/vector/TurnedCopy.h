@@ -15,11 +15,13 @@ struct TurnedStrip {
     const std::uint32_t* in;
     std::uint32_t* out;
     std::int64_t inStep, outStep, rows, columns;
+    /// Whether results go past the caches: all of them are large, and rows of kTurnedRows columns are whole lines.
+    bool past;
 };
 
 }  // namespace pewter::cpu
 
-// Turns one strip and asks for the memory of the next.
+// Turns one strip and asks for the memory of one that comes soon. streamEnd() of Register.h comes after the last one.
 #define PEWTER_TURNED_COPY_FUNCTIONS void turnStrip(const TurnedStrip& strip, const TurnedStrip& next);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_TURNED_COPY_FUNCTIONS)

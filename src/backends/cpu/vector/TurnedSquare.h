@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backends/cpu/vector/Math.h"
 #include "backends/cpu/vector/Register.h"
 
 // Squares as wide as a register: halves, quarters and so on of pairs of rows change places.
@@ -34,15 +35,22 @@ template <int kStep, class N>
     if constexpr (2 * kStep < kSide<N>) exchange<2 * kStep>(rows);
 }
 
-/// out[i][k] = in[k][i]: rows of a register N of numbers of four bytes, inStep and outStep of them apart.
-template <class N, class T>
-[[gnu::always_inline]] inline void turnSquare(const T* in, std::int64_t inStep, T* out, std::int64_t outStep) {
+/// out[i][k] = in[k][i]: rows of a register N of numbers of four bytes, inStep and outStep of them apart; store(out[i], row i).
+template <class N, class T, class Store>
+[[gnu::always_inline]] inline void turnSquare(const T* in, std::int64_t inStep, T* out, std::int64_t outStep,
+                                              Store store) {
     N rows[kSide<N>];
 #pragma GCC unroll 16
     for (int i = 0; i < kSide<N>; ++i) __builtin_memcpy(&rows[i], in + i * inStep, sizeof rows[i]);
     exchange<1>(rows);
 #pragma GCC unroll 16
-    for (int i = 0; i < kSide<N>; ++i) __builtin_memcpy(out + i * outStep, &rows[i], sizeof rows[i]);
+    for (int i = 0; i < kSide<N>; ++i) store(out + i * outStep, rows[i]);
+}
+
+template <class N, class T>
+[[gnu::always_inline]] inline void turnSquare(const T* in, std::int64_t inStep, T* out, std::int64_t outStep) {
+    turnSquare<N>(in, inStep, out, outStep,
+                  [](T* to, const N& row) PEWTER_LAMBDA { __builtin_memcpy(to, &row, sizeof row); });
 }
 
 }  // namespace
