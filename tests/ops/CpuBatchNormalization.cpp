@@ -244,6 +244,37 @@ TEST_F(CpuBatchNormalization, GradientAgreesWithReference) {
 }
 
 /// ReLU and PReLU behind a layer of exact numbers: mean and beta whole, deviation 1/2, so z never rounds.
+/// More than four million elements, in images that begin with a cache line and in images that do not.
+TEST_F(CpuBatchNormalization, ResultsThatGoPastTheCachesAreExact) {
+    for (const std::int64_t c : {64, 67}) {
+        OpTensor src(ops::Type::Float32, 2, 182, 182, c), dst = src, diffDst = src, diffSrc = src, expected = src,
+                                                          slopes = src;
+        OpArray mean(ops::Type::Float32, c), variance = mean, gamma = mean, beta = mean;
+        for (std::int64_t k = 0; k < c; ++k) {
+            mean.set(k, static_cast<double>(k % 5));
+            variance.set(k, 4);
+            gamma.set(k, k % 2 ? 2 : 6);
+            beta.set(k, static_cast<double>(k % 3));
+        }
+        for (std::int64_t j = 0; j < src.count(); ++j) {
+            const std::int64_t k = j % c;
+            const double x = static_cast<double>(j / c % 7) - 3, z = x * (k % 2 ? 1 : 3) + static_cast<double>(k % 3);
+            src.set(j, static_cast<double>(k % 5) + x);
+            diffDst.set(j, static_cast<double>(j % 9));
+            expected.set(j, z >= 0 ? z : 0.5 * z);
+            slopes.set(j, (k % 2 ? 1 : 3) * static_cast<double>(j % 9) * (z >= 0 ? 1 : 0.5));
+        }
+        ops::Neuron leaky;
+        leaky.type = ops::NeuronType::ReLU;
+        leaky.a = 0.5f;
+        run(ops::BatchNormalizationForward{src, dst, mean, variance, gamma, beta, 0, leaky});
+        ASSERT_TRUE(dst.values() == expected.values()) << c;
+        run(ops::BatchNormalizationGradient{src, diffDst, diffSrc, mean, variance, gamma, beta, {}, {}, 0, leaky, 1, true});
+        ASSERT_TRUE(diffSrc.values() == slopes.values()) << c;
+        ASSERT_TRUE(dst.guardsIntact() && diffSrc.guardsIntact());
+    }
+}
+
 TEST_F(CpuBatchNormalization, PiecewiseNeuronsAreExact) {
     Random random(707);
     for (int i = 0; i < 100; ++i) {
