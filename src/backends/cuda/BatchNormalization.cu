@@ -94,7 +94,7 @@ void Cuda::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream)
 
 void Cuda::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     if (op.src.count() == 0) return;
-    normalize(streamOf(stream), op.src, op.dst, BatchLayer(op), neuronOf(op.neuron), 1, pixelsOf(op.src));
+    normalize(streamOf(stream), op.src, op.dst, BatchLayer(op), neuronOf(streamOf(stream), op.neuron, op.src.c), 1, pixelsOf(op.src));
 }
 
 void Cuda::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& stream) {
@@ -102,7 +102,7 @@ void Cuda::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream&
     if (op.src.c == 0) return;
     float* const parts = partsFor(streamOf(stream), pixels, op.src.c);
     const BatchLayer layer(op);
-    gradientSums(streamOf(stream), op.src, op.diffDst, layer, neuronOf(op.neuron), 1, pixels, parts,
+    gradientSums(streamOf(stream), op.src, op.diffDst, layer, neuronOf(streamOf(stream), op.neuron, op.src.c), 1, pixels, parts,
                  StoreGradients{layer, runOf(op.diffGamma), runOf(op.diffBeta), op.accumulate});
 }
 
@@ -112,7 +112,7 @@ void Cuda::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     layer.diffGamma = runOf(op.diffGamma);
     layer.diffBeta = runOf(op.diffBeta);
     layer.share = op.storedStatistics ? 0 : 1 / static_cast<double>(op.count);
-    normalizeGradient(streamOf(stream), op.src, op.diffDst, op.diffSrc, layer, neuronOf(op.neuron), 1, pixelsOf(op.src));
+    normalizeGradient(streamOf(stream), op.src, op.diffDst, op.diffSrc, layer, neuronOf(streamOf(stream), op.neuron, op.src.c), 1, pixelsOf(op.src));
 }
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

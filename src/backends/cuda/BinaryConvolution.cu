@@ -73,7 +73,7 @@ void Cuda::run(const ops::BinaryConvolutionForward& op, ops::Stream& stream) {
                    op.window,
                    op.type,
                    op.betaScaling,
-                   neuronOf(op.neuron)};
+                   neuronOf(streamOf(stream), op.neuron, op.dst.c)};
     forEachElement(streamOf(stream), b.dst,
                    PEWTER_KERNEL_LAMBDA(const Position& p) { store(b.dst, p, binaryConvolution(b, p)); });
 }

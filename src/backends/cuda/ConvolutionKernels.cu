@@ -23,7 +23,7 @@ void convolutionForward(CudaStream& stream, const ops::ConvolutionForward& op) {
                              std::int64_t{1} * weights.h * weights.w * weights.c};
     ProductResult result{dst.data, dst.type, pixelsOf(dst), channelsOf(dst), outputs * dst.strideC};
     result.bias = runOf(op.bias);
-    result.neuron = neuronOf(op.neuron);
+    result.neuron = neuronOf(stream, op.neuron, op.dst.c);
     withType(src.type, weights.type, [&]<class T>(T) {
         const Patches<T, false> patches{src, op.window, dst.h, dst.w, weights.c};
         const Matrix<T, true> filters{weights.data, weights.type, imagesOf(weights), elementsOf(weights),
@@ -41,7 +41,7 @@ void convolutionDataGradient(CudaStream& stream, const ops::ConvolutionDataGradi
     ProductResult result{diffSrc.data, diffSrc.type, pixelsOf(diffSrc), channelsOf(diffSrc), weights.c * diffSrc.strideC};
     result.accumulate = op.accumulate;
     result.bias = runOf(op.bias);
-    result.neuron = neuronOf(op.neuron);
+    result.neuron = neuronOf(stream, op.neuron, op.diffSrc.c);
     const Axis taps{weights.strideH, weights.w, outputs, weights.strideW, weights.strideN};
     withType(diffDst.type, weights.type, [&]<class T>(T) {
         const Gathered<T> gathered{diffDst, op.window, diffSrc.h, diffSrc.w, outputs};
@@ -74,7 +74,7 @@ void fullyConnectedForward(CudaStream& stream, const ops::FullyConnectedForward&
     const ProductShape shape{1, src.n, weights.n, std::int64_t{1} * src.h * src.w * src.c};
     ProductResult result{dst.data, dst.type, imagesOf(dst), channelsOf(dst)};
     result.bias = runOf(op.bias);
-    result.neuron = neuronOf(op.neuron);
+    result.neuron = neuronOf(stream, op.neuron, op.dst.c);
     withType(src.type, weights.type, [&]<class T>(T) {
         const Matrix<T, true> rows{src.data, src.type, imagesOf(src), elementsOf(src), 0};
         const Matrix<T, true> filters{weights.data, weights.type, imagesOf(weights), elementsOf(weights), 0};

@@ -107,7 +107,7 @@ int extent(std::int64_t value) { return static_cast<int>(value); }
 bool depthwiseForward(CudaStream& stream, const ops::ConvolutionForward& op) {
     const ops::Tensor &src = op.src, &dst = op.dst;
     const Depthwise d{dst.n * dst.h,   extent(dst.h), extent(dst.w), extent(src.h),   extent(src.w),       extent(dst.c),
-                      op.window, false,         runOf(op.bias), neuronOf(op.neuron), false};
+                      op.window, false,         runOf(op.bias), neuronOf(stream, op.neuron, op.dst.c), false};
     return depthwise(stream, src, op.weights, dst, op.groups, d);
 }
 
@@ -119,7 +119,7 @@ bool depthwiseDataGradient(CudaStream& stream, const ops::ConvolutionDataGradien
     window.padLeft = (window.width - 1) * window.dilationX - window.padLeft;
     const ops::Tensor &from = op.diffDst, &to = op.diffSrc;
     const Depthwise d{to.n * to.h, extent(to.h), extent(to.w), extent(from.h),  extent(from.w),      extent(to.c),
-                      window,      true,         runOf(op.bias), neuronOf(op.neuron), op.accumulate};
+                      window,      true,         runOf(op.bias), neuronOf(stream, op.neuron, op.diffSrc.c), op.accumulate};
     return depthwise(stream, from, op.weights, to, op.groups, d);
 }
 

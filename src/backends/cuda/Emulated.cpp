@@ -61,6 +61,8 @@ void CudaStream::wait(std::uint64_t) {}
 void CudaStream::replay(const Stretch&, const std::function<void()>& work) { work(); }
 const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t*) { return nullptr; }
 
+const void* CudaStream::constants(const void* host, std::size_t) { return host; }
+
 void* CudaStream::scratch(std::size_t bytes) {
     if (scratch_.empty() || scratch_.back().second < bytes)
         scratch_.emplace_back(resolve(Cuda(device_).allocate(bytes)), bytes);

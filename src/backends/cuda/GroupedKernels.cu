@@ -129,7 +129,7 @@ void addSlots(CudaStream& stream, const float* partials, std::int64_t slots, con
 
 void groupedForward(CudaStream& stream, const ops::ConvolutionForward& op) {
     const View src = viewOf(op.src), dst = viewOf(op.dst), weights = viewOf(op.weights);
-    const Grouped g{weights, op.window, static_cast<int>(weights.n / op.groups), runOf(op.bias), neuronOf(op.neuron), false};
+    const Grouped g{weights, op.window, static_cast<int>(weights.n / op.groups), runOf(op.bias), neuronOf(stream, op.neuron, op.dst.c), false};
     if (depthwiseForward(stream, op)) return;
     withType(src.type, weights.type, [&]<class T>(T) { forwardOf<T>(stream, src, dst, g); });
 }
@@ -137,7 +137,7 @@ void groupedForward(CudaStream& stream, const ops::ConvolutionForward& op) {
 void groupedDataGradient(CudaStream& stream, const ops::ConvolutionDataGradient& op) {
     const View diffDst = viewOf(op.diffDst), diffSrc = viewOf(op.diffSrc), weights = viewOf(op.weights);
     const Grouped g{weights,           op.window,          static_cast<int>(weights.n / op.groups),
-                    runOf(op.bias), neuronOf(op.neuron), op.accumulate};
+                    runOf(op.bias), neuronOf(stream, op.neuron, op.diffSrc.c), op.accumulate};
     if (depthwiseDataGradient(stream, op)) return;
     withType(diffDst.type, weights.type, [&]<class T>(T) { dataGradientOf<T>(stream, diffDst, diffSrc, g); });
 }

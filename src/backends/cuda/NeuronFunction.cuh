@@ -1,13 +1,16 @@
 #pragma once
 
 #include "backends/cuda/Element.cuh"
+#include "backends/cuda/Stream.h"
 #include "ops/Neuron.h"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
 
-/// The operation's neuron with the address that kernels use.
-inline ops::Neuron neuronOf(ops::Neuron neuron) {
-    neuron.slopes = resolve(neuron.slopes);
+/// The operation's neuron for kernels: its slopes, one a channel, lie in host memory.
+inline ops::Neuron neuronOf(CudaStream& stream, ops::Neuron neuron, std::int64_t channels) {
+    if (neuron.slopes)
+        neuron.slopes = static_cast<const float*>(
+            stream.constants(neuron.slopes, static_cast<std::size_t>(channels) * sizeof(float)));
     return neuron;
 }
 

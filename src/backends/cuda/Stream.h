@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backends/cuda/Platform.cuh"
@@ -43,6 +45,9 @@ public:
     /// a kept graph: what became too small lives on.
     void* scratch(std::size_t bytes);
 
+    /// Device memory with these bytes of the host, for good: for the few tables that operations bring along.
+    const void* constants(const void* host, std::size_t bytes);
+
     /// For kernels with a number that differs from run to run of a kept graph: where the device finds the number that
     /// stands at `cell` on the host. Null when nothing is being kept: then the value at hand will do.
     const std::uint64_t* numberOnDevice(const std::uint64_t* cell);
@@ -51,6 +56,7 @@ private:
     int device_;
     NativeStream native_{};
     std::vector<std::pair<void*, std::size_t>> scratch_;
+    std::map<std::string, void*> constants_;  ///< by content
     std::unique_ptr<Graphs> graphs_;
     /// Places in the stream; two are enough, since at most one command buffer runs while the next is handed over.
     std::uint64_t marks_ = 0;

@@ -138,21 +138,21 @@ std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTa
         const auto biased = tensor(kBiased, dnn::kFloat, task.y, task.yStrides, true);
         const std::int64_t channels = task.y[1];
         const auto bias = tensor(kBiasId, dnn::kFloat, {1, channels, 1, 1}, {channels, 1, channels, channels});
-        const double beta = task.accumulate ? 1 : 0;
+        const float beta = task.accumulate ? 1 : 0;  // as double, some engines read half of it
 
         std::vector<CudnnDescriptor> operations;
         if (task.kind == CudnnTask::Forward) {
             auto& op = operations.emplace_back(api, dnn::kConvolutionForward);
             op.set(dnn::kForwardX, x).set(dnn::kForwardW, w).set(dnn::kForwardY, fused ? sum : y);
-            op.set(dnn::kForwardConvolution, convolution).set(dnn::kForwardAlpha, 1.0).set(dnn::kForwardBeta, beta).finalize();
+            op.set(dnn::kForwardConvolution, convolution).set(dnn::kForwardAlpha, 1.0f).set(dnn::kForwardBeta, beta).finalize();
         } else if (task.kind == CudnnTask::DataGradient) {
             auto& op = operations.emplace_back(api, dnn::kConvolutionDataGradient);
             op.set(dnn::kDataDx, x).set(dnn::kDataW, w).set(dnn::kDataDy, y);
-            op.set(dnn::kDataConvolution, convolution).set(dnn::kDataAlpha, 1.0).set(dnn::kDataBeta, beta).finalize();
+            op.set(dnn::kDataConvolution, convolution).set(dnn::kDataAlpha, 1.0f).set(dnn::kDataBeta, beta).finalize();
         } else {
             auto& op = operations.emplace_back(api, dnn::kConvolutionWeightsGradient);
             op.set(dnn::kWeightsX, x).set(dnn::kWeightsDw, w).set(dnn::kWeightsDy, y);
-            op.set(dnn::kWeightsConvolution, convolution).set(dnn::kWeightsAlpha, 1.0).set(dnn::kWeightsBeta, beta).finalize();
+            op.set(dnn::kWeightsConvolution, convolution).set(dnn::kWeightsAlpha, 1.0f).set(dnn::kWeightsBeta, beta).finalize();
         }
         std::vector<CudnnDescriptor> modes;
         if (fused) {
@@ -166,10 +166,10 @@ std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTa
         }
         if (task.epilogue == CudnnTask::BiasRelu) {
             auto& relu = modes.emplace_back(api, dnn::kPointwise);
-            const double slope = task.slope;
             relu.set(dnn::kPointwiseMode, dnn::kPointwiseModeType, dnn::kRelu)
                 .set(dnn::kPointwisePrecision, dnn::kDataTypeType, dnn::kFloat);
-            if (slope != 0) relu.set(dnn::kPointwiseReluSlope, slope);
+            if (const double slope = task.slope; slope != 0)
+                relu.set(dnn::kPointwiseReluSlope, dnn::kDoubleType, 1, &slope);
             relu.finalize();
             auto& op = operations.emplace_back(api, dnn::kPointwiseOperation);
             op.set(dnn::kPointwiseDescriptor, relu).set(dnn::kPointwiseX, biased).set(dnn::kPointwiseY, y).finalize();

@@ -42,7 +42,7 @@ public:
     CudnnDescriptor& set(int attribute, const CudnnDescriptor& value) {
         return set(attribute, dnn::kDescriptorType, 1, &value.descriptor_);
     }
-    CudnnDescriptor& set(int attribute, double value) { return set(attribute, dnn::kDoubleType, 1, &value); }
+    CudnnDescriptor& set(int attribute, float value) { return set(attribute, dnn::kFloatType, 1, &value); }
     CudnnDescriptor& set(int attribute, std::int64_t value) { return set(attribute, dnn::kInt64Type, 1, &value); }
     template <std::size_t N>
     CudnnDescriptor& set(int attribute, const std::array<std::int64_t, N>& values) {

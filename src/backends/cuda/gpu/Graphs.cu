@@ -140,6 +140,7 @@ CudaStream::~CudaStream() {
     cudaStreamSynchronize(native_);
     graphs_.reset();
     for (const auto& [memory, bytes] : scratch_) cudaFree(memory);
+    for (const auto& [content, memory] : constants_) cudaFree(memory);
     for (auto event : events_) cudaEventDestroy(event);
     cudaStreamDestroy(native_);
 }
@@ -167,6 +168,17 @@ void CudaStream::replay(const Stretch& stretch, const std::function<void()>& wor
 bool CudaStream::isCapturing() const { return graphs_->isCapturing(); }
 
 const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t* cell) { return graphs_->numberOnDevice(cell); }
+
+const void* CudaStream::constants(const void* host, std::size_t bytes) {
+    auto& memory = constants_[std::string(static_cast<const char*>(host), bytes)];
+    if (!memory) {
+        if (graphs_->isCapturing()) throw CannotCapture{"a table of an operation came new"};
+        check(cudaMalloc(&memory, bytes), "cudaMalloc");
+        check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, native_), "cudaMemcpyAsync");
+        check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
+    }
+    return memory;
+}
 
 void* CudaStream::scratch(std::size_t bytes) {
     if (scratch_.empty() || scratch_.back().second < bytes) {
