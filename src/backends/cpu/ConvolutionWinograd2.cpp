@@ -14,8 +14,8 @@ constexpr std::int64_t kChannels = 16;
 constexpr std::int64_t kMostPairs = std::int64_t{1} << 20;
 /// Pairs of transformed source of a group: half of a second-level cache of 1 MB.
 constexpr std::int64_t kGroupPairs = std::int64_t{96} << 10;
-/// Tiles whose products are summed before they are added to the sums in memory.
-constexpr std::int64_t kSummedTiles = 128;
+/// Tiles whose products are summed before they are added to the sums in memory: more where these leave the caches.
+constexpr std::int64_t kSummedTiles = 128, kSummedOfMany = 512, kManySums = std::int64_t{1} << 18;
 
 Winograd2Plan planOf(const Problem& p, const void* src, void* dst, const float* bias) {
     const auto tiles = [](std::int64_t extent) { return (extent + kWinograd2Tile - 1) / kWinograd2Tile; };
@@ -47,7 +47,7 @@ void computeTiles(const Winograd2Plan& plan, std::int64_t images, const std::uin
 }
 
 void sumTiles(Winograd2Plan plan, const ConvolutionTask& task, float* weights, Scratch::Frame& frame) {
-    plan.together = kSummedTiles;
+    plan.together = plan.c * plan.outC < kManySums ? kSummedTiles : kSummedOfMany;
     const std::int64_t tiles = task.problem.n * plan.tilesY * plan.tilesX, count = plan.c * plan.outC;
     const auto pairsOf = [&](std::int64_t channels) {
         return reinterpret_cast<std::uint32_t*>(

@@ -131,6 +131,7 @@ inline void multiplyPairs(const LeftPairs& a, RightPairs b, std::int64_t rows, s
         columns -= count;
     };
     for (; columns >= 4 * kLanes; next(4 * kLanes)) pairRows<4>(a, b, rows, inner, accumulate, result);
+    for (; columns >= 3 * kLanes; next(3 * kLanes)) pairRows<3>(a, b, rows, inner, accumulate, result);
     for (; columns >= 2 * kLanes; next(2 * kLanes)) pairRows<2>(a, b, rows, inner, accumulate, result);
     for (; columns >= kLanes; next(kLanes)) pairRows<1>(a, b, rows, inner, accumulate, result);
 }
