@@ -57,14 +57,16 @@ std::shared_ptr<MPS::CommandBuffer> StepTimer::begin(std::size_t slot) {
 void StepTimer::together(std::size_t count, std::size_t warmUp) {
     std::array<std::shared_ptr<MPS::CommandBuffer>, kBatchesInFlight> flying;
     const std::size_t total = count + warmUp;
-    double last = 0;
+    double last = 0, beforeLast = 0;
     for (std::size_t i = 0; i < total + flying.size(); ++i) {
         auto& slot = flying[i % flying.size()];
         if (slot) {
             finish(slot);
             const double now = secondsNow();
-            // Step i - 2 is done; it began when the one before it was.
-            if (i - flying.size() >= std::max<std::size_t>(warmUp, 1)) step_.add(now - last);
+            // Step i - 2 is done; it began when the one before it was. The ends of two in flight may lie close together, so
+            // that only both steps together tell the time of one.
+            if (i - flying.size() >= std::max<std::size_t>(warmUp, 2)) step_.add((now - beforeLast) / 2);
+            beforeLast = last;
             last = now;
         }
         slot = nullptr;

@@ -245,9 +245,59 @@ void Cuda::run(const ops::Fill& op, ops::Stream& stream) {
            static_cast<int>(ops::sizeOf(dst.type)), op.value, viewOf(dst).data);
 }
 
+namespace {
+
+/// Runs of bytes to copy in one launch.
+struct CopyTable {
+    static constexpr int kMost = 64;
+    const char* from[kMost];
+    char* to[kMost];
+    std::uint32_t words[kMost];
+};
+
+__global__ void copyTableKernel(CopyTable table) {
+    const auto* from = reinterpret_cast<const std::uint32_t*>(table.from[blockIdx.x]);
+    auto* to = reinterpret_cast<std::uint32_t*>(table.to[blockIdx.x]);
+    for (std::uint32_t i = threadIdx.x; i < table.words[blockIdx.x]; i += blockDim.x) to[i] = from[i];
+}
+
+/// Copies of small arrays that follow one another; one that reads what another writes comes after it, in a launch of its own.
+class SmallCopies final : public CudaStream::Later {
+public:
+    static constexpr std::int64_t kMostBytes = 16384;
+    void run(CudaStream& stream) override { launch(stream, copyTableKernel, count_, kThreads, table_); }
+    bool hasRoom(const char* from, const char* to) const {
+        for (int i = 0; i < count_; ++i)
+            if (table_.to[i] == from || table_.to[i] == to || table_.from[i] == to) return false;
+        return count_ < CopyTable::kMost;
+    }
+    void add(const char* from, char* to, std::int64_t bytes) {
+        table_.from[count_] = from;
+        table_.to[count_] = to;
+        table_.words[count_++] = static_cast<std::uint32_t>(bytes / 4);
+    }
+
+private:
+    CopyTable table_{};
+    int count_ = 0;
+};
+
+bool isInWords(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 4 == 0; }
+
+}  // namespace
+
 void Cuda::run(const ops::ArrayCopy& op, ops::Stream& stream) {
-    CudaStream& s = streamOf(stream);
     const ops::Array &src = op.src, &dst = op.dst;
+    const std::int64_t bytes = bytesOf(dst.type, dst.size);
+    if (src.type == dst.type && bytes <= SmallCopies::kMostBytes && bytes % 4 == 0 && isInWords(src.data) && isInWords(dst.data)) {
+        auto& own = static_cast<CudaStream&>(stream);
+        const auto* from = static_cast<const char*>(resolve(src.data));
+        auto* to = static_cast<char*>(resolve(dst.data));
+        if (!own.later<SmallCopies>().hasRoom(from, to)) own.flush();
+        own.later<SmallCopies>().add(from, to, bytes);
+        return;
+    }
+    CudaStream& s = streamOf(stream);
     if (src.type == dst.type) return copyRun(s, bytesOf(dst.type, dst.size), src.data, dst.data);
     if (convertRun(s, dst.size, src.type, src.data, dst.type, dst.data)) return;
     convertArray(s, runOf(src), runOf(dst));

@@ -54,11 +54,17 @@ CudaStream::~CudaStream() {
     for (const auto& [memory, bytes] : scratch_) std::free(memory);
 }
 bool CudaStream::isCapturing() const { return false; }
-void CudaStream::synchronize() {}
+void CudaStream::synchronize() { flush(); }
 bool CudaStream::isAsynchronous() const { return false; }
-std::uint64_t CudaStream::mark() { return 0; }
+std::uint64_t CudaStream::mark() {
+    flush();
+    return 0;
+}
 void CudaStream::wait(std::uint64_t) {}
-void CudaStream::replay(const Stretch&, const std::function<void()>& work) { work(); }
+void CudaStream::replay(const Stretch&, const std::function<void()>& work) {
+    work();
+    flush();
+}
 const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t*) { return nullptr; }
 
 const void* CudaStream::constants(const void* host, std::size_t) { return host; }

@@ -178,9 +178,33 @@ void runUpdates(CudaStream& stream, const Update* updates, std::int64_t count) {
     }
 }
 
+namespace {
+
+/// The updates of a layer's parameters come one after another, and touch different memory.
+class Updates final : public CudaStream::Later {
+public:
+    void run(CudaStream& stream) override { runUpdates(stream, updates_.data(), static_cast<std::int64_t>(updates_.size())); }
+    /// Whether the update may run beside those gathered.
+    bool isApart(const Update& update) const {
+        for (const Update& other : updates_)
+            for (const char* written : {other.result, other.first, other.second, other.third})
+                for (const char* used : {update.gradient, update.values, update.result, update.first, update.second, update.third})
+                    if (written && written == used) return false;
+        return true;
+    }
+    void add(const Update& update) { updates_.push_back(update); }
+
+private:
+    std::vector<Update> updates_;
+};
+
+}  // namespace
+
 void Cuda::run(const ops::OptimizerStep& op, ops::Stream& stream) {
+    auto& own = static_cast<CudaStream&>(stream);
     const Update update = updateOf(op);
-    runUpdates(streamOf(stream), &update, 1);
+    if (!own.later<Updates>().isApart(update)) own.flush();
+    own.later<Updates>().add(update);
 }
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

@@ -41,6 +41,27 @@ public:
     NativeStream native() const { return native_; }
     int device() const { return device_; }
 
+    /// Small operations that follow one another (updates of parameters, copies of them) are put off and done in one launch:
+    /// `later` does what has come together, at the latest before anything else happens on the stream.
+    class Later {
+    public:
+        virtual ~Later() = default;
+        virtual void run(CudaStream& stream) = 0;
+    };
+    template <class L>
+    L& later() {
+        auto* pending = dynamic_cast<L*>(later_.get());
+        if (!pending) {
+            flush();
+            later_ = std::make_unique<L>();
+            pending = static_cast<L*>(later_.get());
+        }
+        return *pending;
+    }
+    void flush() {
+        if (const auto pending = std::move(later_)) pending->run(*this);
+    }
+
     /// Device memory for one operation, good until the next call on this stream; throws std::bad_alloc. Never moves under
     /// a kept graph: what became too small lives on.
     void* scratch(std::size_t bytes);
@@ -56,6 +77,7 @@ private:
     int device_;
     NativeStream native_{};
     std::vector<std::pair<void*, std::size_t>> scratch_;
+    std::unique_ptr<Later> later_;
     std::map<std::string, void*> constants_;  ///< by content
     std::unique_ptr<Graphs> graphs_;
     /// Places in the stream; two are enough, since at most one command buffer runs while the next is handed over.
@@ -63,6 +85,11 @@ private:
     NativeEvent events_[4] = {};
 };
 
-inline CudaStream& streamOf(ops::Stream& stream) { return static_cast<CudaStream&>(stream); }
+/// The stream, ready for an operation: what was put off is done first.
+inline CudaStream& streamOf(ops::Stream& stream) {
+    auto& own = static_cast<CudaStream&>(stream);
+    own.flush();
+    return own;
+}
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

@@ -127,19 +127,27 @@ bool CublasLtProducts::forward(CudaStream& stream, const ops::FullyConnectedForw
     if (!isReady()) return false;
     const std::int64_t length = op.src.h * op.src.w * op.src.c;
     const bool convert = op.src.type != op.weights.type;
-    const std::size_t room = convert ? padded(static_cast<std::size_t>(op.weights.count()) * 2) : 0;
+    const std::size_t narrow = convert ? padded(static_cast<std::size_t>(op.weights.count()) * 2) : 0;
+    // In 16 bits the sum would be rounded before the bias comes to it.
+    const bool apart = convert && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None);
+    const std::size_t sums = apart ? padded(static_cast<std::size_t>(op.dst.count()) * sizeof(float)) : 0;
+    const std::size_t room = narrow + sums;
+    auto* memory = static_cast<char*>(stream.scratch(room + kMostWorkspace));
     const void* w = op.weights.data;
     if (convert) {
         if (!op.weights.isDense()) return false;
-        w = stream.scratch(room + kMostWorkspace);
-        convertRun(stream, op.weights.data, op.weights.type, const_cast<void*>(w), op.src.type, op.weights.count(), false);
+        convertRun(stream, op.weights.data, op.weights.type, memory, op.src.type, op.weights.count(), false);
+        w = memory;
     }
-    Product p{op.dst.c, op.src.n, length, convert ? length : *weights, *src, *dst};
+    Product p{op.dst.c, op.src.n, length, convert ? length : *weights, *src, apart ? op.dst.c : *dst};
     p.transposeA = blas::kTransposed;
-    p.type = p.resultType = *type;
+    p.type = *type;
+    p.resultType = apart ? blas::kFloat : *type;
     p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
-    if (!run(stream, p, w, op.src.data, op.dst.data, room)) return false;
-    biasAndNeuron(stream, op.dst, op.bias, op.neuron);
+    if (!run(stream, p, w, op.src.data, apart ? memory + narrow : op.dst.data, room)) return false;
+    ops::Tensor result = op.dst;
+    if (apart) result = ops::Tensor::dense(memory + narrow, ops::Type::Float32, op.dst.n, 1, 1, op.dst.c);
+    biasAndNeuron(stream, result, op.dst, op.bias, op.neuron);
     return true;
 }
 

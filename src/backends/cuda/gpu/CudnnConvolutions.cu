@@ -15,6 +15,7 @@ namespace {
 /// Larger ones are not worth their memory.
 constexpr std::size_t kMostWorkspace = std::size_t{512} << 20;
 constexpr std::size_t kMostCandidates = 12;
+constexpr int kRuns = 4;
 enum Id : std::int64_t { kX = 1, kW, kY, kBiasId, kSum, kBiased };
 
 std::optional<std::int64_t> typeOf(ops::Type type) {
@@ -216,7 +217,7 @@ void CudnnConvolutions::addPlans(dnn::Descriptor graph, int mode, const CudnnTas
             CudnnDescriptor plan(api, dnn::kExecutionPlan);
             plan.set(dnn::kPlanHandle, dnn::kHandleType, 1, &handle_).set(dnn::kPlanConfiguration, configuration).finalize();
             const auto workspace = static_cast<std::size_t>(plan.getInt64(dnn::kPlanWorkspace));
-            if (workspace <= kMostWorkspace) found.push_back({std::move(plan), workspace});
+            if (workspace <= kMostWorkspace) found.push_back({std::move(plan), workspace, 0});
         } catch (const CudnnRefusal&) {
             // An engine that does not do it after all.
         }
@@ -257,7 +258,7 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
     auto& chosen = plans_[task];
     if (found.empty()) return nullptr;
     std::size_t best = 0;
-    if (found.size() > 1 && !stream.isCapturing()) {
+    if (!stream.isCapturing()) {
         std::size_t workspace = 1;
         for (const auto& plan : found) workspace = std::max(workspace, plan.workspace);
         // Memory of its own: scratch may hold converted weights, and sums must not be added twice.
@@ -276,13 +277,13 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
         check(cudaStreamSynchronize(stream.native()), "cudaStreamSynchronize");
         check(cudaFree(memory), "cudaFree");
         if (least == std::numeric_limits<double>::infinity()) return nullptr;
+        found[best].milliseconds = least / kRuns;
     }
     chosen = std::make_unique<Plan>(std::move(found[best]));
     return chosen.get();
 }
 
 double CudnnConvolutions::measure(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace) {
-    constexpr int kRuns = 4;
     cudaEvent_t begin, end;
     check(cudaEventCreate(&begin), "cudaEventCreate");
     check(cudaEventCreate(&end), "cudaEventCreate");
@@ -354,14 +355,17 @@ bool CudnnConvolutions::forward(CudaStream& stream, const ops::ConvolutionForwar
         if (runWith(fused)) return true;
         pointers.bias = nullptr;
     }
+    // In 16 bits the sum would be rounded before the bias comes to it.
+    if (task->type != dnn::kFloat && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None)) return false;
     if (!runWith(*task)) return false;
-    biasAndNeuron(stream, op.dst, op.bias, op.neuron);
+    biasAndNeuron(stream, op.dst, op.dst, op.bias, op.neuron);
     return true;
 }
 
 bool CudnnConvolutions::dataGradient(CudaStream& stream, const ops::ConvolutionDataGradient& op) {
     auto task = taskOf(CudnnTask::DataGradient, op.diffSrc, op.weights, op.diffDst, op.window, op.exactness);
     if (!task) return false;
+    if (task->type != dnn::kFloat && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None)) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
     const std::size_t converted =
@@ -377,34 +381,42 @@ bool CudnnConvolutions::dataGradient(CudaStream& stream, const ops::ConvolutionD
     room = static_cast<char*>(stream.scratch(converted + plan->workspace + 1));
     pointers.w = weightsAs(stream, op.weights, op.diffDst.type, room);
     execute(stream, *plan, pointers, room + converted);
-    biasAndNeuron(stream, op.diffSrc, op.bias, op.neuron);
+    biasAndNeuron(stream, op.diffSrc, op.diffSrc, op.bias, op.neuron);
     return true;
 }
 
 bool CudnnConvolutions::weightsGradient(CudaStream& stream, const ops::ConvolutionWeightsGradient& op) {
+    // Of dilated windows one of cuDNN 9.19's engines gave wrong sums (3 x 3 by 2 x 3, a transposed convolution's).
+    if (op.window.dilationX != 1 || op.window.dilationY != 1) return false;
     auto task = taskOf(CudnnTask::WeightsGradient, op.src, op.diffWeights, op.diffDst, op.window, op.exactness);
     if (!task) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
-    // Sums in float32 where there is an engine for that, else in the type of the images, converted afterwards.
-    const std::size_t narrow = padded(static_cast<std::size_t>(op.diffWeights.count()) * sizeof(float));
-    Pointers pointers{op.src.data, stream.scratch(narrow), op.diffDst.data, nullptr};
-    for (const std::int64_t type : {std::int64_t{dnn::kFloat}, task->type}) {
-        task->resultType = type;
-        task->accumulate = op.accumulate && type == dnn::kFloat;
-        pointers.w = stream.scratch(narrow);
-        const Plan* plan = planFor(stream, *task, pointers);
-        if (!plan) continue;
-        auto* room = static_cast<char*>(stream.scratch(narrow + plan->workspace + 1));
-        const bool direct = type == dnn::kFloat;
-        pointers.w = direct ? op.diffWeights.data : room;
-        execute(stream, *plan, pointers, room + narrow);
-        if (!direct)
-            convertRun(stream, room, op.src.type, op.diffWeights.data, ops::Type::Float32, op.diffWeights.count(),
-                       op.accumulate);
-        return true;
+    // Results in float32, or in the type of the images and converted afterwards (the sums are float32 in both), whichever
+    // engine is faster.
+    const std::size_t room = padded(static_cast<std::size_t>(op.diffWeights.count()) * sizeof(float));
+    const std::size_t resultBytes = op.accumulate ? room : 0;
+    Pointers pointers{op.src.data, stream.scratch(room), op.diffDst.data, nullptr};
+    task->accumulate = op.accumulate;
+    const Plan* plan = planFor(stream, *task, pointers, resultBytes);
+    bool direct = true;
+    if (task->type != dnn::kFloat) {
+        CudnnTask narrow = *task;
+        narrow.resultType = task->type;
+        narrow.accumulate = 0;
+        const Plan* other = planFor(stream, narrow, pointers);
+        if (other && (!plan || other->milliseconds < plan->milliseconds)) {
+            plan = other;
+            direct = false;
+        }
     }
-    return false;
+    if (!plan) return false;
+    auto* memory = static_cast<char*>(stream.scratch(room + plan->workspace + 1));
+    pointers.w = direct ? op.diffWeights.data : memory;
+    execute(stream, *plan, pointers, memory + room);
+    if (!direct)
+        convertRun(stream, memory, op.src.type, op.diffWeights.data, ops::Type::Float32, op.diffWeights.count(), op.accumulate);
+    return true;
 }
 
 }  // namespace pewter::cuda

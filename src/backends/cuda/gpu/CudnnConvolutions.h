@@ -45,6 +45,7 @@ private:
     struct Plan {
         CudnnDescriptor plan;
         std::size_t workspace = 0;
+        double milliseconds = 0;  ///< as measured; 0 where it was not
     };
     /// Of the operands x, w, y and the bias.
     struct Pointers {

@@ -19,10 +19,11 @@ void convertRun(CudaStream& stream, const void* from, ops::Type fromType, void* 
         });
 }
 
-void biasAndNeuron(CudaStream& stream, const ops::Tensor& t, const ops::Array& bias, const ops::Neuron& given) {
-    if (bias.isNull() && given.type == ops::NeuronType::None) return;
-    elementwise(stream, t, {t},
-                [b = runOf(bias), f = neuronOf(stream, given, t.c)] PEWTER_DEVICE_CALL(const Inputs<1>& x, int channel) {
+void biasAndNeuron(CudaStream& stream, const ops::Tensor& from, const ops::Tensor& to, const ops::Array& bias,
+                   const ops::Neuron& given) {
+    if (bias.isNull() && given.type == ops::NeuronType::None && from.data == to.data) return;
+    elementwise(stream, to, {from},
+                [b = runOf(bias), f = neuronOf(stream, given, to.c)] PEWTER_DEVICE_CALL(const Inputs<1>& x, int channel) {
                     return neuron(f, b.isNull() ? x[0] : x[0] + load(b, channel), channel);
                 });
 }

@@ -10,7 +10,8 @@ namespace pewter::cuda {
 void convertRun(CudaStream& stream, const void* from, ops::Type fromType, void* to, ops::Type toType, std::int64_t count,
                 bool accumulate);
 
-/// t = neuron(t + bias), bias one value a channel or null.
-void biasAndNeuron(CudaStream& stream, const ops::Tensor& t, const ops::Array& bias, const ops::Neuron& neuron);
+/// to = neuron(from + bias), bias one value a channel or null; nothing to do where that changes nothing.
+void biasAndNeuron(CudaStream& stream, const ops::Tensor& from, const ops::Tensor& to, const ops::Array& bias,
+                   const ops::Neuron& neuron);
 
 }  // namespace pewter::cuda

@@ -146,6 +146,7 @@ CudaStream::~CudaStream() {
 }
 
 void CudaStream::synchronize() {
+    flush();
     if (graphs_->isCapturing()) throw CannotCapture{"the host has work to do between its commands"};
     use(device_);
     check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
@@ -154,6 +155,7 @@ void CudaStream::synchronize() {
 bool CudaStream::isAsynchronous() const { return true; }
 
 std::uint64_t CudaStream::mark() {
+    flush();
     const std::uint64_t mark = marks_++;
     check(cudaEventRecord(events_[mark % std::size(events_)], native_), "cudaEventRecord");
     return mark;
@@ -163,7 +165,13 @@ void CudaStream::wait(std::uint64_t mark) {
     check(cudaEventSynchronize(events_[mark % std::size(events_)]), "cudaEventSynchronize");
 }
 
-void CudaStream::replay(const Stretch& stretch, const std::function<void()>& work) { graphs_->run(stretch, work); }
+void CudaStream::replay(const Stretch& stretch, const std::function<void()>& work) {
+    flush();
+    graphs_->run(stretch, [&] {
+        work();
+        flush();
+    });
+}
 
 bool CudaStream::isCapturing() const { return graphs_->isCapturing(); }
 
