@@ -140,7 +140,7 @@ TEST_F(Command, OptionsAreChecked) {
         EXPECT_NE(outcome.status, 0) << arguments;
         EXPECT_THAT(outcome.err, HasSubstr(part)) << arguments;
     };
-    fails("train digits --precision fp8", "{fp32,fp16,bf16}");
+    fails("train digits --precision fp8", "{fp32,tf32,fp16,bf16}");
     fails("train digits --steps 5 --epochs 1", "--epochs");
     fails("train digits --steps 0", "--steps");
     fails("train digits --batch -1", "--batch");
