@@ -266,9 +266,14 @@ class SmallCopies final : public CudaStream::Later {
 public:
     static constexpr std::int64_t kMostBytes = 16384;
     void run(CudaStream& stream) override { launch(stream, copyTableKernel, count_, kThreads, table_); }
-    bool hasRoom(const char* from, const char* to) const {
-        for (int i = 0; i < count_; ++i)
-            if (table_.to[i] == from || table_.to[i] == to || table_.from[i] == to) return false;
+    bool hasRoom(const char* from, const char* to, std::int64_t bytes) const {
+        const auto meet = [bytes](const char* one, const char* other, std::int64_t otherBytes) {
+            return one < other + otherBytes && other < one + bytes;
+        };
+        for (int i = 0; i < count_; ++i) {
+            const std::int64_t taken = std::int64_t{4} * table_.words[i];
+            if (meet(from, table_.to[i], taken) || meet(to, table_.to[i], taken) || meet(to, table_.from[i], taken)) return false;
+        }
         return count_ < CopyTable::kMost;
     }
     void add(const char* from, char* to, std::int64_t bytes) {
@@ -293,7 +298,7 @@ void Cuda::run(const ops::ArrayCopy& op, ops::Stream& stream) {
         auto& own = static_cast<CudaStream&>(stream);
         const auto* from = static_cast<const char*>(resolve(src.data));
         auto* to = static_cast<char*>(resolve(dst.data));
-        if (!own.later<SmallCopies>().hasRoom(from, to)) own.flush();
+        if (!own.later<SmallCopies>().hasRoom(from, to, bytes)) own.flush();
         own.later<SmallCopies>().add(from, to, bytes);
         return;
     }
