@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "DeviceName.h"
 #include "TestKernel.h"
 
 using namespace pewter::test;
@@ -41,7 +42,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, CoreEncodes, testing::ValuesIn([] {
                              for (const auto& device : MTL::copyAllDevices()) names.push_back(device->name());
                              return names;
                          }()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& info) { return testNameOf(info.param); });
 
 TEST_P(CoreEncodes, TheExplicitFormUsesTheOffsetAsItIsAndLeavesIt) {
     const auto kernel = copier();

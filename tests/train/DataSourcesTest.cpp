@@ -8,6 +8,7 @@
 #include <span>
 
 #include "DatasetSupport.h"
+#include "DeviceName.h"
 #include "TrainSupport.h"
 
 namespace pewter::train::tests {
@@ -125,7 +126,7 @@ protected:
 };
 
 INSTANTIATE_TEST_SUITE_P(EveryDevice, Updates, testing::ValuesIn(MTL::copyAllDevices()),
-                         [](const auto& info) { return info.param->name(); });
+                         [](const auto& info) { return testNameOf(info.param->name()); });
 
 TEST_P(Updates, TheSourceDescribesItsLayer) {
     const auto layer = source({});

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "DatasetSupport.h"
+#include "DeviceName.h"
 #include "TrainSupport.h"
 #include "mtl/Device.h"
 #include "ops/Backend.h"
@@ -35,7 +36,7 @@ Trained trained(const NetworkDescription& network, const DevicePtr& device, cons
 
 class Training : public testing::TestWithParam<DevicePtr> {};
 INSTANTIATE_TEST_SUITE_P(EveryDevice, Training, testing::ValuesIn(MTL::copyAllDevices()),
-                         [](const auto& info) { return info.param->name(); });
+                         [](const auto& info) { return testNameOf(info.param->name()); });
 
 TEST_P(Training, SameSeedGivesTheSameBits) {
     const auto data = noiseFor(tinyNetwork(), 20);
