@@ -1,7 +1,6 @@
 # The cuda device, and its kernels compiled for the host (device cuda:emulated).
 #
-# The compiler is found through CUDACXX, the PATH, the usual folders, or the folder of `scripts/bootstrap --cuda`. cuDNN and
-# cuBLASLt are loaded at run time; where they come from Python packages, PEWTER_CUDA_PACKAGES says where those lie.
+# The compiler is found through CUDACXX, the PATH or the usual folders. cuDNN and cuBLASLt are loaded at run time; where they come from Python packages, PEWTER_CUDA_PACKAGES says where those lie.
 
 set(PEWTER_CUDA AUTO CACHE STRING "Build the cuda device: AUTO (when its compiler is found), ON or OFF")
 set(PEWTER_CUDA_PACKAGES "" CACHE PATH "Folder `nvidia` of a Python's site-packages with cuDNN and cuBLASLt, if they come from there")
@@ -13,12 +12,8 @@ if(NOT PEWTER_CUDA)
 elseif(PEWTER_SANITIZE)
     set(PEWTER_NO_CUDA_REASON "this build has sanitizers, which CUDA's compiler does not take")
 else()
-    set(cache "$ENV{XDG_CACHE_HOME}")
-    if(NOT cache)
-        set(cache "$ENV{HOME}/.cache")
-    endif()
-    find_program(PEWTER_NVCC nvcc HINTS "$ENV{CUDACXX}" "$ENV{CUDA_PATH}/bin" /usr/local/cuda/bin
-                 "${cache}/pewter/cuda-toolkit/nvidia/cu13/bin")
+    get_filename_component(named "$ENV{CUDACXX}" DIRECTORY)
+    find_program(PEWTER_NVCC nvcc HINTS "${named}" "$ENV{CUDA_PATH}/bin" /usr/local/cuda/bin)
     if(PEWTER_NVCC)
         set(CMAKE_CUDA_COMPILER "${PEWTER_NVCC}")
         set(CMAKE_CUDA_ARCHITECTURES "${PEWTER_CUDA_ARCHITECTURES}")
@@ -33,7 +28,7 @@ else()
     else()
         set(PEWTER_NO_CUDA_REASON "CUDA's compiler was not found when this build was configured")
         if(PEWTER_CUDA STREQUAL "ON")
-            message(FATAL_ERROR "PEWTER_CUDA=ON: nvcc was not found. CUDACXX names it; scripts/bootstrap --cuda installs one.")
+            message(FATAL_ERROR "PEWTER_CUDA=ON: nvcc was not found. CUDACXX names it.")
         endif()
     endif()
 endif()
