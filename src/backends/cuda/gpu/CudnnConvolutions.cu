@@ -326,38 +326,44 @@ const void* CudnnConvolutions::weightsAs(CudaStream& stream, const ops::Tensor& 
     return to;
 }
 
+bool CudnnConvolutions::runWeighted(CudaStream& stream, const CudnnTask& task, const ops::Tensor& weights, ops::Type type,
+                                    Pointers pointers, std::size_t resultBytes) {
+    const std::size_t converted = type == weights.type ? 0 : padded(static_cast<std::size_t>(weights.count()) * 2);
+    auto known = plans_.find(task);
+    if (known == plans_.end()) {
+        // Engines are measured on the operands themselves.
+        pointers.w = weightsAs(stream, weights, type, stream.scratch(converted + 1));
+        planFor(stream, task, pointers, resultBytes);
+        known = plans_.find(task);
+    }
+    const Plan* plan = known->second.get();
+    if (!plan) return false;
+    // The memory may have moved with the workspace.
+    auto* room = static_cast<char*>(stream.scratch(converted + plan->workspace + 1));
+    pointers.w = weightsAs(stream, weights, type, room);
+    execute(stream, *plan, pointers, room + converted);
+    return true;
+}
+
 bool CudnnConvolutions::forward(CudaStream& stream, const ops::ConvolutionForward& op) {
     auto task = taskOf(CudnnTask::Forward, op.src, op.weights, op.dst, op.window, op.exactness);
     if (!task) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
-    const std::size_t converted =
-        op.src.type == op.weights.type ? 0 : padded(static_cast<std::size_t>(op.weights.count()) * 2);
-    auto* room = static_cast<char*>(stream.scratch(std::max<std::size_t>(converted, 1)));
     const bool relu = op.neuron.type == ops::NeuronType::ReLU;
     Pointers pointers{op.src.data, nullptr, op.dst.data, nullptr};
-    const auto runWith = [&](const CudnnTask& with) {
-        pointers.w = weightsAs(stream, op.weights, op.src.type, room);
-        const Plan* plan = planFor(stream, with, pointers);
-        if (!plan) return false;
-        // The memory may move with the workspace: the weights are converted again where they lie now.
-        room = static_cast<char*>(stream.scratch(converted + plan->workspace + 1));
-        pointers.w = weightsAs(stream, op.weights, op.src.type, room);
-        execute(stream, *plan, pointers, room + converted);
-        return true;
-    };
     if (!op.bias.isNull() && op.bias.type == ops::Type::Float32 && (relu || op.neuron.type == ops::NeuronType::None) &&
         isAligned(op.bias.data)) {
         CudnnTask fused = *task;
         fused.epilogue = relu ? CudnnTask::BiasRelu : CudnnTask::Bias;
         fused.slope = relu ? op.neuron.a : 0;
         pointers.bias = op.bias.data;
-        if (runWith(fused)) return true;
+        if (runWeighted(stream, fused, op.weights, op.src.type, pointers)) return true;
         pointers.bias = nullptr;
     }
     // In 16 bits the sum would be rounded before the bias comes to it.
     if (task->type != dnn::kFloat && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None)) return false;
-    if (!runWith(*task)) return false;
+    if (!runWeighted(stream, *task, op.weights, op.src.type, pointers)) return false;
     biasAndNeuron(stream, op.dst, op.dst, op.bias, op.neuron);
     return true;
 }
@@ -368,19 +374,12 @@ bool CudnnConvolutions::dataGradient(CudaStream& stream, const ops::ConvolutionD
     if (task->type != dnn::kFloat && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None)) return false;
     std::lock_guard lock(mutex_);
     if (!isReady()) return false;
-    const std::size_t converted =
-        op.diffDst.type == op.weights.type ? 0 : padded(static_cast<std::size_t>(op.weights.count()) * 2);
-    auto* room = static_cast<char*>(stream.scratch(std::max<std::size_t>(converted, 1)));
-    Pointers pointers{op.diffSrc.data, weightsAs(stream, op.weights, op.diffDst.type, room), op.diffDst.data, nullptr};
     task->accumulate = op.accumulate;
     const auto& to = op.diffSrc;
     const std::int64_t extent = (to.n - 1) * to.strideN + (to.h - 1) * to.strideH + (to.w - 1) * to.strideW + to.c;
-    const Plan* plan =
-        planFor(stream, *task, pointers, op.accumulate ? static_cast<std::size_t>(extent) * ops::sizeOf(to.type) : 0);
-    if (!plan) return false;
-    room = static_cast<char*>(stream.scratch(converted + plan->workspace + 1));
-    pointers.w = weightsAs(stream, op.weights, op.diffDst.type, room);
-    execute(stream, *plan, pointers, room + converted);
+    if (!runWeighted(stream, *task, op.weights, op.diffDst.type, {to.data, nullptr, op.diffDst.data, nullptr},
+                     op.accumulate ? static_cast<std::size_t>(extent) * ops::sizeOf(to.type) : 0))
+        return false;
     biasAndNeuron(stream, op.diffSrc, op.diffSrc, op.bias, op.neuron);
     return true;
 }

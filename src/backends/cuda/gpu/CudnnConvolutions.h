@@ -62,6 +62,9 @@ private:
     double measure(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace);
     void execute(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace);
     bool isReady();
+    /// Runs a task whose w is the weights, converted once to the type of the images; false when cuDNN has no plan for it.
+    bool runWeighted(CudaStream& stream, const CudnnTask& task, const ops::Tensor& weights, ops::Type type, Pointers pointers,
+                     std::size_t resultBytes = 0);
     /// Weights in the type of the images: their own memory, or converted to `room`.
     static const void* weightsAs(CudaStream& stream, const ops::Tensor& weights, ops::Type type, void* room);
 
