@@ -110,6 +110,11 @@ public:
         std::vector<const void*> addresses;
     };
     virtual void replay(const Stretch&, const std::function<void()>& work) { work(); }
+    /// replay() may put work off, until something else is done on the stream, so that stretches and what little lies between
+    /// them become one object. Comes before what work() finds its addresses by is changed: after it nothing is put off.
+    virtual void endReplay() {}
+    /// For reports: how what was replayed is kept and, if it is not, why; a line each.
+    virtual std::vector<std::string> describeReplays() const { return {}; }
 };
 
 /// A device's arithmetic and memory. The extents of an operation are checked before it gets here; run() may throw only
