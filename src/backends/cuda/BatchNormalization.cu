@@ -5,54 +5,83 @@ namespace pewter::PEWTER_CUDA_NAMESPACE {
 
 namespace {
 
+/// Statistics and parameters for kernels. Where all are float32, as in training, their reads are under way together.
+struct Values {
+    Run run;
+
+    explicit Values(const ops::Array& a) : run(runOf(a)) {}
+    bool isPlain() const { return run.isNull() || run.type == ops::Type::Float32; }
+    PEWTER_DEVICE double get(int channel, bool plain, double otherwise) const {
+        if (run.isNull()) return otherwise;
+        return plain ? reinterpret_cast<const float*>(run.data)[channel] : loadDouble(run, channel);
+    }
+};
+
+PEWTER_DEVICE double inverseRoot(double x) {
+#if defined(__CUDACC__)
+    return rsqrt(x);
+#else
+    return 1 / sqrt(x);
+#endif
+}
+
 /// What channels are normalised by; deviations are taken in float64, once a block and channel.
 struct BatchLayer {
     static constexpr bool kNeurons = true;
-    Run mean, variance, gamma, beta, diffGamma, diffBeta;
+    Values mean, variance, gamma, beta, diffGamma, diffBeta;
+    bool plain;
     float epsilon;
     /// 1 / count; 0: the statistics do not depend on src.
-    double share;
+    double share = 0;
 
+    /// With the sums of the gradients, if they are known.
     template <class Op>
-    explicit BatchLayer(const Op& op)
-        : mean(runOf(op.mean)), variance(runOf(op.variance)), gamma(runOf(op.gamma)), beta(runOf(op.beta)), diffGamma{},
-          diffBeta{}, epsilon(op.epsilon), share(0) {}
+    explicit BatchLayer(const Op& op, const ops::Array& ofGamma = {}, const ops::Array& ofBeta = {})
+        : mean(op.mean), variance(op.variance), gamma(op.gamma), beta(op.beta), diffGamma(ofGamma), diffBeta(ofBeta),
+          plain(mean.isPlain() && variance.isPlain() && gamma.isPlain() && beta.isPlain() && diffGamma.isPlain() &&
+                diffBeta.isPlain()),
+          epsilon(op.epsilon) {}
 
     PEWTER_DEVICE double inverseDeviation(int channel) const {
-        return 1 / sqrt(loadDouble(variance, channel) + static_cast<double>(epsilon));
-    }
-    PEWTER_DEVICE double scale(int channel) const {
-        return (gamma.isNull() ? 1.0 : loadDouble(gamma, channel)) * inverseDeviation(channel);
+        return inverseRoot(variance.get(channel, plain, 0) + static_cast<double>(epsilon));
     }
     /// What the mean loses in float32.
     PEWTER_DEVICE double rest(int channel) const {
-        const double value = loadDouble(mean, channel);
+        const double value = mean.get(channel, plain, 0);
         return static_cast<double>(static_cast<float>(value)) - value;
     }
     PEWTER_DEVICE void factors(std::int64_t, int channel, float* to) const {
-        const double factor = scale(channel);
-        to[0] = load(mean, channel);
+        const double middle = mean.get(channel, plain, 0), shift = beta.get(channel, plain, 0);
+        const double factor = gamma.get(channel, plain, 1) * inverseDeviation(channel);
+        to[0] = static_cast<float>(middle);
         to[1] = static_cast<float>(factor);
-        to[2] = static_cast<float>((beta.isNull() ? 0.0 : loadDouble(beta, channel)) + rest(channel) * factor);
+        to[2] = static_cast<float>(shift + (static_cast<double>(to[0]) - middle) * factor);
     }
     PEWTER_DEVICE void gradientFactors(std::int64_t, int channel, float* to) const {
-        const double factor = scale(channel) * share;
-        const double ofGamma = diffGamma.isNull() ? 0.0 : loadDouble(diffGamma, channel) * inverseDeviation(channel);
-        const double ofBeta = diffBeta.isNull() ? 0.0 : loadDouble(diffBeta, channel);
-        to[3] = share == 0 ? 0.0f : static_cast<float>(-factor * (ofBeta + rest(channel) * ofGamma));
+        const double sum = diffBeta.get(channel, plain, 0), product = diffGamma.get(channel, plain, 0);
+        const double deviation = inverseDeviation(channel);
+        const double factor = gamma.get(channel, plain, 1) * deviation * share, ofGamma = product * deviation;
+        to[3] = share == 0 ? 0.0f : static_cast<float>(-factor * (sum + rest(channel) * ofGamma));
         to[4] = share == 0 ? 0.0f : static_cast<float>(-factor * ofGamma);
     }
 };
 
 struct MergeStatistics {
+    struct Loaded {
+        double mean, variance;
+    };
     Run mean, variance;
     double before, here;
 
-    PEWTER_DEVICE void operator()(std::int64_t, int channel, double meanHere, double squares) const {
+    PEWTER_DEVICE Loaded load(std::int64_t, int channel) const {
+        if (before > 0) return {loadDouble(mean, channel), loadDouble(variance, channel)};
+        return {};
+    }
+    PEWTER_DEVICE void operator()(std::int64_t, int channel, const Loaded& old, double meanHere, double squares) const {
         if (before > 0) {
-            const double old = loadDouble(mean, channel), distance = meanHere - old;
-            squares += loadDouble(variance, channel) * before + distance * distance * (before * here / (before + here));
-            meanHere = old + distance * (here / (before + here));
+            const double distance = meanHere - old.mean;
+            squares += old.variance * before + distance * distance * (before * here / (before + here));
+            meanHere = old.mean + distance * (here / (before + here));
         }
         storeDouble(mean, channel, meanHere);
         storeDouble(variance, channel, squares / (before + here));
@@ -60,18 +89,20 @@ struct MergeStatistics {
 };
 
 struct StoreGradients {
+    struct Loaded {
+        double rest, inverseDeviation, sum, product;
+    };
     BatchLayer layer;
     Run diffGamma, diffBeta;
     bool accumulate;
 
-    PEWTER_DEVICE void operator()(std::int64_t, int channel, double sum, double product) const {
-        product = (product + layer.rest(channel) * sum) * layer.inverseDeviation(channel);
-        if (accumulate) {
-            sum += loadDouble(diffBeta, channel);
-            product += loadDouble(diffGamma, channel);
-        }
-        storeDouble(diffBeta, channel, sum);
-        storeDouble(diffGamma, channel, product);
+    PEWTER_DEVICE Loaded load(std::int64_t, int channel) const {
+        return {layer.rest(channel), layer.inverseDeviation(channel), accumulate ? loadDouble(diffBeta, channel) : 0,
+                accumulate ? loadDouble(diffGamma, channel) : 0};
+    }
+    PEWTER_DEVICE void operator()(std::int64_t, int channel, const Loaded& loaded, double sum, double product) const {
+        storeDouble(diffBeta, channel, sum + loaded.sum);
+        storeDouble(diffGamma, channel, (product + loaded.rest * sum) * loaded.inverseDeviation + loaded.product);
     }
 };
 
@@ -108,9 +139,7 @@ void Cuda::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream&
 
 void Cuda::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     if (op.src.count() == 0) return;
-    BatchLayer layer(op);
-    layer.diffGamma = runOf(op.diffGamma);
-    layer.diffBeta = runOf(op.diffBeta);
+    BatchLayer layer(op, op.diffGamma, op.diffBeta);
     layer.share = op.storedStatistics ? 0 : 1 / static_cast<double>(op.count);
     normalizeGradient(streamOf(stream), op.src, op.diffDst, op.diffSrc, layer, neuronOf(streamOf(stream), op.neuron, op.src.c), 1, pixelsOf(op.src));
 }

@@ -42,9 +42,11 @@ struct GroupMeans {
 };
 
 struct KeepSums {
+    struct Loaded {};
     Groups groups;
 
-    PEWTER_DEVICE void operator()(std::int64_t image, int channel, double a, double b) const {
+    PEWTER_DEVICE Loaded load(std::int64_t, int) const { return {}; }
+    PEWTER_DEVICE void operator()(std::int64_t image, int channel, Loaded, double a, double b) const {
         const std::int64_t i = image * groups.channels + channel;
         groups.sums[i] = a;
         groups.sums[groups.all() + i] = b;

@@ -45,42 +45,25 @@ struct StatisticsSums {
     using Sample = typename Pixels::Sample;
     Pixels src;
 
-    struct Sums {
-        float shift[kLanes], sum[kLanes], squares[kLanes];
-
-        PEWTER_DEVICE void merge(const Sums& other) {
-            for (int l = 0; l < kLanes; ++l) sum[l] += other.sum[l], squares[l] += other.squares[l];
-        }
-        PEWTER_DEVICE void write(float* to, std::int64_t channels) const {
-            for (int l = 0; l < kLanes; ++l) {
-                to[l] = shift[l];
-                to[channels + l] = sum[l];
-                to[2 * channels + l] = squares[l];
-            }
-        }
-    };
-
     PEWTER_DEVICE Sample load(std::int64_t pixel, int vector) const { return src.load(pixel, vector); }
     PEWTER_DEVICE void factors(std::int64_t, int, float*) const {}
-    PEWTER_DEVICE void start(Sums& sums, std::int64_t from, std::int64_t to, int vector) const {
+    PEWTER_DEVICE void start(ColumnSums<kLanes>& sums, std::int64_t from, std::int64_t to, int vector) const {
         const Sample a = load(from, vector), b = load((from + to) / 2, vector), c = load(to - 1, vector);
         for (int l = 0; l < kLanes; ++l) {
             const float x = toFloat(a.lane[l]), y = toFloat(b.lane[l]), z = toFloat(c.lane[l]);
             sums.shift[l] = fmaxf(fminf(x, y), fminf(fmaxf(x, y), z));
         }
     }
-    template <int kCount>
-    PEWTER_DEVICE void add(Sums& sums, int, const Sample* sample, const float (*)[kLanes]) const {
-        for (int l = 0; l < kLanes; ++l) {
-            float sum = 0, squares = 0;
-            for (int u = 0; u < kCount; ++u) {
-                const float distance = toFloat(sample[u].lane[l]) - sums.shift[l];
-                sum += distance;
-                squares += distance * distance;
-            }
-            sums.sum[l] += sum;
-            sums.squares[l] += squares;
-        }
+    template <bool kWhole>
+    PEWTER_DEVICE void add(ColumnSums<kLanes>& sums, int, const Sample* sample, int count, const float (*)[kLanes]) const {
+        PEWTER_UNROLL_ALL
+        for (int u = 0; u < kUnroll; ++u)
+            if (kWhole || u < count)
+                for (int l = 0; l < kLanes; ++l) {
+                    const float distance = toFloat(sample[u].lane[l]) - sums.shift[l];
+                    sums.sum[l] += distance;
+                    sums.sum[kLanes + l] += distance * distance;
+                }
     }
 };
 
@@ -99,17 +82,6 @@ struct GradientSums {
     Layer layer;
     ops::Neuron neuron;
 
-    struct Sums {
-        float a[kLanes], b[kLanes];
-
-        PEWTER_DEVICE void merge(const Sums& other) {
-            for (int l = 0; l < kLanes; ++l) a[l] += other.a[l], b[l] += other.b[l];
-        }
-        PEWTER_DEVICE void write(float* to, std::int64_t channels) const {
-            for (int l = 0; l < kLanes; ++l) to[l] = a[l], to[channels + l] = b[l];
-        }
-    };
-
     PEWTER_DEVICE Sample load(std::int64_t pixel, int vector) const {
         return {src.load(pixel, vector), diffDst.load(pixel, vector)};
     }
@@ -118,25 +90,28 @@ struct GradientSums {
         layer.factors(segment, channel, all);
         for (int k = 0; k < kFactors; ++k) to[k] = all[k];
     }
-    PEWTER_DEVICE void start(Sums&, std::int64_t, std::int64_t, int) const {}
-    template <int kCount>
-    PEWTER_DEVICE void add(Sums& sums, int vector, const Sample* sample, const float (*f)[kLanes]) const {
-        for (int u = 0; u < kCount; ++u)
-            for (int l = 0; l < kLanes; ++l) {
-                const float x = toFloat(sample[u].x.lane[l]) - f[0][l];
-                float dz = toFloat(sample[u].diff.lane[l]);
-                if constexpr (kAct != Act::None)
-                    dz *= activationDerivative<kAct>(neuron, x * f[1][l] + f[2][l], vector * kLanes + l);
-                sums.a[l] += dz;
-                sums.b[l] += dz * x;
-            }
+    PEWTER_DEVICE void start(ColumnSums<kLanes>&, std::int64_t, std::int64_t, int) const {}
+    template <bool kWhole>
+    PEWTER_DEVICE void add(ColumnSums<kLanes>& sums, int vector, const Sample* sample, int count,
+                           const float (*f)[kLanes]) const {
+        PEWTER_UNROLL_ALL
+        for (int u = 0; u < kUnroll; ++u)
+            if (kWhole || u < count)
+                for (int l = 0; l < kLanes; ++l) {
+                    const float x = toFloat(sample[u].x.lane[l]) - f[0][l];
+                    float dz = toFloat(sample[u].diff.lane[l]);
+                    if constexpr (kAct != Act::None)
+                        dz *= activationDerivative<kAct>(neuron, x * f[1][l] + f[2][l], vector * kLanes + l);
+                    sums.sum[l] += dz;
+                    sums.sum[kLanes + l] += dz * x;
+                }
     }
 };
 
 /// dst = neuron(z).
 template <class Pixels, class Layer, Act kAct>
 struct NormalizeForward {
-    static constexpr int kLanes = Pixels::kLanes, kFactors = 3, kUnroll = aheadOf<Pixels>(4);
+    static constexpr int kLanes = Pixels::kLanes, kFactors = 3, kUnroll = aheadOf<Pixels>(6);
     using Sample = typename Pixels::Sample;
     Pixels src, dst;
     Layer layer;
@@ -157,7 +132,7 @@ struct NormalizeForward {
 /// diffSrc = scale dz + A + B (x - mean).
 template <class Pixels, class Layer, Act kAct>
 struct NormalizeGradient {
-    static constexpr int kLanes = Pixels::kLanes, kFactors = 5, kUnroll = aheadOf<Pixels>(2);
+    static constexpr int kLanes = Pixels::kLanes, kFactors = 5, kUnroll = aheadOf<Pixels>(4);
     using Sample = Pair<Pixels>;
     Pixels src, diffDst, diffSrc;
     Layer layer;
