@@ -1,14 +1,15 @@
 #include "backends/cuda/gpu/CublasLtProducts.h"
 
-#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "backends/cuda/LibraryPaths.h"
+#include "backends/cuda/Recast.cuh"
 #include "backends/cuda/gpu/Check.h"
 #include "backends/cuda/gpu/CudnnConvolutions.h"
 #include "backends/cuda/gpu/Epilogue.cuh"
 #include "backends/cuda/gpu/Libraries.h"
+#include "backends/cuda/gpu/Weights.h"
 
 namespace pewter::cuda {
 
@@ -16,27 +17,22 @@ namespace {
 
 constexpr std::size_t kMostWorkspace = std::size_t{32} << 20;
 
-std::optional<int> typeOf(ops::Type type) {
-    switch (type) {
-        case ops::Type::Float32: return blas::kFloat;
-        case ops::Type::Float16: return blas::kHalf;
-        case ops::Type::BFloat16: return blas::kBFloat16;
-        default: return std::nullopt;
-    }
+int typeOf(ops::Type type) {
+    return type == ops::Type::Float16 ? blas::kHalf : type == ops::Type::BFloat16 ? blas::kBFloat16 : blas::kFloat;
 }
 
-/// A row of the tensor an image, if it can be seen so: type and distance of rows.
-std::optional<std::int64_t> rowsOf(const ops::Tensor& t) {
+/// Whether images are rows of a matrix of that type, at a distance that leadingOf() gives.
+bool areRows(const ops::Tensor& t, ops::Type type) {
     ops::Tensor one = t;
     one.n = 1;
-    if (!one.isDense() || reinterpret_cast<std::uintptr_t>(t.data) % 16 != 0) return std::nullopt;
-    const std::int64_t length = t.h * t.w * t.c;
-    const std::int64_t leading = t.n == 1 ? length : t.strideN;
-    if (leading < length) return std::nullopt;
-    return leading;
+    return t.type == type && one.isDense() && isAligned(t.data) && (t.n == 1 || t.strideN >= t.h * t.w * t.c);
 }
+std::int64_t leadingOf(const ops::Tensor& t) { return t.n == 1 ? t.h * t.w * t.c : t.strideN; }
 
-std::size_t padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+/// The tensor, where it is rows of that type, else one in scratch memory.
+ops::Tensor rowsAs(const ops::Tensor& t, ops::Type type) {
+    return areRows(t, type) ? t : ops::Tensor::dense(nullptr, type, t.n, t.h, t.w, t.c);
+}
 
 }  // namespace
 
@@ -103,91 +99,76 @@ const CublasLtProducts::Plan* CublasLtProducts::planFor(const Product& p) {
     return kept.get();
 }
 
-bool CublasLtProducts::run(CudaStream& stream, const Product& product, const void* a, const void* b, void* d,
-                           std::size_t scratchBefore) {
-    const Plan* plan = planFor(product);
-    if (!plan) return false;
-    const float alpha = 1, beta = product.accumulate ? 1 : 0;
-    auto* workspace = static_cast<char*>(stream.scratch(scratchBefore + kMostWorkspace)) + scratchBefore;
+// Rows of ours are columns of BLAS's: images [n][K] are K x n, weights [O][K] are K x O.
+std::optional<ops::Tensor> CublasLtProducts::run(CudaStream& stream, Direction direction, const Operands& operands,
+                                                 ops::Exactness exactness, bool accumulate, bool wideResult) {
+    if (!operands.areUsable() || !isReady()) return std::nullopt;
+    const auto& [x, w, y] = operands;
+    const ops::Type type = productType(x.type, y.type, exactness);
+    Operands used{rowsAs(x, type), {}, rowsAs(y, wideResult ? ops::Type::Float32 : type)};
+    const ops::Type weightsType = direction == Direction::WeightsGradient ? ops::Type::Float32 : type;
+    used.w = areRows(w, weightsType) ? w : formOf(w, {weightsType, w.n, w.c});
+    const std::int64_t length = x.h * x.w * x.c;
+    Product p;
+    p.type = typeOf(type);
+    p.resultType = typeOf(used.result(direction).type);
+    p.reduced = type == ops::Type::Float32 && exactness == ops::Exactness::Reduced;
+    p.accumulate = accumulate && used.result(direction).data;
+    switch (direction) {
+        case Direction::Forward:
+            p.m = w.n, p.n = x.n, p.k = length;
+            p.leadingA = leadingOf(used.w), p.leadingB = leadingOf(used.x), p.leadingD = leadingOf(used.y);
+            p.transposeA = blas::kTransposed;
+            break;
+        case Direction::DataGradient:
+            p.m = length, p.n = x.n, p.k = w.n;
+            p.leadingA = leadingOf(used.w), p.leadingB = leadingOf(used.y), p.leadingD = leadingOf(used.x);
+            break;
+        case Direction::WeightsGradient:
+            p.m = length, p.n = w.n, p.k = x.n;
+            p.leadingA = leadingOf(used.x), p.leadingB = leadingOf(used.y), p.leadingD = leadingOf(used.w);
+            p.transposeB = blas::kTransposed;
+            break;
+    }
+    const Plan* plan = planFor(p);
+    if (!plan) return std::nullopt;
+    char* workspace = lend(stream, operands, used, direction, kMostWorkspace);
+    const void* a = direction == Direction::WeightsGradient ? used.x.data : used.w.data;
+    const void* b = direction == Direction::Forward ? used.x.data : used.y.data;
+    void* d = used.result(direction).data;
+    const float alpha = 1, beta = p.accumulate ? 1 : 0;
     const int status =
         api_->Matmul(handle_, plan->operation, &alpha, a, plan->a, b, plan->b, &beta, d, plan->d, d, plan->d,
                      &plan->suggestion.algorithm, workspace, kMostWorkspace, stream.native());
     if (status != 0) throw std::runtime_error("cublasLtMatmul failed with status " + std::to_string(status));
-    return true;
+    return used.result(direction);
 }
 
-// Rows of ours are columns of BLAS's: images [n][K] are K x n, weights [O][K] are K x O.
-
 bool CublasLtProducts::forward(CudaStream& stream, const ops::FullyConnectedForward& op) {
-    const auto type = typeOf(op.src.type);
-    const auto src = rowsOf(op.src), dst = rowsOf(op.dst), weights = rowsOf(op.weights);
-    if (!type || !src || !dst || !weights || op.dst.type != op.src.type || op.weights.type != ops::Type::Float32) return false;
-    if (*type != blas::kFloat && op.exactness == ops::Exactness::Products) return false;
     std::lock_guard lock(mutex_);
-    if (!isReady()) return false;
-    const std::int64_t length = op.src.h * op.src.w * op.src.c;
-    const bool convert = op.src.type != op.weights.type;
-    const std::size_t narrow = convert ? padded(static_cast<std::size_t>(op.weights.count()) * 2) : 0;
     // In 16 bits the sum would be rounded before the bias comes to it.
-    const bool apart = convert && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None);
-    const std::size_t sums = apart ? padded(static_cast<std::size_t>(op.dst.count()) * sizeof(float)) : 0;
-    const std::size_t room = narrow + sums;
-    auto* memory = static_cast<char*>(stream.scratch(room + kMostWorkspace));
-    const void* w = op.weights.data;
-    if (convert) {
-        if (!op.weights.isDense()) return false;
-        convertRun(stream, op.weights.data, op.weights.type, memory, op.src.type, op.weights.count(), false);
-        w = memory;
-    }
-    Product p{op.dst.c, op.src.n, length, convert ? length : *weights, *src, apart ? op.dst.c : *dst};
-    p.transposeA = blas::kTransposed;
-    p.type = *type;
-    p.resultType = apart ? blas::kFloat : *type;
-    p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
-    if (!run(stream, p, w, op.src.data, apart ? memory + narrow : op.dst.data, room)) return false;
-    ops::Tensor result = op.dst;
-    if (apart) result = ops::Tensor::dense(memory + narrow, ops::Type::Float32, op.dst.n, 1, 1, op.dst.c);
-    biasAndNeuron(stream, result, op.dst, op.bias, op.neuron);
+    const bool apart = !op.bias.isNull() || op.neuron.type != ops::NeuronType::None;
+    const auto result = run(stream, Direction::Forward, {op.src, op.weights, op.dst}, op.exactness, false, apart);
+    if (!result) return false;
+    biasAndNeuron(stream, *result, op.dst, op.bias, op.neuron);
     return true;
 }
 
 bool CublasLtProducts::dataGradient(CudaStream& stream, const ops::FullyConnectedDataGradient& op) {
-    const auto type = typeOf(op.diffDst.type);
-    const auto src = rowsOf(op.diffSrc), dst = rowsOf(op.diffDst), weights = rowsOf(op.weights);
-    if (!type || !src || !dst || !weights || op.diffSrc.type != op.diffDst.type || op.weights.type != ops::Type::Float32)
-        return false;
-    if (*type != blas::kFloat && op.exactness == ops::Exactness::Products) return false;
     std::lock_guard lock(mutex_);
-    if (!isReady()) return false;
-    const std::int64_t length = op.diffSrc.h * op.diffSrc.w * op.diffSrc.c;
-    const bool convert = op.diffDst.type != op.weights.type;
-    const std::size_t room = convert ? padded(static_cast<std::size_t>(op.weights.count()) * 2) : 0;
-    const void* w = op.weights.data;
-    if (convert) {
-        if (!op.weights.isDense()) return false;
-        w = stream.scratch(room + kMostWorkspace);
-        convertRun(stream, op.weights.data, op.weights.type, const_cast<void*>(w), op.diffDst.type, op.weights.count(), false);
-    }
-    Product p{length, op.diffSrc.n, op.diffDst.c, convert ? length : *weights, *dst, *src};
-    p.type = p.resultType = *type;
-    p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
-    return run(stream, p, w, op.diffDst.data, op.diffSrc.data, room);
+    const auto result = run(stream, Direction::DataGradient, {op.diffSrc, op.weights, op.diffDst}, op.exactness);
+    if (!result) return false;
+    if (result->data != op.diffSrc.data) recast(stream, *result, op.diffSrc);
+    return true;
 }
 
 bool CublasLtProducts::weightsGradient(CudaStream& stream, const ops::FullyConnectedWeightsGradient& op) {
-    const auto type = typeOf(op.src.type);
-    const auto src = rowsOf(op.src), dst = rowsOf(op.diffDst), weights = rowsOf(op.diffWeights);
-    if (!type || !src || !dst || !weights || op.diffDst.type != op.src.type || op.diffWeights.type != ops::Type::Float32)
-        return false;
-    if (*type != blas::kFloat && op.exactness == ops::Exactness::Products) return false;
     std::lock_guard lock(mutex_);
-    if (!isReady()) return false;
-    Product p{op.src.h * op.src.w * op.src.c, op.diffDst.c, op.src.n, *src, *dst, *weights};
-    p.transposeB = blas::kTransposed;
-    p.type = *type;
-    p.accumulate = op.accumulate;
-    p.reduced = *type == blas::kFloat && op.exactness == ops::Exactness::Reduced;
-    return run(stream, p, op.src.data, op.diffDst.data, op.diffWeights.data, 0);
+    const auto result = run(stream, Direction::WeightsGradient, {op.src, op.diffWeights, op.diffDst}, op.exactness,
+                            op.accumulate);
+    if (!result) return false;
+    if (result->data != op.diffWeights.data) recast(stream, *result, op.diffWeights, op.accumulate);
+    return true;
 }
 
 // --- the way in ---

@@ -4,9 +4,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "backends/cuda/Stream.h"
 #include "backends/cuda/gpu/CublasLtApi.h"
+#include "backends/cuda/gpu/Operands.h"
 #include "ops/Convolution.h"
 
 namespace pewter::cuda {
@@ -35,7 +37,10 @@ private:
 
     bool isReady();
     const Plan* planFor(const Product& product);
-    bool run(CudaStream& stream, const Product& product, const void* a, const void* b, void* d, std::size_t scratchBefore);
+    /// The product of a direction; gives where the result lies: in its own memory, or in scratch memory, as float32 when a wide
+    /// result is asked for. Null when cuBLASLt does not do it.
+    std::optional<ops::Tensor> run(CudaStream& stream, Direction direction, const Operands& operands,
+                                   ops::Exactness exactness, bool accumulate = false, bool wideResult = false);
 
     Libraries& libraries_;
     int device_;

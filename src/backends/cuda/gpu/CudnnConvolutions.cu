@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <limits>
-#include <optional>
 
 #include "backends/cuda/gpu/Check.h"
-#include "backends/cuda/gpu/Epilogue.cuh"
 #include "backends/cuda/gpu/Libraries.h"
 
 namespace pewter::cuda {
@@ -18,73 +16,32 @@ constexpr std::size_t kMostCandidates = 12;
 constexpr int kRuns = 4;
 enum Id : std::int64_t { kX = 1, kW, kY, kBiasId, kSum, kBiased };
 
-std::optional<std::int64_t> typeOf(ops::Type type) {
-    switch (type) {
-        case ops::Type::Float32: return dnn::kFloat;
-        case ops::Type::Float16: return dnn::kHalf;
-        case ops::Type::BFloat16: return dnn::kBFloat16;
-        default: return std::nullopt;
+/// Milliseconds that f() takes on the stream; infinite when cuDNN refuses it.
+template <class F>
+double timeOf(CudaStream& stream, F f) {
+    cudaEvent_t begin, end;
+    check(cudaEventCreate(&begin), "cudaEventCreate");
+    check(cudaEventCreate(&end), "cudaEventCreate");
+    float milliseconds = std::numeric_limits<float>::infinity();
+    try {
+        f();
+        check(cudaEventRecord(begin, stream.native()), "cudaEventRecord");
+        for (int i = 0; i < kRuns; ++i) f();
+        check(cudaEventRecord(end, stream.native()), "cudaEventRecord");
+        check(cudaEventSynchronize(end), "cudaEventSynchronize");
+        check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+    } catch (const CudnnRefusal&) {
+        milliseconds = std::numeric_limits<float>::infinity();
     }
+    cudaEventDestroy(begin);
+    cudaEventDestroy(end);
+    return milliseconds / kRuns;
 }
 
-/// Bytes rounded up so that what follows is aligned.
-std::size_t padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
-bool isAligned(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 16 == 0; }
-
-bool isImage(const ops::Tensor& t) {
-    const auto unit = static_cast<std::int64_t>(16 / ops::sizeOf(t.type));
-    return (t.c == 1 || t.strideC == 1) && t.strideN > 0 && t.strideH > 0 && t.strideW > 0 && isAligned(t.data) &&
-           (t.isDense() || (t.strideW % unit == 0 && t.strideH % unit == 0 && t.strideN % unit == 0));
-}
-
-void describe(const ops::Tensor& t, std::array<std::int64_t, 4>& extents, std::array<std::int64_t, 4>& strides) {
-    extents = {t.n, t.c, t.h, t.w};
-    strides = {t.strideN, 1, t.strideH, t.strideW};
-}
-
-/// The problem, if cuDNN can be asked: x the larger image, y the one that windows are counted in.
-std::optional<CudnnTask> taskOf(CudnnTask::Kind kind, const ops::Tensor& x, const ops::Tensor& w, const ops::Tensor& y,
-                                const ops::Window& window, ops::Exactness exactness) {
-    if (x.isNull() || w.isNull() || y.isNull()) return std::nullopt;
-    const auto type = typeOf(x.type);
-    if (!type || x.type != y.type || !isImage(x) || !isImage(y) || !w.isDense() || w.type != ops::Type::Float32 ||
-        !isAligned(w.data))
-        return std::nullopt;
-    // Weights are rounded to the type of the images.
-    if (*type != dnn::kFloat && exactness == ops::Exactness::Products) return std::nullopt;
-    CudnnTask task;
-    task.kind = kind;
-    task.type = *type;
-    task.resultType = kind == CudnnTask::WeightsGradient ? dnn::kFloat : *type;
-    task.exactness = static_cast<std::int64_t>(exactness);
-    describe(x, task.x, task.xStrides);
-    describe(y, task.y, task.yStrides);
-    describe(w, task.w, task.wStrides);
-    task.stride = {window.strideY, window.strideX};
-    task.dilation = {window.dilationY, window.dilationX};
-    task.before = {window.padTop, window.padLeft};
-    bool padded = false;
-    for (std::size_t axis = 0; axis < 2; ++axis) {
-        const std::int64_t extent = task.x[2 + axis], results = task.y[2 + axis];
-        const std::int64_t reach = task.dilation[axis] * (task.w[2 + axis] - 1) + 1;
-        const std::int64_t before = task.before[axis];
-        const std::int64_t needed = (results - 1) * task.stride[axis] + reach - extent - before;
-        if (before < 0) return std::nullopt;
-        // The same on both sides where that gives as many results: most engines want it so.
-        const std::int64_t symmetric = extent + 2 * before - reach;
-        if (symmetric >= 0 && symmetric / task.stride[axis] + 1 == results)
-            task.after[axis] = before;
-        else if (needed >= 0)
-            task.after[axis] = needed;
-        else if (extent + before - reach >= 0 && (extent + before - reach) / task.stride[axis] + 1 == results)
-            task.after[axis] = 0;
-        else
-            return std::nullopt;
-        padded = padded || before > 0 || needed > 0;
-    }
-    if (padded && window.edge != ops::Edge::Zero) return std::nullopt;
-    return task;
+/// Bytes from a tensor's first element to its last one.
+std::size_t spanOf(const ops::Tensor& t) {
+    const std::int64_t elements = (t.n - 1) * t.strideN + (t.h - 1) * t.strideH + (t.w - 1) * t.strideW + t.c;
+    return static_cast<std::size_t>(elements) * ops::sizeOf(t.type);
 }
 
 }  // namespace
@@ -132,9 +89,9 @@ std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTa
             .set(dnn::kConvolutionPostPaddings, task.after)
             .finalize();
         const bool fused = task.epilogue != CudnnTask::None;
-        const auto x = tensor(kX, task.kind == CudnnTask::DataGradient ? task.resultType : task.type, task.x, task.xStrides);
-        const auto w = tensor(kW, task.kind == CudnnTask::WeightsGradient ? task.resultType : task.type, task.w, task.wStrides);
-        const auto y = tensor(kY, task.kind == CudnnTask::Forward ? task.resultType : task.type, task.y, task.yStrides);
+        const auto x = tensor(kX, task.direction == Direction::DataGradient ? task.resultType : task.type, task.x, task.xStrides);
+        const auto w = tensor(kW, task.direction == Direction::WeightsGradient ? task.resultType : task.type, task.w, task.wStrides);
+        const auto y = tensor(kY, task.direction == Direction::Forward ? task.resultType : task.type, task.y, task.yStrides);
         const auto sum = tensor(kSum, dnn::kFloat, task.y, task.yStrides, true);
         const auto biased = tensor(kBiased, dnn::kFloat, task.y, task.yStrides, true);
         const std::int64_t channels = task.y[1];
@@ -142,11 +99,11 @@ std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTa
         const float beta = task.accumulate ? 1 : 0;  // as double, some engines read half of it
 
         std::vector<CudnnDescriptor> operations;
-        if (task.kind == CudnnTask::Forward) {
+        if (task.direction == Direction::Forward) {
             auto& op = operations.emplace_back(api, dnn::kConvolutionForward);
             op.set(dnn::kForwardX, x).set(dnn::kForwardW, w).set(dnn::kForwardY, fused ? sum : y);
             op.set(dnn::kForwardConvolution, convolution).set(dnn::kForwardAlpha, 1.0f).set(dnn::kForwardBeta, beta).finalize();
-        } else if (task.kind == CudnnTask::DataGradient) {
+        } else if (task.direction == Direction::DataGradient) {
             auto& op = operations.emplace_back(api, dnn::kConvolutionDataGradient);
             op.set(dnn::kDataDx, x).set(dnn::kDataW, w).set(dnn::kDataDy, y);
             op.set(dnn::kDataConvolution, convolution).set(dnn::kDataAlpha, 1.0f).set(dnn::kDataBeta, beta).finalize();
@@ -250,25 +207,28 @@ bool CudnnConvolutions::mayRun(const CudnnDescriptor& configuration, const Cudnn
     return true;
 }
 
-const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, const CudnnTask& task,
-                                                          Pointers pointers, std::size_t resultBytes) {
-    const auto known = plans_.find(task);
+const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, const Way& way, const Problem& problem) {
+    const auto known = plans_.find(way.task);
     if (known != plans_.end()) return known->second.get();
-    auto found = candidates(task);
-    auto& chosen = plans_[task];
+    auto found = candidates(way.task);
+    auto& chosen = plans_[way.task];
     if (found.empty()) return nullptr;
     std::size_t best = 0;
     if (!stream.isCapturing()) {
+        Pointers pointers = pointersOf(stream, problem, way, 0);
         std::size_t workspace = 1;
         for (const auto& plan : found) workspace = std::max(workspace, plan.workspace);
-        // Memory of its own: scratch may hold converted weights, and sums must not be added twice.
+        workspace = aligned(workspace);
+        const bool adds = way.task.accumulate != 0;
+        // Memory of its own: scratch holds packed operands, and sums must not be added twice.
         char* memory = nullptr;
-        workspace = padded(workspace);
-        check(cudaMalloc(&memory, workspace + resultBytes), "cudaMalloc");
-        if (resultBytes) (task.kind == CudnnTask::DataGradient ? pointers.x : pointers.w) = memory + workspace;
+        const std::size_t sums = adds ? spanOf(problem.operands.result(problem.direction)) : 0;
+        check(cudaMalloc(&memory, workspace + sums), "cudaMalloc");
+        pointers.workspace = memory;
+        if (adds) pointers.result(problem.direction) = memory + workspace;
         double least = std::numeric_limits<double>::infinity();
         for (std::size_t i = 0; i < found.size(); ++i) {
-            const double time = measure(stream, found[i], pointers, memory);
+            const double time = timeOf(stream, [&] { execute(stream, found[i], pointers); });
             if (time < least) {
                 least = time;
                 best = i;
@@ -277,145 +237,26 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
         check(cudaStreamSynchronize(stream.native()), "cudaStreamSynchronize");
         check(cudaFree(memory), "cudaFree");
         if (least == std::numeric_limits<double>::infinity()) return nullptr;
-        found[best].milliseconds = least / kRuns;
+        if (way.task.packs) least += timeOf(stream, [&] { pointersOf(stream, problem, way, 0, true); });
+        found[best].milliseconds = least;
     }
     chosen = std::make_unique<Plan>(std::move(found[best]));
     return chosen.get();
 }
 
-double CudnnConvolutions::measure(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace) {
-    cudaEvent_t begin, end;
-    check(cudaEventCreate(&begin), "cudaEventCreate");
-    check(cudaEventCreate(&end), "cudaEventCreate");
-    float milliseconds = std::numeric_limits<float>::infinity();
-    try {
-        execute(stream, plan, pointers, workspace);
-        check(cudaEventRecord(begin, stream.native()), "cudaEventRecord");
-        for (int i = 0; i < kRuns; ++i) execute(stream, plan, pointers, workspace);
-        check(cudaEventRecord(end, stream.native()), "cudaEventRecord");
-        check(cudaEventSynchronize(end), "cudaEventSynchronize");
-        check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
-    } catch (const CudnnRefusal&) {
-        milliseconds = std::numeric_limits<float>::infinity();
-    }
-    cudaEventDestroy(begin);
-    cudaEventDestroy(end);
-    return milliseconds;
-}
-
-void CudnnConvolutions::execute(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace) {
+void CudnnConvolutions::execute(CudaStream& stream, const Plan& plan, const Pointers& pointers) {
     const std::int64_t ids[] = {kX, kW, kY, kBiasId};
     const void* data[] = {pointers.x, pointers.w, pointers.y, pointers.bias};
     CudnnDescriptor pack(*api_, dnn::kVariantPack);
     const std::int64_t count = pointers.bias ? 4 : 3;
     pack.set(dnn::kPackPointers, dnn::kPointerType, count, data)
         .set(dnn::kPackIds, dnn::kInt64Type, count, ids)
-        .set(dnn::kPackWorkspace, dnn::kPointerType, 1, &workspace)
+        .set(dnn::kPackWorkspace, dnn::kPointerType, 1, &pointers.workspace)
         .finalize();
     if (const auto status = api_->SetStream(handle_, stream.native()))
         throw std::runtime_error(std::string("cudnnSetStream: ") + api_->GetErrorString(status));
     if (const auto status = api_->BackendExecute(handle_, plan.plan.raw(), pack.raw()))
         throw CudnnRefusal(std::string("cudnnBackendExecute: ") + api_->GetErrorString(status));
-}
-
-// --- operations ---
-
-const void* CudnnConvolutions::weightsAs(CudaStream& stream, const ops::Tensor& weights, ops::Type type, void* to) {
-    if (type == weights.type) return weights.data;
-    convertRun(stream, weights.data, weights.type, to, type, weights.count(), false);
-    return to;
-}
-
-bool CudnnConvolutions::runWeighted(CudaStream& stream, const CudnnTask& task, const ops::Tensor& weights, ops::Type type,
-                                    Pointers pointers, std::size_t resultBytes) {
-    const std::size_t converted = type == weights.type ? 0 : padded(static_cast<std::size_t>(weights.count()) * 2);
-    auto known = plans_.find(task);
-    if (known == plans_.end()) {
-        // Engines are measured on the operands themselves.
-        pointers.w = weightsAs(stream, weights, type, stream.scratch(converted + 1));
-        planFor(stream, task, pointers, resultBytes);
-        known = plans_.find(task);
-    }
-    const Plan* plan = known->second.get();
-    if (!plan) return false;
-    // The memory may have moved with the workspace.
-    auto* room = static_cast<char*>(stream.scratch(converted + plan->workspace + 1));
-    pointers.w = weightsAs(stream, weights, type, room);
-    execute(stream, *plan, pointers, room + converted);
-    return true;
-}
-
-bool CudnnConvolutions::forward(CudaStream& stream, const ops::ConvolutionForward& op) {
-    auto task = taskOf(CudnnTask::Forward, op.src, op.weights, op.dst, op.window, op.exactness);
-    if (!task) return false;
-    std::lock_guard lock(mutex_);
-    if (!isReady()) return false;
-    const bool relu = op.neuron.type == ops::NeuronType::ReLU;
-    Pointers pointers{op.src.data, nullptr, op.dst.data, nullptr};
-    if (!op.bias.isNull() && op.bias.type == ops::Type::Float32 && (relu || op.neuron.type == ops::NeuronType::None) &&
-        isAligned(op.bias.data)) {
-        CudnnTask fused = *task;
-        fused.epilogue = relu ? CudnnTask::BiasRelu : CudnnTask::Bias;
-        fused.slope = relu ? op.neuron.a : 0;
-        pointers.bias = op.bias.data;
-        if (runWeighted(stream, fused, op.weights, op.src.type, pointers)) return true;
-        pointers.bias = nullptr;
-    }
-    // In 16 bits the sum would be rounded before the bias comes to it.
-    if (task->type != dnn::kFloat && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None)) return false;
-    if (!runWeighted(stream, *task, op.weights, op.src.type, pointers)) return false;
-    biasAndNeuron(stream, op.dst, op.dst, op.bias, op.neuron);
-    return true;
-}
-
-bool CudnnConvolutions::dataGradient(CudaStream& stream, const ops::ConvolutionDataGradient& op) {
-    auto task = taskOf(CudnnTask::DataGradient, op.diffSrc, op.weights, op.diffDst, op.window, op.exactness);
-    if (!task) return false;
-    if (task->type != dnn::kFloat && (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None)) return false;
-    std::lock_guard lock(mutex_);
-    if (!isReady()) return false;
-    task->accumulate = op.accumulate;
-    const auto& to = op.diffSrc;
-    const std::int64_t extent = (to.n - 1) * to.strideN + (to.h - 1) * to.strideH + (to.w - 1) * to.strideW + to.c;
-    if (!runWeighted(stream, *task, op.weights, op.diffDst.type, {to.data, nullptr, op.diffDst.data, nullptr},
-                     op.accumulate ? static_cast<std::size_t>(extent) * ops::sizeOf(to.type) : 0))
-        return false;
-    biasAndNeuron(stream, op.diffSrc, op.diffSrc, op.bias, op.neuron);
-    return true;
-}
-
-bool CudnnConvolutions::weightsGradient(CudaStream& stream, const ops::ConvolutionWeightsGradient& op) {
-    // Of dilated windows one of cuDNN 9.19's engines gave wrong sums (3 x 3 by 2 x 3, a transposed convolution's).
-    if (op.window.dilationX != 1 || op.window.dilationY != 1) return false;
-    auto task = taskOf(CudnnTask::WeightsGradient, op.src, op.diffWeights, op.diffDst, op.window, op.exactness);
-    if (!task) return false;
-    std::lock_guard lock(mutex_);
-    if (!isReady()) return false;
-    // Results in float32, or in the type of the images and converted afterwards (the sums are float32 in both), whichever
-    // engine is faster.
-    const std::size_t room = padded(static_cast<std::size_t>(op.diffWeights.count()) * sizeof(float));
-    const std::size_t resultBytes = op.accumulate ? room : 0;
-    Pointers pointers{op.src.data, stream.scratch(room), op.diffDst.data, nullptr};
-    task->accumulate = op.accumulate;
-    const Plan* plan = planFor(stream, *task, pointers, resultBytes);
-    bool direct = true;
-    if (task->type != dnn::kFloat) {
-        CudnnTask narrow = *task;
-        narrow.resultType = task->type;
-        narrow.accumulate = 0;
-        const Plan* other = planFor(stream, narrow, pointers);
-        if (other && (!plan || other->milliseconds < plan->milliseconds)) {
-            plan = other;
-            direct = false;
-        }
-    }
-    if (!plan) return false;
-    auto* memory = static_cast<char*>(stream.scratch(room + plan->workspace + 1));
-    pointers.w = direct ? op.diffWeights.data : memory;
-    execute(stream, *plan, pointers, memory + room);
-    if (!direct)
-        convertRun(stream, memory, op.src.type, op.diffWeights.data, ops::Type::Float32, op.diffWeights.count(), op.accumulate);
-    return true;
 }
 
 }  // namespace pewter::cuda

@@ -5,10 +5,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "backends/cuda/Stream.h"
 #include "backends/cuda/gpu/CudnnGraph.h"
+#include "backends/cuda/gpu/Operands.h"
 #include "ops/Convolution.h"
 
 namespace pewter::cuda {
@@ -17,11 +19,12 @@ class Libraries;
 
 /// One convolution as cuDNN's operation graphs describe it; images are N,H,W,C in memory, described as N,C,H,W with strides.
 struct CudnnTask {
-    enum Kind : std::int64_t { Forward, DataGradient, WeightsGradient } kind = Forward;
+    Direction direction = Direction::Forward;
     enum Epilogue : std::int64_t { None, Bias, BiasRelu } epilogue = None;
     std::int64_t type = dnn::kFloat;        ///< of images and weights
     std::int64_t resultType = dnn::kFloat;  ///< of what is written
     std::int64_t exactness = 0, accumulate = 0;
+    std::int64_t packs = 0;  ///< which operands are packed for it
     float slope = 0;
     std::array<std::int64_t, 4> x{}, xStrides{}, w{}, wStrides{}, y{}, yStrides{};
     std::array<std::int64_t, 2> stride{}, dilation{}, before{}, after{};
@@ -45,28 +48,49 @@ private:
     struct Plan {
         CudnnDescriptor plan;
         std::size_t workspace = 0;
-        double milliseconds = 0;  ///< as measured; 0 where it was not
+        double milliseconds = 0;  ///< as measured, with the packing of operands; 0 where it was not
     };
-    /// Of the operands x, w, y and the bias.
+    /// What is to be computed.
+    struct Problem {
+        Direction direction;
+        Operands operands;
+        const ops::Window& window;
+        ops::Exactness exactness;
+        bool accumulate = false;
+        CudnnTask::Epilogue epilogue = CudnnTask::None;
+        float slope = 0;
+        ops::Array bias = {};
+    };
+    /// A way to have cuDNN do it, and the operands it is given.
+    struct Way {
+        CudnnTask task;
+        Operands used;
+    };
     struct Pointers {
-        const void *x, *w, *y, *bias;
+        void *x, *w, *y, *bias, *workspace;
+        void*& result(Direction direction) {
+            return direction == Direction::Forward ? y : direction == Direction::DataGradient ? x : w;
+        }
     };
 
-    /// The best plan for a task, or null when cuDNN has none; measured on these operands. Of a task that adds to its result,
-    /// which takes resultBytes, the measured runs write elsewhere.
-    const Plan* planFor(CudaStream& stream, const CudnnTask& task, Pointers pointers, std::size_t resultBytes = 0);
+    /// The ways that leave the counts of channels as they are, or those that pad them.
+    static void addWays(const Problem& problem, bool padded, std::vector<Way>& ways);
+    /// Operands in place, and so many bytes besides; as lend().
+    static Pointers pointersOf(CudaStream& stream, const Problem& problem, Way way, std::size_t workspace,
+                               bool bothWays = false);
+    /// Runs the fastest way; gives where the result lies, without the channels it was padded with: in its own memory, or in
+    /// scratch memory. Null when cuDNN has no plan.
+    std::optional<ops::Tensor> run(CudaStream& stream, const Problem& problem);
+
+    /// The best plan for a way, or null when cuDNN has none; measured on these operands. Of a task that adds to its result
+    /// the measured runs write elsewhere.
+    const Plan* planFor(CudaStream& stream, const Way& way, const Problem& problem);
     std::vector<Plan> candidates(const CudnnTask& task);
     void addPlans(dnn::Descriptor graph, int mode, const CudnnTask& task, std::vector<Plan>& found);
     /// Whether the task's exactness allows the engine of a configuration.
     bool mayRun(const CudnnDescriptor& configuration, const CudnnTask& task) const;
-    double measure(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace);
-    void execute(CudaStream& stream, const Plan& plan, const Pointers& pointers, void* workspace);
+    void execute(CudaStream& stream, const Plan& plan, const Pointers& pointers);
     bool isReady();
-    /// Runs a task whose w is the weights, converted once to the type of the images; false when cuDNN has no plan for it.
-    bool runWeighted(CudaStream& stream, const CudnnTask& task, const ops::Tensor& weights, ops::Type type, Pointers pointers,
-                     std::size_t resultBytes = 0);
-    /// Weights in the type of the images: their own memory, or converted to `room`.
-    static const void* weightsAs(CudaStream& stream, const ops::Tensor& weights, ops::Type type, void* room);
 
     Libraries& libraries_;
     int device_;
