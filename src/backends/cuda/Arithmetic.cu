@@ -14,9 +14,10 @@ struct Formula {
         : type(op.type), primaryScale(op.primaryScale), secondaryScale(op.secondaryScale), bias(op.bias),
           minimum(op.minimum), maximum(op.maximum) {}
 
-    PEWTER_DEVICE float free(float primary, float secondary) const {
+    PEWTER_DEVICE float free(float primary, float secondary) const { return free(type, primary, secondary); }
+    PEWTER_DEVICE float free(ops::ArithmeticType kind, float primary, float secondary) const {
         const float x = primaryScale * primary, y = secondaryScale * secondary;
-        switch (type) {
+        switch (kind) {
             case ops::ArithmeticType::Add: return x + y + bias;
             case ops::ArithmeticType::Subtract: return x - y + bias;
             case ops::ArithmeticType::Multiply: return x * y + bias;
@@ -30,6 +31,23 @@ struct Formula {
         return maximum < low ? maximum : low;
     }
 };
+
+/// No element has to find out what is done to it.
+template <ops::ArithmeticType kType>
+void combine(CudaStream& stream, const ops::Arithmetic& op, const Formula& formula) {
+    elementwise(stream, op.dst, {op.primary, op.secondary}, PEWTER_KERNEL_LAMBDA(const Inputs<2>& x, int) {
+        return formula.clamped(formula.free(kType, x[0], x[1]));
+    });
+}
+
+void combine(CudaStream& stream, const ops::Arithmetic& op, const Formula& formula) {
+    switch (op.type) {
+        case ops::ArithmeticType::Add: return combine<ops::ArithmeticType::Add>(stream, op, formula);
+        case ops::ArithmeticType::Subtract: return combine<ops::ArithmeticType::Subtract>(stream, op, formula);
+        case ops::ArithmeticType::Multiply: return combine<ops::ArithmeticType::Multiply>(stream, op, formula);
+        case ops::ArithmeticType::Divide: return combine<ops::ArithmeticType::Divide>(stream, op, formula);
+    }
+}
 
 /// The element gradients of an ops::ArithmeticGradient before the sum over broadcast axes.
 struct ElementGradient {
@@ -223,11 +241,7 @@ void sumOverColumns(CudaStream& stream, const ops::ArithmeticGradient& op, const
 
 void Cuda::run(const ops::Arithmetic& op, ops::Stream& stream) {
     const Formula formula(op);
-    if (op.mask.isNull())
-        return elementwise(streamOf(stream), op.dst, {op.primary, op.secondary},
-                           PEWTER_KERNEL_LAMBDA(const Inputs<2>& x, int) {
-                               return formula.clamped(formula.free(x[0], x[1]));
-                           });
+    if (op.mask.isNull()) return combine(streamOf(stream), op, formula);
     const View primary = viewOf(op.primary), secondary = viewOf(op.secondary), dst = viewOf(op.dst), mask = viewOf(op.mask);
     forEachElement(streamOf(stream), dst, PEWTER_KERNEL_LAMBDA(const Position& p) {
         const float r = formula.free(load(primary, p), load(secondary, p));
