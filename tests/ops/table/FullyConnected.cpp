@@ -37,6 +37,10 @@ OpRow FullyConnected() {
         MPS::NNNeuronDescriptor::cnnNeuronDescriptor(MPS::CNNNeuronType::ReLU, 0.5f));
     row.cases.push_back(
         weightedCase<Kernel, MPS::CNNFullyConnectedGradient>("fused ReLU", {{2, 2, 2, 0}, rectified}));
+    row.cases.push_back(weightedCase<Kernel, MPS::CNNFullyConnectedGradient>(
+        "a float32 gradient", {{3, 2, 2, 0}, geometry(2, 2, 3, 5), {}, {3, 1, 1, 0}, false, true}));
+    row.cases.push_back(weightedCase<Kernel, MPS::CNNFullyConnectedGradient>(
+        "bytes", {{3, 2, 2, 0}, geometry(2, 2, 3, 5), {}, {3, 1, 1, 0}, true}));
     row.large = {connected("7x7x256 to 1024", 32, 7, 7, 256, 1024),
                  connected("4096 to 1000", 64, 1, 1, 4096, 1000),
                  connected("4096 to 4096, one image", 1, 1, 1, 4096, 4096)};

@@ -56,6 +56,10 @@ struct Weighted {
     std::function<void(Forward&)> place = {};
     /// Size of a given destination; with w 0 the padding policy decides.
     check::Shape result = {1, 0, 0, 1};
+    /// Bytes as the source, zeros and ones, whatever the format under test; they have no gradient.
+    bool bytes = false;
+    /// The incoming gradient is float32, whatever the format under test.
+    bool wideGradient = false;
 };
 
 /// Sums: taps times channels of a group and a bias forward; as many for the source's gradient; pixels of the
@@ -73,6 +77,10 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
                    {"weights", {1, 1, 1, d.weightCount()}, Domain::Signed, Kind::Parameter},
                    {"biases", {1, 1, 1, d.outputFeatureChannels()}, Domain::Signed, Kind::Parameter}};
     for (auto& operand : op.operands) operand.differentiable = trains;
+    if (given.bytes) {
+        op.operands[0].domain = Domain::OneHot;
+        op.operands[0].differentiable = false;
+    }
     op.run = [given, trains](const Setting& setting, const std::vector<Array>& operands,
                              const Incoming* incoming) {
         const auto source =
@@ -81,7 +89,10 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
         forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
         if (given.place) given.place(*forward);
         const auto commandBuffer = setting.device->newCommandQueue()->commandBuffer();
-        const auto sources = imagesOf(setting, operands[0]);
+        const auto in = [&](bool other, MPS::ImageFeatureChannelFormat format) {
+            return Setting{setting.device, other ? format : setting.format};
+        };
+        const auto sources = imagesOf(in(given.bytes, MPS::ImageFeatureChannelFormat::Unorm8), operands[0]);
         const bool backwards = incoming && trains;
         MPS::StateBatch states;
         MPS::ImageBatch results;
@@ -104,8 +115,9 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
             backward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
             const auto& first = *results.at(0);
             const Shape shape{results.size(), first.height(), first.width(), first.featureChannels()};
-            gradients = backward->encodeBatch(
-                commandBuffer, imagesOf(setting, {shape, (*incoming)(0, shape)}), sources, states);
+            const auto wide = in(given.wideGradient, MPS::ImageFeatureChannelFormat::Float32);
+            gradients = backward->encodeBatch(commandBuffer, imagesOf(wide, {shape, (*incoming)(0, shape)}), sources,
+                                              states);
         }
         finish(commandBuffer);
         outcome.outputs = {arrayOf(results)};
