@@ -104,7 +104,7 @@ std::optional<ops::Tensor> CublasLtProducts::run(CudaStream& stream, Direction d
                                                  ops::Exactness exactness, bool accumulate, bool wideResult) {
     if (!operands.areUsable() || !isReady()) return std::nullopt;
     const auto& [x, w, y] = operands;
-    const ops::Type type = productType(x.type, y.type, exactness);
+    const ops::Type type = productType(operands, direction, exactness);
     Operands used{rowsAs(x, type), {}, rowsAs(y, wideResult ? ops::Type::Float32 : type)};
     const ops::Type weightsType = direction == Direction::WeightsGradient ? ops::Type::Float32 : type;
     used.w = areRows(w, weightsType) ? w : formOf(w, {weightsType, w.n, w.c});

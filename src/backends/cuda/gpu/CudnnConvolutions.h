@@ -82,6 +82,9 @@ private:
     /// scratch memory. Null when cuDNN has no plan.
     std::optional<ops::Tensor> run(CudaStream& stream, const Problem& problem);
 
+    /// Whether bias and neuron may be applied to the result: in 16 bits the sum would be rounded before they come to it.
+    static bool mayComeAfter(const ops::Array& bias, const ops::Neuron& neuron, const Problem& problem);
+
     /// The best plan for a way, or null when cuDNN has none; measured on these operands. Of a task that adds to its result
     /// the measured runs write elsewhere.
     const Plan* planFor(CudaStream& stream, const Way& way, const Problem& problem);

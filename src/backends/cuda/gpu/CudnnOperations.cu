@@ -70,7 +70,7 @@ ops::Tensor imageAs(const ops::Tensor& t, ops::Type type, std::int64_t channels)
 
 void CudnnConvolutions::addWays(const Problem& problem, bool padded, std::vector<Way>& ways) {
     const auto& [x, w, y] = problem.operands;
-    const ops::Type type = productType(x.type, y.type, problem.exactness);
+    const ops::Type type = productType(problem.operands, problem.direction, problem.exactness);
     const bool oneGroup = w.c == x.c;
     // Tensor cores work on channels of multiples of 16 bytes.
     const auto unit = padded ? static_cast<std::int64_t>(16 / ops::sizeOf(type)) : 1;
@@ -139,6 +139,11 @@ std::optional<ops::Tensor> CudnnConvolutions::run(CudaStream& stream, const Prob
 
 // --- operations ---
 
+bool CudnnConvolutions::mayComeAfter(const ops::Array& bias, const ops::Neuron& neuron, const Problem& problem) {
+    if (bias.isNull() && neuron.type == ops::NeuronType::None) return true;
+    return productType(problem.operands, problem.direction, problem.exactness) == ops::Type::Float32;
+}
+
 bool CudnnConvolutions::forward(CudaStream& stream, const ops::ConvolutionForward& op) {
     Problem problem{Direction::Forward, {op.src, op.weights, op.dst}, op.window, op.exactness};
     std::lock_guard lock(mutex_);
@@ -154,10 +159,7 @@ bool CudnnConvolutions::forward(CudaStream& stream, const ops::ConvolutionForwar
             return true;
         }
     }
-    // In 16 bits the sum would be rounded before the bias comes to it.
-    if (productType(op.src.type, op.dst.type, op.exactness) != ops::Type::Float32 &&
-        (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None))
-        return false;
+    if (!mayComeAfter(op.bias, op.neuron, problem)) return false;
     const auto result = run(stream, problem);
     if (!result) return false;
     biasAndNeuron(stream, *result, op.dst, op.bias, op.neuron);
@@ -165,12 +167,11 @@ bool CudnnConvolutions::forward(CudaStream& stream, const ops::ConvolutionForwar
 }
 
 bool CudnnConvolutions::dataGradient(CudaStream& stream, const ops::ConvolutionDataGradient& op) {
-    if (productType(op.diffSrc.type, op.diffDst.type, op.exactness) != ops::Type::Float32 &&
-        (!op.bias.isNull() || op.neuron.type != ops::NeuronType::None))
-        return false;
+    const Problem problem{Direction::DataGradient, {op.diffSrc, op.weights, op.diffDst}, op.window, op.exactness,
+                          op.accumulate};
+    if (!mayComeAfter(op.bias, op.neuron, problem)) return false;
     std::lock_guard lock(mutex_);
-    const auto result = run(stream, {Direction::DataGradient, {op.diffSrc, op.weights, op.diffDst}, op.window, op.exactness,
-                                     op.accumulate});
+    const auto result = run(stream, problem);
     if (!result) return false;
     if (!op.accumulate)
         biasAndNeuron(stream, *result, op.diffSrc, op.bias, op.neuron);

@@ -20,10 +20,13 @@ bool Operands::areUsable() const {
     return true;
 }
 
-ops::Type productType(ops::Type x, ops::Type y, ops::Exactness exactness) {
+ops::Type productType(const Operands& operands, Direction direction, ops::Exactness exactness) {
+    const ops::Type x = operands.x.type, y = operands.y.type;
     if (exactness == ops::Exactness::Products) return ops::Type::Float32;
-    if (isNarrow(x) && (x == y || y == ops::Type::Unorm8)) return x;
-    if (isNarrow(y) && x == ops::Type::Unorm8) return y;
+    // A result in bytes would be rounded twice.
+    const bool bytesAreRead = operands.result(direction).type != ops::Type::Unorm8;
+    if (isNarrow(x) && (x == y || (y == ops::Type::Unorm8 && bytesAreRead))) return x;
+    if (isNarrow(y) && x == ops::Type::Unorm8 && bytesAreRead) return y;
     return ops::Type::Float32;
 }
 

@@ -26,9 +26,9 @@ struct Operands {
     bool areUsable() const;
 };
 
-/// The type that a layer's products are taken in, of its images' types: the 16-bit one they share, or that one beside bytes,
-/// when operands may be rounded to it; else float32, which takes in any other without a loss.
-ops::Type productType(ops::Type x, ops::Type y, ops::Exactness exactness);
+/// The type that the products are taken in, of the images' types: the 16-bit one they share, or the result's beside bytes
+/// that are read, when operands may be rounded to it; else float32, which takes in any other without a loss.
+ops::Type productType(const Operands& operands, Direction direction, ops::Exactness exactness);
 
 /// Bytes of scratch memory of an operand: none where it has its own.
 std::size_t roomOf(const ops::Tensor& t);
