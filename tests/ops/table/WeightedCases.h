@@ -116,8 +116,8 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
             const auto& first = *results.at(0);
             const Shape shape{results.size(), first.height(), first.width(), first.featureChannels()};
             const auto wide = in(given.wideGradient, MPS::ImageFeatureChannelFormat::Float32);
-            gradients = backward->encodeBatch(commandBuffer, imagesOf(wide, {shape, (*incoming)(0, shape)}), sources,
-                                              states);
+            gradients = backward->encodeBatch(
+                commandBuffer, imagesOf(wide, {shape, (*incoming)(0, shape)}), sources, states);
         }
         finish(commandBuffer);
         outcome.outputs = {arrayOf(results)};
