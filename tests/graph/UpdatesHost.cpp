@@ -4,6 +4,7 @@
 
 /// Training style CPU: data sources update their layers on the host once the command buffer has completed.
 using namespace pewter::test;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -15,6 +16,25 @@ MPS::GradientNodeBlock onHost() {
             trainable->setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceCPU);
     };
 }
+
+/// Weights without biases, which notes the gradients that it is handed.
+class Biasless final : public LayerSource {
+public:
+    using LayerSource::LayerSource;
+    using LayerSource::update;
+    const float* biasTerms() const override { return nullptr; }
+    std::optional<std::size_t> biasTermsLength() const override {
+        return saysSo ? std::optional<std::size_t>(0) : std::nullopt;
+    }
+    bool update(const std::shared_ptr<MPS::CNNConvolutionGradientState>& gradientState,
+                const std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState>&) override {
+        ofWeights = floatsOf(gradientState->gradientForWeights());
+        ofBiases = floatsOf(gradientState->gradientForBiases());
+        return true;
+    }
+    bool saysSo = false;
+    std::vector<float> ofWeights, ofBiases;
+};
 
 }  // namespace
 
@@ -57,6 +77,27 @@ TEST(UpdatesHost, TheHostLearnsWhatTheDeviceLearns) {
         }
         EXPECT_LT(changed, 1e-3);
         EXPECT_EQ(host.layers[i]->updates, 3u);
+    }
+}
+
+TEST(UpdatesHost, ASourceThatSaysItHasNoBiasesIsHandedZerosForTheirGradientsAndTheSameForItsWeights) {
+    Net silent, frank;
+    std::vector<std::shared_ptr<Biasless>> sources;
+    for (Net* net : {&silent, &frank}) {
+        for (const std::size_t outputs : {8u, 5u}) {
+            sources.push_back(std::make_shared<Biasless>(net->device, "layer", 3, outputs == 8 ? 3 : 8, outputs, outputs));
+            sources.back()->saysSo = net == &frank;
+        }
+        const auto conv = MPS::CNNConvolutionNode::node(net->input, *(sources.end() - 2));
+        const auto pool = MPS::CNNPoolingMaxNode::node(Net::relu(conv->resultImage()), 2);
+        net->logits = MPS::CNNFullyConnectedNode::node(pool->resultImage(), sources.back())->resultImage();
+        net->train(onHost());
+        net->step(2);
+    }
+    for (const std::size_t layer : {0u, 1u}) {
+        EXPECT_EQ(sources[layer]->ofWeights, sources[layer + 2]->ofWeights);
+        EXPECT_THAT(sources[layer]->ofBiases, Contains(testing::Ne(0.0f)));
+        EXPECT_EQ(sources[layer + 2]->ofBiases, std::vector<float>(layer == 0 ? 8 : 5, 0.0f));
     }
 }
 

@@ -11,6 +11,7 @@
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
 #include "mps/kernels/ConvolutionRecord.h"
+#include "mps/kernels/GradientOption.h"
 #include "mps/kernels/GradientStates.h"
 
 namespace MPS {
@@ -145,7 +146,7 @@ void CNNConvolutionGradient::validate(const BinaryEncoding& encoding) const {
 void CNNConvolutionGradient::record(BinaryEncoding& encoding) {
     encoding.secondary =
         encoding.secondary.channels(0, static_cast<std::int64_t>(sourceImageFeatureChannels()));
-    const bool weights = option_ & CNNConvolutionGradientOptionGradientWithWeightsAndBias;
+    const bool weights = hasWeights(option_);
     const bool data = option_ & CNNConvolutionGradientOptionGradientWithData;
     if (data && !encoding.destinations.empty()) recordData(encoding);
     if (!weights && !encoding.destinations.empty()) return;
@@ -166,7 +167,7 @@ void CNNConvolutionGradient::recordWeights(BinaryEncoding& encoding, CNNConvolut
                            groups = groupsOf(*descriptor_),
                            shape = ConvolutionAccess::weightShape(*descriptor_),
                            weights = ConvolutionAccess::gradientForWeights(state),
-                           biases = ConvolutionAccess::gradientForBiases(state), add = state.hasGradients(),
+                           biases = gradientForBiases(option_, state), add = state.hasGradients(),
                            exactness = exactnessOf(*this)] {
         ops::ConvolutionWeightsGradient op;
         op.exactness = exactness;

@@ -13,6 +13,7 @@
 #include "mps/kernels/ConvolutionRecord.h"
 #include "mps/kernels/ConvolutionTransposeRecord.h"
 #include "mps/kernels/GradientChecks.h"
+#include "mps/kernels/GradientOption.h"
 #include "mps/kernels/GradientStates.h"
 #include "mps/kernels/TurnedWeights.h"
 
@@ -135,7 +136,7 @@ void CNNConvolutionTransposeGradient::record(BinaryEncoding& encoding) {
         encoding.secondary.channels(0, static_cast<std::int64_t>(sourceImageFeatureChannels()));
     const bool weightsOnly = encoding.destinations.empty();
     if (!weightsOnly && (option_ & CNNConvolutionGradientOptionGradientWithData)) recordData(encoding);
-    if (!weightsOnly && !(option_ & CNNConvolutionGradientOptionGradientWithWeightsAndBias)) return;
+    if (!weightsOnly && !hasWeights(option_)) return;
     forEachStateRun(encoding, [&](State& given) {
         auto& state = static_cast<CNNConvolutionTransposeGradientState&>(given);
         recordWeights(encoding, state);
@@ -168,7 +169,9 @@ void CNNConvolutionTransposeGradient::recordWeights(BinaryEncoding& encoding,
         return op;
     });
     encodeTurnBack(encoder, turned, own, groups, add);
-    encoder.run([gradient = encoding.primary, biases = ConvolutionAccess::gradientForBiases(state), add] {
+    const auto biases = gradientForBiases(option_, state);
+    if (!biases) return;
+    encoder.run([gradient = encoding.primary, biases, add] {
         ops::ConvolutionWeightsGradient op;
         op.diffDst = gradient.tensor();
         op.diffBias = biases.array();

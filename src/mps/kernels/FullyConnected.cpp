@@ -6,6 +6,7 @@
 #include "mps/kernels/ConvolutionAccess.h"
 #include "mps/kernels/ConvolutionParameters.h"
 #include "mps/kernels/ConvolutionRecord.h"
+#include "mps/kernels/GradientOption.h"
 #include "mps/kernels/Neurons.h"
 
 namespace MPS {
@@ -112,7 +113,7 @@ void CNNFullyConnectedGradient::recordWeights(BinaryEncoding& encoding, CNNConvo
     encoding.encoder->run([source = encoding.secondary, gradient = onePixel(encoding.primary),
                            shape = ConvolutionAccess::weightShape(descriptor()),
                            weights = ConvolutionAccess::gradientForWeights(state),
-                           biases = ConvolutionAccess::gradientForBiases(state), add = state.hasGradients(),
+                           biases = gradientForBiases(gradientOption(), state), add = state.hasGradients(),
                            exactness = exactnessOf(*this)] {
         ops::FullyConnectedWeightsGradient op;
         op.exactness = exactness;

@@ -7,6 +7,7 @@
 
 #include "mps/graph/steps/ConvolutionUpdate.h"
 #include "mps/graph/steps/UnaryStep.h"
+#include "mps/kernels/GradientOption.h"
 
 namespace pewter::mps {
 
@@ -58,6 +59,8 @@ public:
         forward.group()->addGradient(shared_ ? nullptr : std::make_shared<WeightsOf<Kernel>>(kernel_));
         if (!update_.isDone() && !isStateExported)
             kernel_->setGradientOption(MPS::CNNConvolutionGradientOptionGradientWithData);
+        else if (!isStateExported && kernel_->dataSource()->biasTermsLength() == 0)
+            kernel_->setGradientOption(MPS::CNNConvolutionGradientOptionGradientWithData | kGradientWithWeightsAlone);
     }
 
     MPS::Kernel& kernel() override { return *kernel_; }
