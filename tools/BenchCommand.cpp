@@ -216,9 +216,7 @@ void addBenchCommand(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     command->add_option("--threads", options->threads, "Of the device (default: OMP_NUM_THREADS, or one a core)")
         ->check(CLI::PositiveNumber);
-    command->add_option("--precision", options->precision, "Of the images inside the graph; tf32: float32, with products that may be rounded (GPUs)")
-        ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16"}))
-        ->capture_default_str();
+    addPrecision(*command, options->precision);
     command->add_option("--steps", options->steps, "Steps to time, after three others")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();

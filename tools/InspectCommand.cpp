@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "Commands.h"
+#include "Convolutions.h"
 #include "Options.h"
 
 namespace {
@@ -19,8 +20,9 @@ using namespace pewter::train;
 using MPS::NNGraphReport;
 
 struct InspectOptions {
-    std::string network, device, json, html, dot;
-    std::optional<std::size_t> batch, memoryBudget;
+    std::string network, device, precision = "fp32", json, html, dot;
+    std::optional<std::size_t> batch, threads, memoryBudget;
+    bool measure = false, exact = false;
 };
 
 /// Inputs of a training step that take no memory: images are allocated with their first use.
@@ -61,7 +63,16 @@ void checkOutputs(const std::array<Output, 3>& outputs) {
     }
 }
 
+/// The report with the convolutions in it; null where the device does not choose among algorithms.
+std::string withConvolutions(const std::string& report, const std::optional<Convolutions>& convolutions) {
+    auto document = nlohmann::json::parse(report);
+    document["convolutions"] = convolutions ? convolutions->json() : nlohmann::json();
+    return document.dump(1) + '\n';
+}
+
 void inspect(const InspectOptions& options) {
+    // The run time of OpenMP reads it when it is loaded.
+    if (options.threads) restartWith("OMP_NUM_THREADS", std::to_string(*options.threads));
     const auto& description = network(options.network);
     const auto device = deviceNamed(options.device);
     const std::array<Output, 3> outputs{{{"--json", options.json, pewter::inspect::json},
@@ -70,6 +81,8 @@ void inspect(const InspectOptions& options) {
     checkOutputs(outputs);
     TrainingSettings settings;
     settings.batchSize = options.batch.value_or(description.batchSize);
+    settings.format = formatOf(options.precision);
+    settings.options = optionsOf(options.precision) | (options.exact ? MPS::KernelOptionsDirectConvolution : MPS::KernelOptionsNone);
     settings.optimizer.descriptor.learningRate = description.learningRate;
     TrainingNetwork network(description, device, settings);
     setMemoryBudget(network, options.memoryBudget);
@@ -77,9 +90,15 @@ void inspect(const InspectOptions& options) {
     const pewter::inspect::Subject subject{description.name, device->name(), settings.batchSize};
     bool isAlone = false;
     for (const auto& output : outputs) isAlone = isAlone || output.file == "-";
-    if (!isAlone) std::cout << pewter::inspect::text(report, subject);
-    for (const auto& output : outputs)
-        if (!output.file.empty()) writeText(output.file, output.write(report, subject), output.option);
+    std::optional<Convolutions> convolutions;
+    if (!isAlone || !options.json.empty())
+        convolutions = convolutionsOf(description, device, settings, options.measure);
+    if (!isAlone) std::cout << pewter::inspect::text(report, subject) << (convolutions ? convolutions->text() : "");
+    for (const auto& output : outputs) {
+        if (output.file.empty()) continue;
+        const auto text = output.write(report, subject);
+        writeText(output.file, &output == &outputs.front() ? withConvolutions(text, convolutions) : text, output.option);
+    }
 }
 
 }  // namespace
@@ -93,6 +112,12 @@ void addInspectCommand(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     addMemoryBudget(*command, options->memoryBudget);
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
+    command->add_option("--threads", options->threads, "Of the device (default: OMP_NUM_THREADS, or one a core)")
+        ->check(CLI::PositiveNumber);
+    addPrecision(*command, options->precision);
+    command->add_flag("--exact", options->exact, "With KernelOptionsDirectConvolution: no convolution transforms its operands");
+    command->add_flag("--measure", options->measure,
+                      "Computes a step first, so that the algorithm of every convolution is measured");
     const auto output = [&](const char* name, std::string& file, const std::string& what) {
         command->add_option(name, file, what + "; - for standard output alone")->type_name("FILE");
     };

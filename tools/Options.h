@@ -29,6 +29,15 @@ inline MPS::KernelOptions optionsOf(const std::string& precision) {
     return precision == "tf32" ? MPS::KernelOptionsAllowReducedPrecision : MPS::KernelOptionsNone;
 }
 
+/// --precision
+inline void addPrecision(CLI::App& command, std::string& precision) {
+    command
+        .add_option("--precision", precision,
+                    "Of the images inside the graph; tf32: float32, with products that may be rounded (GPUs)")
+        ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16"}))
+        ->capture_default_str();
+}
+
 /// --memory-budget: forward images are computed again where that keeps a training step within it.
 inline void setMemoryBudget(pewter::train::TrainingNetwork& network, const std::optional<std::size_t>& bytes) {
     if (bytes) network.trainingGraph().setRecomputePolicy(MPS::NNRecomputePolicy::budget(*bytes));

@@ -125,9 +125,7 @@ void addTrainCommand(CLI::App& app) {
                      "which networks without data of their own always take")
         ->type_name("DIR");
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
-    command->add_option("--precision", options->precision, "Of the images inside the graph; tf32: float32, with products that may be rounded (GPUs)")
-        ->check(CLI::IsMember({"fp32", "tf32", "fp16", "bf16"}))
-        ->capture_default_str();
+    addPrecision(*command, options->precision);
     auto* epochs = command->add_option("--epochs", options->epochs, "Passes over the data (default: the network's)")
                        ->check(CLI::PositiveNumber);
     command->add_option("--steps", options->steps, "Batches instead of epochs")

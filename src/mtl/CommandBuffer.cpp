@@ -11,6 +11,7 @@
 #include "mtl/CommandQueue.h"
 #include "mtl/Device.h"
 #include "mtl/Diagnostics.h"
+#include "mtl/RunningCommand.h"
 
 namespace MTL {
 CommandBuffer::~CommandBuffer() = default;
@@ -311,7 +312,12 @@ MTL::CommandFailure failureOf(const std::string& label) {
     }
 }
 
+const std::string kNoLabel;
+thread_local const std::string* running = nullptr;
+
 }  // namespace
+
+const std::string& runningCommand() { return running ? *running : kNoLabel; }
 
 void CommandBuffer::start(ops::Stream& stream) {
     {
@@ -326,10 +332,10 @@ void CommandBuffer::start(ops::Stream& stream) {
     }
     changed_.notify_all();
 
-    const std::string* current = nullptr;
+    running = nullptr;
     try {
         for (auto& entry : commands_) {
-            current = &entry.own.label;
+            running = &entry.own.label;
             if (!entry.list) {
                 entry.own.run(stream);
                 continue;
@@ -339,15 +345,16 @@ void CommandBuffer::start(ops::Stream& stream) {
             stream.replay({entry.list, entry.first, entry.last, std::move(*addresses)}, [&] {
                 for (std::size_t i = entry.first; i < entry.last; ++i) {
                     const Command& command = (*entry.list)[i];
-                    current = &command.label;
+                    running = &command.label;
                     command.run(stream);
                 }
             });
         }
         mark_ = stream.mark();
     } catch (...) {
-        handedOver_ = failureOf(current ? *current : "commit");
+        handedOver_ = failureOf(running ? *running : "commit");
     }
+    running = nullptr;  // The labels go with the commands.
 }
 
 void CommandBuffer::finish(ops::Stream& stream) {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "ops/Backend.h"
+#include "profile/ForwardingBackend.h"
 #include "profile/Work.h"
 
 namespace pewter::profile {
@@ -22,22 +22,19 @@ struct ProfileRow {
 
 /// A device that hands every operation to another one and keeps the time. Operations of one queue run one
 /// after the other, so the times add up to the time of the step.
-class ProfilingBackend final : public ops::Backend {
+class ProfilingBackend final : public ForwardingBackend {
 public:
     /// Null: nothing is computed, and only the work is counted.
     using Clock = double (*)();
     ProfilingBackend(std::shared_ptr<ops::Backend> inner, Clock clock)
-        : inner_(std::move(inner)), clock_(clock) {}
+        : ForwardingBackend(std::move(inner)), clock_(clock) {}
 
-    std::string name() const override { return inner_->name(); }
-    std::string description() const override { return inner_->description(); }
-    int threads() const override { return inner_->threads(); }
     // Memory is kept for the next taker, so that no operation is charged with the first touch of fresh pages: a training
     // loop has its memory from the first step on.
     void* allocate(std::size_t bytes) override {
         std::lock_guard lock(mutex_);
         auto& kept = kept_[bytes];
-        if (kept.empty()) return inner_->allocate(bytes);
+        if (kept.empty()) return inner().allocate(bytes);
         void* memory = kept.back();
         kept.pop_back();
         return memory;
@@ -48,24 +45,8 @@ public:
     }
     ~ProfilingBackend() override {
         for (const auto& [bytes, kept] : kept_)
-            for (void* memory : kept) inner_->deallocate(memory, bytes);
+            for (void* memory : kept) inner().deallocate(memory, bytes);
     }
-    std::unique_ptr<ops::Stream> newStream() override { return inner_->newStream(); }
-    bool hostVisible() const override { return inner_->hostVisible(); }
-    std::uint64_t memoryBytes() const override { return inner_->memoryBytes(); }
-    void* allocateShared(std::size_t bytes) override { return inner_->allocateShared(bytes); }
-    void deallocateShared(void* memory, std::size_t bytes) noexcept override { inner_->deallocateShared(memory, bytes); }
-    void* share(void* memory, std::size_t bytes) override { return inner_->share(memory, bytes); }
-    void unshare(void* memory) noexcept override { inner_->unshare(memory); }
-    void download(void* host, const void* device, std::size_t bytes) override { inner_->download(host, device, bytes); }
-    void upload(void* device, const void* host, std::size_t bytes) override { inner_->upload(device, host, bytes); }
-    void copyBytes(void* to, const void* from, std::size_t bytes, ops::Stream& stream) override {
-        inner_->copyBytes(to, from, bytes, stream);
-    }
-    void fillBytes(void* to, std::uint8_t value, std::size_t bytes, ops::Stream& stream) override {
-        inner_->fillBytes(to, value, bytes, stream);
-    }
-    bool supports(ops::Type type) const override { return inner_->supports(type); }
 
 #define PEWTER_DECLARE(Op) \
     void run(const ops::Op& op, ops::Stream& stream) override { timed(#Op, op, stream); }
@@ -99,7 +80,7 @@ private:
         double seconds = 0;
         if (clock_) {
             const double start = clock_();
-            inner_->run(op, stream);
+            inner().run(op, stream);
             stream.synchronize();
             seconds = clock_() - start;
         }
@@ -113,7 +94,6 @@ private:
         row.work.bytes += work.bytes;
     }
 
-    std::shared_ptr<ops::Backend> inner_;
     Clock clock_;
     mutable std::mutex mutex_;
     std::map<std::size_t, std::vector<void*>> kept_;

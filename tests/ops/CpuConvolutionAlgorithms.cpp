@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "EnvironmentVariable.h"
 #include "SquareConvolution.h"
 #include "backends/cpu/ConvolutionChoices.h"
 
@@ -87,21 +87,7 @@ TEST(CpuConvolutionAlgorithms, WinogradStaysInsideItsStatedError) {
 
 // --- choices ---
 
-/// An environment variable for the length of a test.
-class Variable {
-public:
-    Variable(const char* name, const std::string& value) : name_(name) {
-        if (const char* old = std::getenv(name)) old_ = old;
-        setenv(name, value.c_str(), 1);
-    }
-    ~Variable() { old_ ? setenv(name_, old_->c_str(), 1) : unsetenv(name_); }
-    Variable(const Variable&) = delete;
-    Variable& operator=(const Variable&) = delete;
-
-private:
-    const char* name_;
-    std::optional<std::string> old_;
-};
+using Variable = EnvironmentVariable;
 
 class ConvolutionChoice : public testing::Test {
 protected:
@@ -156,13 +142,75 @@ TEST_F(ConvolutionChoice, ComesFromTheFileOfItsMachineAlone) {
 TEST_F(ConvolutionChoice, IgnoresADamagedFileAndWritesItAnew) {
     fs::create_directories(fs::path(file_).parent_path());
     for (const char* text : {"", "{", "[1, 2]", "{\"version\": 2, \"machines\": 3}", "{\"version\": 1, \"machines\": {}}", "{\"version\": 99}",
-                             "{\"version\": 2, \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}}}}"}) {
+                             "{\"version\": \"2\", \"machines\": {}}", "{\"version\": 2, \"machines\": {\"m\": 7}}", "{\"version\": 2}",
+                             "{\"version\": 2, \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}, \"q\": 1}}}"}) {
         std::ofstream(file_) << text;
         ConvolutionChoices choices("m");
         choose(choices);
         EXPECT_EQ(written().at("version"), 2) << text;
-        EXPECT_TRUE(written().at("machines").contains("m")) << text;
+        EXPECT_EQ(written().at("machines").at("m").size(), 1u) << text;
+        ConvolutionChoices next("m");
+        fs::remove(file_);
+        choose(next);
+        EXPECT_FALSE(fs::exists(file_)) << "it was measured again: " << text;
     }
+}
+
+TEST_F(ConvolutionChoice, KeepsWhatIsNotDamagedInTheFile) {
+    fs::create_directories(fs::path(file_).parent_path());
+    const auto good = nlohmann::json{{"algorithm", "blocked"}, {"milliseconds", {{"blocked", 1.5}, {"direct", 2.5}}}};
+    std::ofstream(file_) << nlohmann::json{
+        {"version", 2},
+        {"machines", {{"m", {{"p", good}, {"q", {{"algorithm", "blocked"}}}}}, {"other", {{"p", good}}}}}};
+    ConvolutionChoices choices("m");
+    choose(choices);
+    const auto machines = written().at("machines");
+    EXPECT_EQ(machines.at("m").at("p"), good);
+    EXPECT_FALSE(machines.at("m").contains("q"));
+    EXPECT_EQ(machines.at("m").size(), 2u);
+    EXPECT_EQ(machines.at("other"), (nlohmann::json{{"p", good}}));
+}
+
+TEST_F(ConvolutionChoice, IsDescribedWithoutAMeasurement) {
+    using Origin = ops::ConvolutionChoice::Origin;
+    const ConvolutionTask task{Direction::Forward, square_.problem()};
+    ConvolutionChoices choices("m");
+    const auto describe = [&](ConvolutionChoices& of, Exactness exactness = Exactness::Transformed) {
+        return of.describe(task, exactness, task);
+    };
+    const auto before = describe(choices);
+    EXPECT_EQ(before.origin, Origin::NotMeasured);
+    EXPECT_EQ(before.algorithm, "");
+    EXPECT_EQ(before.direction, "forward");
+    EXPECT_TRUE(before.milliseconds.empty());
+    EXPECT_FALSE(fs::exists(file_));
+
+    const auto chosen = cpu::nameOf(choose(choices));
+    const auto after = describe(choices);
+    EXPECT_EQ(after.origin, Origin::Measured);
+    EXPECT_EQ(after.algorithm, chosen);
+    EXPECT_GT(after.milliseconds.at("direct"), 0);
+    ConvolutionChoices next("m");
+    const auto read = describe(next);
+    EXPECT_EQ(read.origin, Origin::File);
+    EXPECT_EQ(read.algorithm, chosen);
+    EXPECT_EQ(read.milliseconds, after.milliseconds);
+    EXPECT_EQ(written().at("machines").at("m").begin().key(), read.problem);
+
+    // What the options rule out is what would be measured without them.
+    for (const Algorithm algorithm : {Algorithm::Winograd, Algorithm::Winograd5, Algorithm::Winograd2}) {
+        const auto forbidden = describe(next, Exactness::Products).forbidden;
+        EXPECT_EQ(std::count(forbidden.begin(), forbidden.end(), cpu::nameOf(algorithm)),
+                  static_cast<long>(after.milliseconds.count(cpu::nameOf(algorithm))));
+    }
+    EXPECT_TRUE(read.forbidden.empty());
+
+    const Variable pin("PEWTER_CONVOLUTION", "winograd5");
+    ConvolutionChoices pinned("m");
+    const auto other = describe(pinned);
+    EXPECT_EQ(other.origin, Origin::Pinned);
+    EXPECT_EQ(other.algorithm, "direct");
+    EXPECT_EQ(other.reason, "no winograd5 for this problem");
 }
 
 TEST_F(ConvolutionChoice, WarnsOnceOfAFileThatCannotBeWritten) {

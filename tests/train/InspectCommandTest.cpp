@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "DatasetSupport.h"
+#include "EnvironmentVariable.h"
 #include "RunCommand.h"
 #include "TinyXml.h"
 
@@ -138,6 +139,95 @@ TEST_F(InspectCommand, NothingIsWrittenForANetworkOrDeviceThatDoesNotExist) {
     EXPECT_THAT(run("digits --batch 0").err, HasSubstr("--batch"));
     EXPECT_THAT(run("digits --html").err, HasSubstr("--html"));
 }
+
+#ifdef PEWTER_HAVE_CPU
+
+/// Convolutions of digits: the first is too small to be measured, pictures need no gradient.
+class InspectConvolutions : public InspectCommand {
+protected:
+    json listOf(const std::string& arguments) const {
+        const auto outcome = run("digits --device cpu --json - " + arguments);
+        EXPECT_EQ(outcome.status, 0) << outcome.err;
+        return json::parse(outcome.out).at("convolutions").at("list");
+    }
+
+    const test::EnvironmentVariable cache_{"PEWTER_ALGORITHM_CACHE", file("choices")};
+    const test::EnvironmentVariable measured_{"PEWTER_CONVOLUTION", "measured"};
+};
+
+TEST_F(InspectConvolutions, EveryDirectionOfEveryKernelIsListed) {
+    std::vector<std::pair<std::string, std::string>> found;
+    for (const auto& convolution : listOf("")) found.emplace_back(convolution.at("kernel"), convolution.at("direction"));
+    const std::string gradient = "CNNConvolutionGradient ";
+    EXPECT_THAT(found, testing::UnorderedElementsAre(
+                           std::pair("CNNConvolution 'conv1'", "forward"), std::pair("CNNConvolution 'conv2'", "forward"),
+                           std::pair(gradient + "'conv2 gradient'", "data gradient"),
+                           std::pair(gradient + "'conv2 gradient'", "weights gradient"),
+                           std::pair(gradient + "'conv1 gradient'", "weights gradient")));
+}
+
+TEST_F(InspectConvolutions, ChoicesAreNotMeasuredThenMeasuredThenFromTheFile) {
+    const auto check = [&](const json& list, const std::string& found) {
+        for (const auto& convolution : list) {
+            const bool isSmall = std::string(convolution.at("kernel")).find("conv1") != std::string::npos;
+            EXPECT_EQ(convolution.at("found"), isSmall ? "only one" : found);
+            if (isSmall) {
+                EXPECT_EQ(convolution.at("algorithm"), "direct");
+                EXPECT_EQ(convolution.at("reason"), "too small to be worth a measurement");
+            } else if (found == "not measured") {
+                EXPECT_EQ(convolution.at("algorithm"), nullptr);
+                EXPECT_EQ(convolution.at("milliseconds"), json::object());
+            } else {
+                EXPECT_TRUE(convolution.at("milliseconds").contains(convolution.at("algorithm")));
+                EXPECT_TRUE(convolution.at("milliseconds").contains("direct"));
+            }
+        }
+    };
+    check(listOf(""), "not measured");
+    EXPECT_FALSE(std::filesystem::exists(file("choices")));
+    const auto measured = listOf("--measure");
+    check(measured, "measured now");
+    auto again = listOf("");
+    check(again, "file");
+    for (std::size_t i = 0; i < again.size(); ++i) {
+        EXPECT_EQ(again[i].at("algorithm"), measured[i].at("algorithm"));
+        EXPECT_EQ(again[i].at("milliseconds"), measured[i].at("milliseconds"));
+    }
+    check(listOf("--threads 1"), "not measured");
+
+    const auto outcome = run("digits --device cpu");
+    EXPECT_THAT(outcome.out, AllOf(HasSubstr("choices are kept in " + file("choices")), HasSubstr("  file  "),
+                                   HasSubstr("other candidates"), HasSubstr("direct ")));
+}
+
+TEST_F(InspectConvolutions, ThePinnedAlgorithmIsShownAsSuch) {
+    const test::EnvironmentVariable pinned("PEWTER_CONVOLUTION", "direct");
+    for (const auto& convolution : listOf("")) {
+        EXPECT_EQ(convolution.at("algorithm"), "direct");
+        EXPECT_EQ(convolution.at("found"), "pinned");
+    }
+    EXPECT_THAT(run("digits --device cpu").out, HasSubstr("  pinned  "));
+}
+
+TEST_F(InspectConvolutions, WhatOptionsForbidIsNamed) {
+    const auto measured = listOf("--measure"), exact = listOf("--exact");
+    ASSERT_EQ(measured.size(), exact.size());
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+        json transforms = json::array();
+        for (const auto& [algorithm, time] : measured[i].at("milliseconds").items())
+            if (algorithm.starts_with("winograd")) transforms.push_back(algorithm);
+        EXPECT_EQ(exact[i].at("forbidden"), transforms) << exact[i];
+        EXPECT_EQ(measured[i].at("forbidden"), json::array());
+    }
+}
+
+TEST_F(InspectConvolutions, ADeviceThatDoesNotChooseHasNone) {
+    const auto outcome = run("digits --device reference --json \"" + file("json") + "\"");
+    EXPECT_THAT(outcome.out, Not(HasSubstr("Convolutions")));
+    EXPECT_EQ(json::parse(contentOf("json")).at("convolutions"), nullptr);
+}
+
+#endif
 
 }  // namespace
 }  // namespace pewter::train::tests

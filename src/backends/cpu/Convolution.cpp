@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "backends/cpu/ConvolutionChoices.h"
+#include "backends/cpu/ConvolutionTask.h"
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Depthwise.h"
 #include "backends/cpu/Runs.h"
@@ -21,15 +22,6 @@ namespace {
 Tensor borderedImage(const Problem& problem, ops::Type type, Scratch::Frame& frame) {
     const std::int64_t h = problem.y.needed(), w = problem.x.needed();
     return Tensor::dense(frame.floats(problem.n * h * w * problem.inputs), type, problem.n, h, w, problem.inputs);
-}
-
-/// Whether a convolution of such images may multiply in bfloat16: they hold no more digits, weights are rounded.
-bool isBFloat16(const Tensor& one, const Tensor& other, ops::Exactness exactness) {
-    const auto isShort = [](const Tensor& t) {
-        return t.type == ops::Type::BFloat16 || t.type == ops::Type::Unorm8;
-    };
-    return exactness != ops::Exactness::Products && isShort(one) && isShort(other) &&
-           (one.type == ops::Type::BFloat16 || other.type == ops::Type::BFloat16) && multipliesBFloat16();
 }
 
 bool canFuse(const ops::Neuron& neuron) {
@@ -100,8 +92,7 @@ Tensor Cpu::convolutionSource(const Tensor& src, const ops::Window& window, Prob
 }
 
 void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
-    ConvolutionTask task{Direction::Forward, Problem(op.src, op.dst, op.window, op.groups), !op.bias.isNull(), false,
-                         op.neuron};
+    ConvolutionTask task = taskOf(op);
     if (task.problem.isEmpty()) return;
     Scratch::Frame frame(scratchOf(stream));
     if (runDepthwise(op.src, op.weights, op.dst, staged(op.bias, frame), op.window, op.groups, false, frame)) {
@@ -113,7 +104,6 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
     const StagedOutput dst(op.dst, frame, canFuse(op.neuron));
     task.srcType = src.type;
     task.dstType = dst.view().type;
-    task.bfloat16 = isBFloat16(op.src, op.dst, op.exactness);
     const ConvolutionOperands operands{src.data, floatsOf(staged(op.weights, frame)), dst.view().data,
                                        const_cast<float*>(staged(op.bias, frame))};
     const auto primitive = prepared(task, op.exactness, operands, frame);
@@ -123,8 +113,7 @@ void Cpu::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
 }
 
 void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
-    ConvolutionTask task{Direction::DataGradient, Problem(op.diffSrc, op.diffDst, op.window, op.groups), false,
-                         op.accumulate};
+    ConvolutionTask task = taskOf(op);
     Problem& problem = task.problem;
     Scratch::Frame frame(scratchOf(stream));
     if (op.accumulate && (problem.isEmpty() || problem.needsBorder() || problem.groups > 1)) {
@@ -148,7 +137,6 @@ void Cpu::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
         const Tensor& sums = border ? bordered : diffSrc.view();
         task.srcType = sums.type;
         task.dstType = diffDst.type;
-        task.bfloat16 = isBFloat16(op.diffDst, op.diffSrc, op.exactness);
         const ConvolutionOperands operands{sums.data, floatsOf(staged(op.weights, frame)), diffDst.data, nullptr};
         execute(*prepared(task, op.exactness, operands, frame), task.direction, operands, frame);
     }
@@ -182,8 +170,7 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
         if (bias) sumPixels(op.diffDst, op.diffBias, op.accumulate, frame);
         return;
     }
-    ConvolutionTask task{Direction::WeightsGradient, Problem(op.src, op.diffDst, op.window, op.groups), bias,
-                         op.accumulate};
+    ConvolutionTask task = taskOf(op);
     if (task.problem.isEmpty()) {
         if (op.accumulate) return;
         run(ops::Fill{op.diffWeights, 0}, stream);
@@ -203,7 +190,6 @@ void Cpu::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
     const Tensor diffDst = stagedOrBFloat16(op.diffDst, frame);
     task.srcType = src.type;
     task.dstType = diffDst.type;
-    task.bfloat16 = isBFloat16(op.src, op.diffDst, op.exactness);
     const ConvolutionOperands operands{src.data, diffWeights.data(), diffDst.data,
                                        bias ? frame.floats(task.problem.outputs) : nullptr};
     const auto primitive = prepared(task, op.exactness, operands, frame);

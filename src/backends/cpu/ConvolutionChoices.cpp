@@ -1,6 +1,7 @@
 #include "backends/cpu/ConvolutionChoices.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -50,11 +51,6 @@ std::string cacheFile() {
     return "";
 }
 
-std::string nameOf(Direction direction) {
-    if (direction == Direction::Forward) return "forward";
-    return direction == Direction::DataGradient ? "data gradient" : "weights gradient";
-}
-
 /// The problem in words, the same in every process.
 std::string problemName(const ConvolutionTask& task, ops::Exactness exactness) {
     const Problem& p = task.problem;
@@ -73,6 +69,12 @@ bool applies(Algorithm algorithm, const Problem& p, ops::Exactness exactness) {
     if (algorithm != Algorithm::Winograd) return true;
     const auto usual = [](const Axis& a) { return a.taps == 3 && a.stride == 1 && a.dilation == 1; };
     return exactness != ops::Exactness::Products && p.groups == 1 && usual(p.y) && usual(p.x);
+}
+
+/// By the algorithm where there is such a kernel, else directly.
+Prepared prepareBy(Algorithm algorithm, const ConvolutionTask& task, ops::Exactness exactness) {
+    auto prepared = applies(algorithm, task.problem, exactness) ? prepare(task, algorithm) : std::nullopt;
+    return prepared ? std::move(*prepared) : prepare(task, Algorithm::Direct).value();
 }
 
 std::int64_t countOf(const dnnl::memory::dims& extents) {
@@ -102,7 +104,38 @@ double timeOf(const Prepared& prepared, const ConvolutionTask& task, Convolution
     return best;
 }
 
+/// What the file holds. One that cannot be read, is damaged or of another version holds nothing, and the next choice writes
+/// it anew.
+json contentOf(const std::string& file) {
+    std::ifstream stream(file);
+    json whole = stream ? json::parse(stream, nullptr, false) : json();
+    if (!whole.is_object() || !whole.contains("version") || whole["version"] != kFileVersion ||
+        !whole.contains("machines") || !whole["machines"].is_object())
+        whole = {{"version", kFileVersion}, {"machines", json::object()}};
+    return whole;
+}
+
+/// Those of one machine, without damaged ones.
+std::map<std::string, ConvolutionChoices::Choice> choicesOf(const json& whole, const std::string& machine) {
+    std::map<std::string, ConvolutionChoices::Choice> choices;
+    const auto own = whole["machines"].find(machine);
+    if (own == whole["machines"].end() || !own->is_object()) return choices;
+    for (const auto& [problem, entry] : own->items()) {
+        try {
+            const auto algorithm = algorithmNamed(entry.at("algorithm"));
+            if (algorithm) choices[problem] = {*algorithm, entry.at("milliseconds").get<ConvolutionChoices::Times>(), true};
+        } catch (const json::exception&) {
+        }
+    }
+    return choices;
+}
+
 }  // namespace
+
+std::string nameOf(Direction direction) {
+    if (direction == Direction::Forward) return "forward";
+    return direction == Direction::DataGradient ? "data gradient" : "weights gradient";
+}
 
 ConvolutionChoices::ConvolutionChoices(std::string machine)
     : machine_(std::move(machine)), file_(cacheFile()), pinned_(pinnedAlgorithm()) {
@@ -111,13 +144,9 @@ ConvolutionChoices::ConvolutionChoices(std::string machine)
 
 Prepared ConvolutionChoices::choose(const ConvolutionTask& task, ops::Exactness exactness,
                                     const ConvolutionOperands& operands, Scratch* scratch) {
-    const auto directly = [&] { return prepare(task, Algorithm::Direct).value(); };
-    const auto by = [&](Algorithm algorithm) {
-        auto prepared = applies(algorithm, task.problem, exactness) ? prepare(task, algorithm) : std::nullopt;
-        return prepared ? std::move(*prepared) : directly();
-    };
+    const auto by = [&](Algorithm algorithm) { return prepareBy(algorithm, task, exactness); };
     if (pinned_) return by(*pinned_);
-    if (task.problem.flops() < kWorthMeasuring) return directly();
+    if (task.problem.flops() < kWorthMeasuring) return by(Algorithm::Direct);
     const std::string problem = problemName(task, exactness);
     if (const auto choice = remembered(problem)) return by(choice->algorithm);
 
@@ -140,6 +169,35 @@ Prepared ConvolutionChoices::choose(const ConvolutionTask& task, ops::Exactness 
     return by(choice.algorithm);
 }
 
+ops::ConvolutionChoice ConvolutionChoices::describe(const ConvolutionTask& task, ops::Exactness exactness,
+                                                    const ConvolutionTask& free) {
+    using Origin = ops::ConvolutionChoice::Origin;
+    ops::ConvolutionChoice out{nameOf(task.direction), problemName(task, exactness)};
+    const bool isWorth = task.problem.flops() >= kWorthMeasuring;
+    if (const auto known = remembered(out.problem)) {
+        out.algorithm = nameOf(prepareBy(known->algorithm, task, exactness).algorithm);
+        out.origin = known->isFromFile ? Origin::File : Origin::Measured;
+        out.milliseconds = known->times;
+    } else {
+        out.origin = Origin::NotMeasured;
+    }
+    if (pinned_) {
+        out.algorithm = nameOf(prepareBy(*pinned_, task, exactness).algorithm);
+        out.origin = Origin::Pinned;
+        if (out.algorithm != nameOf(*pinned_)) out.reason = "no " + nameOf(*pinned_) + " for this problem";
+    } else if (!isWorth) {
+        out.algorithm = nameOf(Algorithm::Direct);
+        out.origin = Origin::OnlyOne;
+        out.reason = "too small to be worth a measurement";
+    }
+    for (const Algorithm algorithm : kAlgorithms)
+        if (isWorth && !applies(algorithm, task.problem, exactness) &&
+            applies(algorithm, task.problem, ops::Exactness::Transformed) && prepare(free, algorithm))
+            out.forbidden.push_back(nameOf(algorithm));
+    if (free.bfloat16 && !task.bfloat16) out.forbidden.push_back("products in bfloat16");
+    return out;
+}
+
 std::optional<ConvolutionChoices::Choice> ConvolutionChoices::remembered(const std::string& problem) {
     const std::lock_guard lock(mutex_);
     const auto found = choices_.find(problem);
@@ -153,42 +211,22 @@ void ConvolutionChoices::remember(const std::string& problem, const Choice& choi
 }
 
 void ConvolutionChoices::read() {
-    std::ifstream file(file_);
-    if (file_.empty() || !file) return;
-    try {
-        const json whole = json::parse(file);
-        if (whole.at("version") != kFileVersion) return;
-        const json& machines = whole.at("machines");
-        if (!machines.contains(machine_)) return;
-        std::map<std::string, Choice> choices;
-        for (const auto& [problem, entry] : machines.at(machine_).items()) {
-            const auto algorithm = algorithmNamed(entry.at("algorithm"));
-            if (!algorithm) return;
-            choices[problem] = {*algorithm, entry.at("milliseconds").get<Times>()};
-        }
-        choices_ = std::move(choices);
-    } catch (const json::exception&) {
-        // A damaged file holds nothing; the next choice writes it anew.
-    }
+    if (!file_.empty()) choices_ = choicesOf(contentOf(file_), machine_);
 }
 
 void ConvolutionChoices::write() {
     if (file_.empty()) return;
     namespace fs = std::filesystem;
-    json whole;
-    {
-        // Other processes and other machines of the same home write here too.
-        std::ifstream file(file_);
-        if (file) whole = json::parse(file, nullptr, false);
-    }
-    if (!whole.is_object() || whole.value("version", 0) != kFileVersion || !whole["machines"].is_object())
-        whole = {{"version", kFileVersion}, {"machines", json::object()}};
-    json& own = whole["machines"][machine_];
-    for (const auto& [problem, choice] : choices_)
+    // Other processes and other machines of the same home write here too.
+    json whole = contentOf(file_), own = json::object();
+    auto choices = choicesOf(whole, machine_);
+    for (const auto& [problem, choice] : choices_) choices[problem] = choice;
+    for (const auto& [problem, choice] : choices)
         own[problem] = {{"algorithm", nameOf(choice.algorithm)}, {"milliseconds", choice.times}};
+    whole["machines"][machine_] = std::move(own);
 
     std::error_code failed;
-    const fs::path target(file_), temporary(file_ + fmt::format(".{}", static_cast<const void*>(this)));
+    const fs::path target(file_), temporary(file_ + fmt::format(".{}.{}", getpid(), static_cast<const void*>(this)));
     if (target.has_parent_path()) fs::create_directories(target.parent_path(), failed);
     std::ofstream file(temporary);
     file << whole.dump(1) << '\n';

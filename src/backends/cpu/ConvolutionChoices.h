@@ -6,8 +6,12 @@
 #include <string>
 
 #include "backends/cpu/ConvolutionPrimitive.h"
+#include "ops/ConvolutionChoice.h"
 
 namespace pewter::cpu {
+
+/// "forward", "data gradient", "weights gradient".
+std::string nameOf(Direction direction);
 
 /// Which algorithm each convolution takes, found by measurement at its first use and remembered, in memory and in a
 /// file by processor and version of the library. Safe to use from several streams at once.
@@ -19,6 +23,13 @@ namespace pewter::cpu {
 ///   $HOME/.cache. A file that cannot be read is ignored and written anew; one that cannot be written is a warning.
 class ConvolutionChoices {
 public:
+    using Times = std::map<std::string, double>;  ///< Milliseconds by algorithm.
+    struct Choice {
+        Algorithm algorithm = Algorithm::Direct;
+        Times times;
+        bool isFromFile = false;
+    };
+
     /// Throws std::invalid_argument for an unknown name in PEWTER_CONVOLUTION. `machine`: processor and library, in one line.
     explicit ConvolutionChoices(std::string machine);
 
@@ -28,13 +39,13 @@ public:
     Prepared choose(const ConvolutionTask& task, ops::Exactness exactness, const ConvolutionOperands& operands,
                     Scratch* scratch = nullptr);
 
-private:
-    using Times = std::map<std::string, double>;  ///< Milliseconds by algorithm.
-    struct Choice {
-        Algorithm algorithm = Algorithm::Direct;
-        Times times;
-    };
+    /// What choose() would do, without measuring. `free`: the task as it were if no option forbade anything.
+    ops::ConvolutionChoice describe(const ConvolutionTask& task, ops::Exactness exactness, const ConvolutionTask& free);
 
+    /// Empty: choices are not kept.
+    const std::string& file() const { return file_; }
+
+private:
     std::optional<Choice> remembered(const std::string& problem);
     void remember(const std::string& problem, const Choice& choice);
     void read();

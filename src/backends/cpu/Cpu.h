@@ -5,6 +5,7 @@
 
 #include "backends/cpu/Staging.h"
 #include "ops/Backend.h"
+#include "ops/ConvolutionChoice.h"
 
 namespace pewter::cpu {
 
@@ -31,7 +32,7 @@ inline Scratch& scratchOf(ops::Stream& stream) { return dynamic_cast<CpuStream&>
 /// The processor: oneDNN for convolutions and matrix products, own vector code for the rest. Images of every
 /// element type but float64; anything that is not dense float32 is converted to it on the way in and back on
 /// the way out.
-class Cpu final : public ops::Backend {
+class Cpu final : public ops::Backend, public ops::ConvolutionChooser {
 public:
     /// Throws std::invalid_argument for environment variables that it does not understand (ConvolutionChoices.h).
     Cpu();
@@ -48,6 +49,11 @@ public:
 #define PEWTER_DECLARE(Op) void run(const ops::Op& op, ops::Stream& stream) override;
     PEWTER_OPS(PEWTER_DECLARE)
 #undef PEWTER_DECLARE
+
+    ops::ConvolutionChoice choiceOf(const ops::ConvolutionForward& op) override;
+    ops::ConvolutionChoice choiceOf(const ops::ConvolutionDataGradient& op) override;
+    ops::ConvolutionChoice choiceOf(const ops::ConvolutionWeightsGradient& op) override;
+    std::string fileOfChoices() const override;
 
 private:
     /// The task's primitive, chosen by measurement on these operands the first time.

@@ -7,14 +7,20 @@
 
 namespace pewter::cpu {
 
-bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops::Tensor& dst, const float* bias,
-                  const ops::Window& window, std::int64_t groups, bool turned, Scratch::Frame& frame) {
-    const std::int64_t c = src.c, height = window.height, width = window.width;
+bool runsDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops::Tensor& dst,
+                   const ops::Window& window, std::int64_t groups, bool turned) {
+    const std::int64_t c = src.c;
     const bool isDepthwise = groups == c && dst.c == c && weights.n == c && weights.c == 1;
     // Few channels leave registers idle; many taps are oneDNN's; an adjoint whose strides leave gaps is another operation.
-    if (!isDepthwise || c < 16 || height * width > 25 || window.edge != ops::Edge::Zero) return false;
+    if (!isDepthwise || c < 16 || window.height * window.width > 25 || window.edge != ops::Edge::Zero) return false;
     if (turned && (window.strideX != 1 || window.strideY != 1)) return false;
-    if (!isPlain(src) || !isPlain(dst) || dst.count() == 0 || src.count() == 0) return false;
+    return isPlain(src) && isPlain(dst) && dst.count() != 0 && src.count() != 0;
+}
+
+bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops::Tensor& dst, const float* bias,
+                  const ops::Window& window, std::int64_t groups, bool turned, Scratch::Frame& frame) {
+    if (!runsDepthwise(src, weights, dst, window, groups, turned)) return false;
+    const std::int64_t c = src.c, height = window.height, width = window.width;
     DepthwisePlan plan{static_cast<const float*>(src.data), nullptr, bias, static_cast<float*>(dst.data),
                        src.h, src.w, c, dst.h, dst.w, window};
     if (turned) {
@@ -33,17 +39,21 @@ bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops:
     return true;
 }
 
-bool sumDepthwise(const ops::Tensor& src, const ops::Tensor& diffDst, float* sums, const ops::Window& window,
-                  std::int64_t groups, bool accumulate, Scratch::Frame& frame) {
-    const std::int64_t c = src.c, count = 9;
+bool sumsDepthwise(const ops::Tensor& src, const ops::Tensor& diffDst, const ops::Window& window, std::int64_t groups) {
+    const std::int64_t c = src.c;
     const auto moves = [](std::int64_t taps, std::int64_t stride, std::int64_t dilation, std::int64_t pad) {
         return taps == 3 && stride == 1 && dilation == 1 && pad >= 0;
     };
-    if (groups != c || diffDst.c != c || c < 16 || window.edge != ops::Edge::Zero || !isPlain(src) ||
-        !isPlain(diffDst) || diffDst.count() == 0 || src.count() == 0 ||
-        !moves(window.height, window.strideY, window.dilationY, window.padTop) ||
-        !moves(window.width, window.strideX, window.dilationX, window.padLeft))
-        return false;
+    return groups == c && diffDst.c == c && c >= 16 && window.edge == ops::Edge::Zero && isPlain(src) &&
+           isPlain(diffDst) && diffDst.count() != 0 && src.count() != 0 &&
+           moves(window.height, window.strideY, window.dilationY, window.padTop) &&
+           moves(window.width, window.strideX, window.dilationX, window.padLeft);
+}
+
+bool sumDepthwise(const ops::Tensor& src, const ops::Tensor& diffDst, float* sums, const ops::Window& window,
+                  std::int64_t groups, bool accumulate, Scratch::Frame& frame) {
+    if (!sumsDepthwise(src, diffDst, window, groups)) return false;
+    const std::int64_t c = src.c, count = 9;
     const DepthwisePlan plan{static_cast<const float*>(src.data), nullptr, nullptr, static_cast<float*>(diffDst.data),
                              src.h, src.w, c, diffDst.h, diffDst.w, window};
     const std::int64_t parts = partsOf(diffDst.count());
