@@ -334,12 +334,16 @@ void CommandBuffer::start(ops::Stream& stream) {
 
     running = nullptr;
     try {
+        const Entry* before = nullptr;  // the last stretch
         for (auto& entry : commands_) {
             running = &entry.own.label;
             if (!entry.list) {
                 entry.own.run(stream);
                 continue;
             }
+            // Another run, with addresses of its own.
+            if (before && (before->list != entry.list || entry.first < before->last)) stream.endReplay();
+            before = &entry;
             auto addresses = entry.prepare(stream);
             if (!addresses) continue;
             stream.replay({entry.list, entry.first, entry.last, std::move(*addresses)}, [&] {
@@ -353,6 +357,10 @@ void CommandBuffer::start(ops::Stream& stream) {
         mark_ = stream.mark();
     } catch (...) {
         handedOver_ = failureOf(running ? *running : "commit");
+        try {
+            stream.synchronize();  // what was handed over before it may still be running
+        } catch (...) {
+        }
     }
     running = nullptr;  // The labels go with the commands.
 }
@@ -360,13 +368,9 @@ void CommandBuffer::start(ops::Stream& stream) {
 void CommandBuffer::finish(ops::Stream& stream) {
     std::optional<MTL::CommandFailure> failure = std::exchange(handedOver_, std::nullopt);
     try {
-        // After a failure whatever was handed over before it may still be running.
-        if (failure)
-            stream.synchronize();
-        else
-            stream.wait(mark_);
+        if (!failure) stream.wait(mark_);
     } catch (...) {
-        if (!failure) failure = failureOf(nameOf(label()));
+        failure = failureOf(nameOf(label()));
     }
     commands_.clear();  // returns temporary memory before anybody is told
     {

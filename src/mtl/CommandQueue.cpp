@@ -24,8 +24,20 @@ struct CommandQueue::Worker {
     bool stop = false;
     ops::Backend* backend = nullptr;
     std::thread thread;
-    std::thread::id id;
+    /// Handed to the device and not done yet. Only where commands are still under way when their call has returned.
+    std::deque<std::shared_ptr<CommandBuffer>> running;
+    bool closed = false;  ///< nothing more will run
 };
+
+namespace {
+
+/// The queue for which this thread works.
+thread_local const void* servedWorker = nullptr;
+
+/// One that runs and one that follows it before the device runs dry. The stream knows the ends of so many.
+constexpr std::size_t kMostRunning = 2;
+
+}  // namespace
 
 CommandQueue::CommandQueue(std::shared_ptr<MTL::Device> device, std::size_t capacity)
     : device_(std::move(device)), worker_(std::make_shared<Worker>()) {
@@ -33,7 +45,6 @@ CommandQueue::CommandQueue(std::shared_ptr<MTL::Device> device, std::size_t capa
     worker_->backend = &deviceOf(*device_).backend();
     std::lock_guard lock(worker_->mutex);
     worker_->thread = std::thread(work, worker_);
-    worker_->id = worker_->thread.get_id();
 }
 
 CommandQueue::~CommandQueue() {
@@ -77,7 +88,7 @@ std::shared_ptr<MTL::CommandBuffer> CommandQueue::commandBuffer(const MTL::Comma
     return std::make_shared<CommandBuffer>(shared_from_this(), descriptor);
 }
 
-bool CommandQueue::onWorker() const { return std::this_thread::get_id() == worker_->id; }
+bool CommandQueue::onWorker() const { return servedWorker == worker_.get(); }
 
 void CommandQueue::reserve(const CommandBuffer* buffer) {
     std::lock_guard lock(worker_->mutex);
@@ -104,37 +115,52 @@ void CommandQueue::forget(const CommandBuffer* buffer, bool reserved) {
 }
 
 void CommandQueue::work(std::shared_ptr<Worker> state) {
+    servedWorker = state.get();
     const auto stream = state->backend->newStream();
-    // Handed to the device and not done yet; the next one follows before the device runs dry.
-    std::shared_ptr<CommandBuffer> running;
+    const bool isAsynchronous = stream->isAsynchronous();
     std::unique_lock lock(state->mutex);
-    const auto finish = [&](std::shared_ptr<CommandBuffer> buffer) {
-        lock.unlock();
+    const auto finish = [&stream, state = state.get()](std::unique_lock<std::mutex>& held, std::shared_ptr<CommandBuffer> buffer) {
+        held.unlock();
         buffer->finish(*stream);
         buffer.reset();
-        lock.lock();
+        held.lock();
         --state->uncompleted;
-        state->changed.notify_all();
     };
+    // Waits for the device, so that the worker is free to hand the next buffer over as soon as it comes.
+    std::thread finisher;
+    if (isAsynchronous)
+        finisher = std::thread([state, &finish] {
+            servedWorker = state.get();
+            std::unique_lock lock(state->mutex);
+            while (true) {
+                state->changed.wait(lock, [&] { return !state->running.empty() || state->closed; });
+                if (state->running.empty()) return;
+                finish(lock, std::move(state->running.front()));  // its place is free when it is done
+                state->running.pop_front();
+                state->changed.notify_all();
+            }
+        });
     while (true) {
         const auto isReady = [&] { return !state->order.empty() && state->order.front().buffer; };
-        if (running && !isReady()) {
-            finish(std::exchange(running, nullptr));
-            continue;
-        }
-        state->changed.wait(lock, [&] { return isReady() || (state->stop && state->order.empty()); });
-        if (state->order.empty()) return;
+        state->changed.wait(lock, [&] {
+            return (isReady() && state->running.size() < kMostRunning) || (state->stop && state->order.empty());
+        });
+        if (state->order.empty()) break;
         auto next = std::move(state->order.front().buffer);
         state->order.pop_front();
         lock.unlock();
         next->start(*stream);
         lock.lock();
-        if (running) finish(std::exchange(running, nullptr));
-        if (stream->isAsynchronous())
-            running = std::move(next);
+        if (isAsynchronous)
+            state->running.push_back(std::move(next));
         else
-            finish(std::move(next));
+            finish(lock, std::move(next));
+        state->changed.notify_all();
     }
+    state->closed = true;
+    state->changed.notify_all();
+    lock.unlock();
+    if (isAsynchronous) finisher.join();
 }
 
 }  // namespace pewter::mtl

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "mtl/CommandBuffer.h"
+
 namespace pewter::train {
 
 namespace {
@@ -84,6 +86,16 @@ void StepTimer::apart(std::size_t count) {
         commandBuffer->commit();
         finish(commandBuffer);
     }
+}
+
+std::vector<std::string> StepTimer::describeReplays() {
+    // The queue's worker is the only one that may ask its stream.
+    std::vector<std::string> lines;
+    const auto commandBuffer = queue_->commandBuffer();
+    mtl::append(*commandBuffer, "replays", [&](ops::Stream& stream) { lines = stream.describeReplays(); });
+    commandBuffer->commit();
+    commandBuffer->waitUntilCompleted();
+    return lines;
 }
 
 }  // namespace pewter::train

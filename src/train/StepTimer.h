@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "train/SharedBlock.h"
@@ -42,6 +43,8 @@ public:
     const Times& step() const { return step_; }
     const Times& encode() const { return encode_; }
     std::size_t peakTemporaryBytes() const { return peakBytes_; }
+    /// How the queue's stream keeps the steps that were repeated, a line each; empty where a device keeps none.
+    std::vector<std::string> describeReplays();
 
 private:
     std::shared_ptr<MPS::CommandBuffer> begin(std::size_t slot);

@@ -265,7 +265,17 @@ __global__ void copyTableKernel(CopyTable table) {
 class SmallCopies final : public CudaStream::Later {
 public:
     static constexpr std::int64_t kMostBytes = 16384;
-    void run(CudaStream& stream) override { launch(stream, copyTableKernel, count_, kThreads, table_); }
+    void run(CudaStream& stream) override {
+        launch(stream, copyTableKernel, count_, kThreads, table_);
+        for (int i = 0; i < count_; ++i) stream.noteWritten(table_.to[i]);
+    }
+    void describe(std::vector<const void*>& to) const override {
+        for (int i = 0; i < count_; ++i) {
+            to.push_back(table_.from[i]);
+            to.push_back(table_.to[i]);
+            to.push_back(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(table_.words[i])));
+        }
+    }
     bool hasRoom(const char* from, const char* to, std::int64_t bytes) const {
         const auto meet = [bytes](const char* one, const char* other, std::int64_t otherBytes) {
             return one < other + otherBytes && other < one + bytes;
@@ -298,11 +308,12 @@ void Cuda::run(const ops::ArrayCopy& op, ops::Stream& stream) {
         auto& own = static_cast<CudaStream&>(stream);
         const auto* from = static_cast<const char*>(resolve(src.data));
         auto* to = static_cast<char*>(resolve(dst.data));
-        if (!own.later<SmallCopies>().hasRoom(from, to, bytes)) own.flush();
+        if (!own.later<SmallCopies>().hasRoom(from, to, bytes)) own.settleLater();
         own.later<SmallCopies>().add(from, to, bytes);
         return;
     }
     CudaStream& s = streamOf(stream);
+    s.noteWritten(resolve(dst.data));
     if (src.type == dst.type) return copyRun(s, bytesOf(dst.type, dst.size), src.data, dst.data);
     if (convertRun(s, dst.size, src.type, src.data, dst.type, dst.data)) return;
     convertArray(s, runOf(src), runOf(dst));

@@ -54,6 +54,14 @@ CudaStream::~CudaStream() {
     for (const auto& [memory, bytes] : scratch_) std::free(memory);
 }
 bool CudaStream::isCapturing() const { return false; }
+void CudaStream::settleLater() {
+    if (const auto pending = std::move(later_)) pending->run(*this);
+}
+void CudaStream::flush() { settleLater(); }
+bool CudaStream::renewLaunch(const void*, unsigned, unsigned, void**) { return false; }
+void CudaStream::noteLaunch() {}
+void CudaStream::noteWritten(const void*, bool) {}
+std::vector<std::string> CudaStream::describeReplays() const { return {}; }
 void CudaStream::synchronize() { flush(); }
 bool CudaStream::isAsynchronous() const { return false; }
 std::uint64_t CudaStream::mark() {

@@ -30,6 +30,17 @@ void launch(CudaStream& stream, void (*kernel)(Parameters...), std::int64_t bloc
 #endif
 }
 
+/// launch() whose arguments a kept graph takes anew each time it is run (CudaStream::Later::renew).
+template <class... Parameters>
+void launchRenewably(CudaStream& stream, void (*kernel)(Parameters...), std::int64_t blocks, int threads, Parameters... arguments) {
+    if (blocks <= 0) return;
+    void* list[] = {&arguments...};
+    if (stream.renewLaunch(reinterpret_cast<const void*>(kernel), static_cast<unsigned>(blocks), static_cast<unsigned>(threads), list))
+        return;
+    launch(stream, kernel, blocks, threads, arguments...);
+    stream.noteLaunch();
+}
+
 inline constexpr int kThreads = 256;
 
 #if defined(__CUDACC__)

@@ -115,7 +115,7 @@ struct Table {
     int count;
 };
 
-__global__ void updateKernel(const Table table) {
+__global__ void updateKernel(Table table) {
     int k = 0;
     while (k + 1 < table.count && table.first[k + 1] <= blockIdx.x) ++k;
     const Update& u = table.update[k];
@@ -174,7 +174,7 @@ void runUpdates(CudaStream& stream, const Update* updates, std::int64_t count) {
             table.first[table.count++] = static_cast<std::uint32_t>(blocks);
             blocks += (updates[k].count + kBlock - 1) / kBlock;
         }
-        launch(stream, updateKernel, blocks, kThreads, table);
+        launchRenewably(stream, updateKernel, blocks, kThreads, table);
     }
 }
 
@@ -183,7 +183,22 @@ namespace {
 /// The updates of a layer's parameters come one after another, and touch different memory.
 class Updates final : public CudaStream::Later {
 public:
-    void run(CudaStream& stream) override { runUpdates(stream, updates_.data(), static_cast<std::int64_t>(updates_.size())); }
+    void run(CudaStream& stream) override {
+        runUpdates(stream, updates_.data(), static_cast<std::int64_t>(updates_.size()));
+        for (const Update& u : updates_) stream.noteWritten(u.result, u.result == u.values);
+    }
+    // All but the numbers: rates, and the corrections of the step.
+    void describe(std::vector<const void*>& to) const override {
+        for (const Update& u : updates_) {
+            for (const char* operand : {u.gradient, u.values, u.result, u.first, u.second, u.third}) to.push_back(operand);
+            to.push_back(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(u.count)));
+            std::uintptr_t rest = static_cast<std::uintptr_t>(u.type) * 16 + u.fours;
+            for (const ops::Type type : {u.gradientType, u.valuesType, u.resultType, u.firstType, u.secondType, u.thirdType})
+                rest = rest * 64 + static_cast<std::uintptr_t>(type);
+            to.push_back(reinterpret_cast<const void*>(rest));
+        }
+    }
+    void renew(CudaStream& stream) override { run(stream); }
     /// Whether the update may run beside those gathered.
     bool isApart(const Update& update) const {
         for (const Update& other : updates_)
@@ -203,7 +218,7 @@ private:
 void Cuda::run(const ops::OptimizerStep& op, ops::Stream& stream) {
     auto& own = static_cast<CudaStream&>(stream);
     const Update update = updateOf(op);
-    if (!own.later<Updates>().isApart(update)) own.flush();
+    if (!own.later<Updates>().isApart(update)) own.settleLater();
     own.later<Updates>().add(update);
 }
 

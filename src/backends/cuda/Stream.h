@@ -34,33 +34,51 @@ public:
     std::uint64_t mark() override;
     void wait(std::uint64_t mark) override;
     void replay(const Stretch& stretch, const std::function<void()>& work) override;
+    void endReplay() override { flush(); }
+    std::vector<std::string> describeReplays() const override;
 
     /// Whether what is run now becomes part of a kept graph and only takes place later.
     bool isCapturing() const;
 
+    /// An operation writes parameters: forms of them that are kept are not theirs any more. Those that an update trains are
+    /// worth keeping.
+    void noteWritten(const void* values, bool isTraining = false);
+
     NativeStream native() const { return native_; }
+    Graphs& graphs() { return *graphs_; }
     int device() const { return device_; }
 
     /// Small operations that follow one another (updates of parameters, copies of them) are put off and done in one launch:
-    /// `later` does what has come together, at the latest before anything else happens on the stream.
+    /// at the latest before anything else happens on the stream. Between stretches of commands they become part of the
+    /// graph that is kept of all.
     class Later {
     public:
         virtual ~Later() = default;
         virtual void run(CudaStream& stream) = 0;
+        /// Adds all that makes this a launch of its own: addresses, and extents as if they were addresses.
+        virtual void describe(std::vector<const void*>& to) const = 0;
+        /// Brings a kept graph's launches the numbers of this time, by launchRenewably() in the order of run().
+        virtual void renew(CudaStream&) {}
     };
     template <class L>
     L& later() {
         auto* pending = dynamic_cast<L*>(later_.get());
         if (!pending) {
-            flush();
+            settleLater();
             later_ = std::make_unique<L>();
             pending = static_cast<L*>(later_.get());
         }
         return *pending;
     }
-    void flush() {
-        if (const auto pending = std::move(later_)) pending->run(*this);
-    }
+    /// What came together comes before what follows, in a launch of its own.
+    void settleLater();
+    /// Does everything that was put off.
+    void flush();
+
+    /// While kept launches are renewed: gives the next of them these arguments and returns true. Else false: launch it.
+    bool renewLaunch(const void* kernel, unsigned blocks, unsigned threads, void** arguments);
+    /// After a launch that renewLaunch() is to find again, if a graph is being made.
+    void noteLaunch();
 
     /// Device memory for one operation, good until the next call on this stream; throws std::bad_alloc. Never moves under
     /// a kept graph: what became too small lives on.

@@ -5,8 +5,6 @@
 #include <cstring>
 #include <exception>
 
-#include "backends/cuda/Stream.h"
-
 namespace pewter::cuda {
 
 namespace {
@@ -28,91 +26,172 @@ bool wanted() {
     return !value || std::strcmp(value, "off") != 0;
 }
 
+/// The node that was captured last; null if there is no single one.
+cudaGraphNode_t lastNode(cudaStream_t stream) {
+    cudaStreamCaptureStatus status{};
+    const cudaGraphNode_t* nodes = nullptr;
+    std::size_t count = 0;
+#if CUDART_VERSION >= 13000
+    check(cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &nodes, nullptr, &count), "cudaStreamGetCaptureInfo");
+#else
+    check(cudaStreamGetCaptureInfo_v2(stream, &status, nullptr, nullptr, &nodes, &count), "cudaStreamGetCaptureInfo");
+#endif
+    return status == cudaStreamCaptureStatusActive && count == 1 ? nodes[0] : nullptr;
+}
+
 }  // namespace
 
 Graphs::Variant::~Variant() {
-    if (graph) cudaGraphExecDestroy(graph);
+    if (executable) cudaGraphExecDestroy(executable);
+    if (graph) cudaGraphDestroy(graph);
     cudaFree(numbers);
 }
 
-Graphs::~Graphs() = default;
-
-void Graphs::run(const ops::Stream::Stretch& stretch, const std::function<void()>& work) {
+void Graphs::add(const ops::Stream::Stretch& stretch, const std::function<void()>& work) {
     static const bool use = wanted();
     if (!use || capturing_) return work();
-    auto& kept = kept_[{stretch.program.get(), stretch.first, stretch.last}];
-    if (kept.program.expired()) {  // new, or another program where an old one lay
-        kept = {};
-        kept.program = stretch.program;
-        std::erase_if(kept_, [](const auto& entry) { return entry.second.program.expired(); });
-    }
-    if (!kept.cannot.empty() || kept.runs++ == 0) return work();
-    const auto found = std::find_if(kept.variants.begin(), kept.variants.end(),
-                                    [&](const Variant& v) { return v.addresses == stretch.addresses; });
-    if (found != kept.variants.end()) {
-        kept.variants.splice(kept.variants.begin(), kept.variants, found);
-        return launch(kept.variants.front());
-    }
-    capture(kept, stretch, work);
+    if (isPending() && pending_.front().stretch.program != stretch.program) runPending();
+    pending_.push_back({stretch, work, nullptr});
 }
 
-void Graphs::capture(Kept& kept, const ops::Stream::Stretch& stretch, const std::function<void()>& work) {
-    auto& variant = kept.variants.emplace_front();
-    variant.addresses = stretch.addresses;
-    cudaGraph_t graph = nullptr;
-    const auto abandon = [&] {
+void Graphs::add(std::unique_ptr<CudaStream::Later> later) { pending_.push_back({{}, nullptr, std::move(later)}); }
+
+void Graphs::runPending() {
+    if (isPending()) run(std::exchange(pending_, {}));
+}
+
+Graphs::Kept& Graphs::keptOf(const Items& items) {
+    Key key{items.front().stretch.program.get(), {}};
+    for (const Item& item : items) key.second.emplace_back(item.stretch.first, item.stretch.last);
+    Kept& kept = kept_[key];
+    if (kept.program.expired()) {  // new, or another program where an old one lay
+        kept = {};
+        kept.program = items.front().stretch.program;
+        for (const Item& item : items) {
+            ++(item.later ? kept.others : kept.stretches);
+            kept.commands += item.stretch.last - item.stretch.first;
+        }
+        std::erase_if(kept_, [](const auto& entry) { return entry.second.program.expired(); });
+    }
+    return kept;
+}
+
+void Graphs::runPlainly(Kept& kept, Items& items) {
+    struct Active {
+        KeptWeights*& place;
+        ~Active() { place = nullptr; }
+    } active{weights_};
+    weights_ = &kept.weights;
+    weights_->begin(stream_, isCapturing());
+    for (Item& item : items) item.later ? item.later->run(stream_) : item.work();
+}
+
+const void* Graphs::keptWeights(const ops::Tensor& weights, const WeightsForm& form) {
+    return weights_ && trained_.contains(weights.data) ? weights_->find(stream_, weights, form, isCapturing()) : nullptr;
+}
+
+void Graphs::noteWritten(const void* values, bool isTraining) {
+    if (isTraining) trained_.insert(values);
+    if (weights_) weights_->noteWritten(values);
+}
+
+void Graphs::run(Items items) {
+    Kept& kept = keptOf(items);
+    if (!kept.cannot.empty()) {
+        if (items.size() == 1) return runPlainly(kept, items);
+        for (Item& item : items) {
+            if (item.later) {
+                item.later->run(stream_);
+                continue;
+            }
+            Items alone;
+            alone.push_back(std::move(item));
+            run(std::move(alone));
+        }
+        return;
+    }
+    if (kept.runs++ < kPlainRuns) return runPlainly(kept, items);
+    std::vector<const void*> addresses;
+    const std::vector<const void*>* before = nullptr;
+    for (const Item& item : items) {
+        if (item.later) {
+            item.later->describe(addresses);
+        } else if (!before || *before != item.stretch.addresses) {  // those of one run are the same
+            before = &item.stretch.addresses;
+            addresses.insert(addresses.end(), before->begin(), before->end());
+        }
+    }
+    const auto found =
+        std::find_if(kept.variants.begin(), kept.variants.end(), [&](const Variant& v) { return v.addresses == addresses; });
+    if (found == kept.variants.end()) return capture(kept, items, std::move(addresses));
+    kept.variants.splice(kept.variants.begin(), kept.variants, found);
+    launch(kept.variants.front(), items);
+}
+
+void Graphs::capture(Kept& kept, Items& items, std::vector<const void*> addresses) {
+    const cudaStream_t native = stream_.native();
+    Variant& variant = kept.variants.emplace_front();
+    variant.addresses = std::move(addresses);
+    const auto giveUp = [&](std::string why) {
         capturing_ = nullptr;
-        cudaStreamEndCapture(stream_, &graph);
-        if (graph) cudaGraphDestroy(graph);
         cudaGetLastError();
         kept.variants.pop_front();
+        kept.cannot = std::move(why);
+        ++kept.runs;
+        run(std::move(items));  // in parts, or plainly
+    };
+    const auto abandon = [&] {
+        cudaGraph_t graph = nullptr;
+        cudaStreamEndCapture(native, &graph);
+        if (graph) cudaGraphDestroy(graph);
     };
     check(cudaMalloc(&variant.numbers, sizeof(Numbers)), "cudaMalloc");
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    check(cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
     capturing_ = &variant;
     try {
-        work();
+        runPlainly(kept, items);
     } catch (const CannotCapture& reason) {
         abandon();
-        kept.cannot = reason.why;
-        return work();
+        return giveUp(reason.why);
     } catch (const std::exception& reason) {
         // Something that a capture does not allow; what is wrong otherwise fails again.
         abandon();
-        kept.cannot = reason.what();
-        return work();
+        return giveUp(reason.what());
     }
     capturing_ = nullptr;
-    const auto ended = cudaStreamEndCapture(stream_, &graph);
-    if (ended != cudaSuccess || !graph) {
-        cudaGetLastError();
-        kept.variants.pop_front();
-        kept.cannot = cudaGetErrorString(ended);
-        return work();
-    }
-    const auto made = cudaGraphInstantiate(&variant.graph, graph, 0);
-    cudaGraphDestroy(graph);
-    if (made != cudaSuccess) {
-        cudaGetLastError();
-        kept.variants.pop_front();
-        kept.cannot = cudaGetErrorString(made);
-        return work();
-    }
+    if (const auto ended = cudaStreamEndCapture(native, &variant.graph); ended != cudaSuccess || !variant.graph)
+        return giveUp(cudaGetErrorString(ended));
+    if (const auto made = cudaGraphInstantiate(&variant.executable, variant.graph, 0); made != cudaSuccess)
+        return giveUp(cudaGetErrorString(made));
     if (kept.variants.size() > kMostVariants) {
-        check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");  // it may still be running
+        check(cudaStreamSynchronize(native), "cudaStreamSynchronize");  // it may still be running
         kept.variants.pop_back();
     }
-    launch(variant);
+    launchAsIs(variant);
 }
 
-void Graphs::launch(const Variant& variant) {
+void Graphs::launch(Variant& variant, Items& items) {
+    renewing_ = &variant;
+    nextRenewed_ = 0;
+    try {
+        for (Item& item : items)
+            if (item.later) item.later->renew(stream_);
+    } catch (...) {
+        renewing_ = nullptr;
+        throw;
+    }
+    renewing_ = nullptr;
+    launchAsIs(variant);
+}
+
+void Graphs::launchAsIs(Variant& variant) {
     if (const int count = static_cast<int>(variant.cells.size())) {
         Numbers numbers{};
         for (int i = 0; i < count; ++i) numbers.value[i] = *variant.cells[static_cast<std::size_t>(i)];
-        writeNumbers<<<1, kMostNumbers, 0, stream_>>>(variant.numbers, numbers, count);
+        writeNumbers<<<1, kMostNumbers, 0, stream_.native()>>>(variant.numbers, numbers, count);
         check(cudaGetLastError(), "numbers of a graph");
     }
-    check(cudaGraphLaunch(variant.graph, stream_), "cudaGraphLaunch");
+    check(cudaGraphLaunch(variant.executable, stream_.native()), "cudaGraphLaunch");
 }
 
 const std::uint64_t* Graphs::numberOnDevice(const std::uint64_t* cell) {
@@ -126,77 +205,40 @@ const std::uint64_t* Graphs::numberOnDevice(const std::uint64_t* cell) {
     return capturing_->numbers + (at - cells.begin());
 }
 
-// --- the stream ---
-
-CudaStream::CudaStream(int device) : device_(device) {
-    use(device);
-    check(cudaStreamCreateWithFlags(&native_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    for (auto& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-    graphs_ = std::make_unique<Graphs>(native_);
+bool Graphs::renewLaunch(const void* kernel, unsigned blocks, unsigned threads, void** arguments) {
+    if (!renewing_) return false;
+    cudaKernelNodeParams parameters{};
+    parameters.func = const_cast<void*>(kernel);
+    parameters.gridDim = {blocks, 1, 1};
+    parameters.blockDim = {threads, 1, 1};
+    parameters.kernelParams = arguments;
+    check(cudaGraphExecKernelNodeSetParams(renewing_->executable, renewing_->renewed.at(nextRenewed_++), &parameters),
+          "cudaGraphExecKernelNodeSetParams");
+    return true;
 }
 
-CudaStream::~CudaStream() {
-    cudaSetDevice(device_);
-    cudaStreamSynchronize(native_);
-    graphs_.reset();
-    for (const auto& [memory, bytes] : scratch_) cudaFree(memory);
-    for (const auto& [content, memory] : constants_) cudaFree(memory);
-    for (auto event : events_) cudaEventDestroy(event);
-    cudaStreamDestroy(native_);
+void Graphs::noteLaunch() {
+    if (!capturing_) return;
+    const cudaGraphNode_t node = lastNode(stream_.native());
+    if (!node) throw CannotCapture{"a launch with changing numbers is not found in the graph"};
+    capturing_->renewed.push_back(node);
 }
 
-void CudaStream::synchronize() {
-    flush();
-    if (graphs_->isCapturing()) throw CannotCapture{"the host has work to do between its commands"};
-    use(device_);
-    check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
-}
-
-bool CudaStream::isAsynchronous() const { return true; }
-
-std::uint64_t CudaStream::mark() {
-    flush();
-    const std::uint64_t mark = marks_++;
-    check(cudaEventRecord(events_[mark % std::size(events_)], native_), "cudaEventRecord");
-    return mark;
-}
-
-void CudaStream::wait(std::uint64_t mark) {
-    check(cudaEventSynchronize(events_[mark % std::size(events_)]), "cudaEventSynchronize");
-}
-
-void CudaStream::replay(const Stretch& stretch, const std::function<void()>& work) {
-    flush();
-    graphs_->run(stretch, [&] {
-        work();
-        flush();
-    });
-}
-
-bool CudaStream::isCapturing() const { return graphs_->isCapturing(); }
-
-const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t* cell) { return graphs_->numberOnDevice(cell); }
-
-const void* CudaStream::constants(const void* host, std::size_t bytes) {
-    auto& memory = constants_[std::string(static_cast<const char*>(host), bytes)];
-    if (!memory) {
-        if (graphs_->isCapturing()) throw CannotCapture{"a table of an operation came new"};
-        check(cudaMalloc(&memory, bytes), "cudaMalloc");
-        check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, native_), "cudaMemcpyAsync");
-        check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
+std::vector<std::string> Graphs::describe() const {
+    std::vector<std::string> lines;
+    for (const auto& [key, kept] : kept_) {
+        if (kept.program.expired()) continue;
+        std::string line = std::to_string(kept.commands) + " commands in " + std::to_string(kept.stretches) + " stretches, " +
+                           std::to_string(kept.others) + " groups of updates or copies between them: ";
+        if (!kept.cannot.empty())
+            line += (key.second.size() > 1 ? "not one graph, since " : "run one by one, since ") + kept.cannot;
+        else if (kept.variants.empty())
+            line += "not repeated yet";
+        else
+            line += "one CUDA graph, " + std::to_string(kept.variants.size()) + " sets of addresses";
+        lines.push_back(std::move(line));
     }
-    return memory;
-}
-
-void* CudaStream::scratch(std::size_t bytes) {
-    if (scratch_.empty() || scratch_.back().second < bytes) {
-        if (graphs_->isCapturing()) throw CannotCapture{"scratch memory grew"};
-        const std::size_t size = std::max<std::size_t>(bytes + bytes / 4, 1 << 20);
-        void* memory = nullptr;
-        check(cudaMalloc(&memory, size), "cudaMalloc");
-        scratch_.emplace_back(memory, size);
-    }
-    return scratch_.back().first;
+    return lines;
 }
 
 }  // namespace pewter::cuda

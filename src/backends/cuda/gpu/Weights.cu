@@ -1,6 +1,7 @@
 #include "backends/cuda/gpu/Weights.h"
 
 #include "backends/cuda/Recast.cuh"
+#include "backends/cuda/gpu/Graphs.h"
 #include "backends/cuda/gpu/Operands.h"
 
 namespace pewter::cuda {
@@ -11,6 +12,7 @@ bool areIn(const ops::Tensor& weights, const WeightsForm& form) {
 }
 
 const void* weightsAs(CudaStream& stream, const ops::Tensor& weights, const WeightsForm& form, void* room) {
+    if (const void* kept = stream.graphs().keptWeights(weights, form)) return kept;
     recast(stream, weights, ops::Tensor::dense(room, form.type, form.outputs, weights.h, weights.w, form.inputs));
     return room;
 }

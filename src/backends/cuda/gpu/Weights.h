@@ -18,7 +18,8 @@ struct WeightsForm {
 /// Whether the weights lie in memory in that form.
 bool areIn(const ops::Tensor& weights, const WeightsForm& form);
 
-/// The weights in that form, which they are not in: `room` has the memory for it, and is written now.
+/// The weights in that form, which they are not in: what the step at hand keeps of them (KeptWeights), or else written now
+/// to `room`, which has the memory for it.
 const void* weightsAs(CudaStream& stream, const ops::Tensor& weights, const WeightsForm& form, void* room);
 
 /// The tensor that stands for them in that form: theirs, or one without memory.
