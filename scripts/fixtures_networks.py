@@ -83,11 +83,11 @@ def step(name, size, batch):
 
 
 def networks(_):
-    return {"cases": [step("resnet18", 16, 4), step("style", 32, 2), step("yolo", 64, 4)]}
+    return {"cases": [step("resnet18", 16, 4), step("resnet50", 32, 4), step("style", 32, 2), step("yolo", 64, 4)]}
 
 
 NOTES = ["parameters and pictures follow from hashed(stream, position), see the script: pictures stream 1, target images 2, weights of layer k 10 + 2k, "
-         "biases 11 + 2k; class of sample i: i mod 10",
+         "biases 11 + 2k; class of sample i: i mod the number of classes",
          "layers: convolutions, fully connected layers and normalisations in their order; gradients in the order of the data source (O, H, W, I)",
          "length: the root of the sum of squares of a gradient; largest: of its magnitudes; values: at the positions"]
 

@@ -74,6 +74,43 @@ class ResNet18(nn.Module):
         return self.fc(self.blocks(F.relu(self.norm(self.conv(x)))).mean((2, 3)))
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        outputs = 4 * width
+        self.conv1, self.norm1 = nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.norm3 = nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.norm1(self.conv1(x)))
+        y = F.relu(self.norm2(self.conv2(y)))
+        return F.relu(self.norm3(self.conv3(y)) + self.shortcut(x))
+
+
+class ResNet50(nn.Module):
+    """The form of torchvision: the stride lies in the 3 x 3 convolution."""
+    batch, extents, target = 128, (3, 224, 224), Classes(1000)
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        blocks, channels = [], 64
+        for stage, count in enumerate((3, 4, 6, 3)):
+            for index in range(count):
+                blocks.append(Bottleneck(channels, 64 << stage, 2 if stage > 0 and index == 0 else 1))
+                channels = 256 << stage
+        self.blocks = nn.Sequential(*blocks)
+        self.fc = nn.Linear(channels, 1000)
+
+    def forward(self, x):
+        return self.fc(self.blocks(self.pool(F.relu(self.norm(self.conv(x))))).mean((2, 3)))
+
+
 class StyleBlock(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -111,4 +148,4 @@ class Yolo(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(inputs, 90, 1))
 
 
-NETWORKS = {"mnist": Mnist, "resnet18": ResNet18, "style": Style, "yolo": Yolo}
+NETWORKS = {"mnist": Mnist, "resnet18": ResNet18, "resnet50": ResNet50, "style": Style, "yolo": Yolo}

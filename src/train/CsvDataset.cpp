@@ -10,6 +10,7 @@ namespace pewter::train {
 namespace {
 
 constexpr std::uint32_t kMostMaxValue = 65535;
+constexpr std::size_t kMostClasses = 65536;
 constexpr std::size_t kMostPixels = std::size_t{1} << 24;  // of one image; 4096 x 4096
 
 /// Takes the characters of a file one by one and collects pixels and labels.
@@ -43,7 +44,8 @@ public:
         if (labels.empty()) throw MPS::Error(name_, "file", "at least one line", "an empty file");
     }
 
-    std::vector<std::uint8_t> bytes, labels;
+    std::vector<std::uint8_t> bytes;
+    std::vector<std::uint16_t> labels;
 
 private:
     std::uint32_t most() const {
@@ -71,7 +73,7 @@ private:
             const std::uint32_t scaled = (value_ * 255 + format_.maxValue / 2) / format_.maxValue;
             bytes.push_back(static_cast<std::uint8_t>(scaled));
         } else {
-            labels.push_back(static_cast<std::uint8_t>(value_));
+            labels.push_back(static_cast<std::uint16_t>(value_));
         }
         ++column_;
         value_ = 0;
@@ -114,8 +116,8 @@ void checkFormat(const std::string& name, const CsvFormat& format) {
         throw MPS::Error(name, "CsvFormat maxValue", fmt::format("1 to {}", kMostMaxValue),
                          fmt::format("{}", format.maxValue));
     }
-    if (format.classCount == 0 || format.classCount > 256) {
-        throw MPS::Error(name, "CsvFormat classCount", "1 to 256", fmt::format("{}", format.classCount));
+    if (format.classCount == 0 || format.classCount > kMostClasses) {
+        throw MPS::Error(name, "CsvFormat classCount", fmt::format("1 to {}", kMostClasses), fmt::format("{}", format.classCount));
     }
 }
 

@@ -10,7 +10,7 @@
 namespace pewter::train {
 namespace {
 
-constexpr std::size_t kMostClasses = 256;  // labels are bytes
+constexpr std::size_t kMostClasses = 65536;  // of labels of 16 bits
 
 /// width x height x channels x count, or nothing when it does not fit.
 bool productFits(std::size_t& product, std::initializer_list<std::size_t> factors) {
@@ -57,7 +57,7 @@ bool holds(std::span<const std::uint8_t> room, std::size_t images, std::size_t e
 }  // namespace
 
 Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
-                 std::size_t classCount, std::vector<std::uint8_t> bytes, std::vector<std::uint8_t> labels)
+                 std::size_t classCount, std::vector<std::uint8_t> bytes, std::vector<std::uint16_t> labels)
     : name_(std::move(name)),
       width_(width),
       height_(height),
@@ -68,17 +68,22 @@ Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::s
       labels_(std::move(labels)) {
     checkExtents(name_, "image size", width_, height_, channels_);
     if (classCount_ == 0 || classCount_ > kMostClasses) {
-        throw MPS::Error(name_, "classCount", "1 to 256", fmt::format("{}", classCount_));
+        throw MPS::Error(name_, "classCount", fmt::format("1 to {}", kMostClasses), fmt::format("{}", classCount_));
     }
     checkCount(name_, "labels", count_);
     checkBytes(name_, "bytes", bytes_.size(), count_, width_, height_, channels_);
     const auto wrong = std::find_if(labels_.begin(), labels_.end(),
-                                    [&](std::uint8_t label) { return label >= classCount_; });
+                                    [&](std::uint16_t label) { return label >= classCount_; });
     if (wrong != labels_.end()) {
         throw MPS::Error(name_, fmt::format("label of image {}", wrong - labels_.begin()),
                          fmt::format("0 to {}", classCount_ - 1), fmt::format("{}", *wrong));
     }
 }
+
+Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels, std::size_t classCount,
+                 std::vector<std::uint8_t> bytes, const std::vector<std::uint8_t>& labels)
+    : Dataset(std::move(name), width, height, channels, classCount, std::move(bytes),
+              std::vector<std::uint16_t>(labels.begin(), labels.end())) {}
 
 Dataset::Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
                  std::vector<std::uint8_t> bytes, TargetImages targets)
@@ -104,7 +109,7 @@ std::span<const std::uint8_t> Dataset::image(std::size_t index) const {
     return std::span(bytes_).subspan(index * imageBytes(), imageBytes());
 }
 
-std::uint8_t Dataset::label(std::size_t index) const {
+std::uint16_t Dataset::label(std::size_t index) const {
     if (index >= count()) {
         throw MPS::Error(name_, "label index", fmt::format("0 to {}", count() - 1), fmt::format("{}", index));
     }
@@ -122,17 +127,17 @@ void Dataset::checkIndices(std::span<const std::uint32_t> indices) const {
 }
 
 void Dataset::gather(std::span<const std::uint32_t> indices, std::span<std::uint8_t> images,
-                     std::span<std::uint8_t> labels) const {
+                     std::span<std::uint16_t> labels) const {
     if (!images.empty() && !holds(images, indices.size(), imageBytes())) {
         throw MPS::Error(name_, "images",
                          fmt::format("room for {} images of {} bytes", indices.size(), imageBytes()),
                          fmt::format("{} bytes", images.size()));
     }
     if (!labels.empty() && hasTargets())
-        throw MPS::Error(name_, "labels", "none for a dataset with target images", fmt::format("{} bytes", labels.size()));
+        throw MPS::Error(name_, "labels", "none for a dataset with target images", fmt::format("{}", labels.size()));
     if (!labels.empty() && labels.size() != indices.size()) {
         throw MPS::Error(name_, "labels", fmt::format("room for {} labels", indices.size()),
-                         fmt::format("{} bytes", labels.size()));
+                         fmt::format("{}", labels.size()));
     }
     checkIndices(indices);
     if (!images.empty()) gatherImages(bytes_, imageBytes(), indices, images);
@@ -153,7 +158,8 @@ void Dataset::gatherTargets(std::span<const std::uint32_t> indices, std::span<st
 Dataset Dataset::subset(std::span<const std::uint32_t> indices, std::string name) const {
     if (indices.empty()) throw MPS::Error(name_, "indices", "at least one image", "none");
     checkIndices(indices);
-    std::vector<std::uint8_t> bytes(indices.size() * imageBytes()), labels(hasTargets() ? 0 : indices.size());
+    std::vector<std::uint8_t> bytes(indices.size() * imageBytes());
+    std::vector<std::uint16_t> labels(hasTargets() ? 0 : indices.size());
     gather(indices, bytes, labels);
     if (hasTargets()) {
         TargetImages targets{targets_.width, targets_.height, targets_.channels, {}};

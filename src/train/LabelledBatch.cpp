@@ -19,7 +19,10 @@ LabelledBatch::LabelledBatch(const std::shared_ptr<MTL::Device>& device, const D
                          fmt::format("{}", classes));
     TargetImages extents{1, 1, classes ? classes : data.classCount(), {}};
     if (data.hasTargets()) extents = {data.targets().width, data.targets().height, data.targets().channels, {}};
-    labelBytes_.resize(count * (data.hasTargets() ? extents.imageBytes() : 1));
+    if (data.hasTargets())
+        targetBytes_.resize(count * extents.imageBytes());
+    else
+        classes_.resize(count);
     labelValues_.resize(count * extents.imageBytes());
     allPictures_ = manyPictures(device, MPS::ImageFeatureChannelFormat::Unorm8, data.width(), data.height(),
                                 data.channels(), count);
@@ -42,14 +45,14 @@ void LabelledBatch::fill(const Dataset& data, std::span<const std::uint32_t> ind
                          fmt::format("{}", indices.size()));
     if (data.hasTargets()) {
         data.gather(indices, pictureBytes_, {});
-        data.gatherTargets(indices, labelBytes_);
-        std::transform(labelBytes_.begin(), labelBytes_.end(), labelValues_.begin(),
+        data.gatherTargets(indices, targetBytes_);
+        std::transform(targetBytes_.begin(), targetBytes_.end(), labelValues_.begin(),
                        [](std::uint8_t byte) { return static_cast<float>(byte) / 255; });
     } else {
-        data.gather(indices, pictureBytes_, labelBytes_);
+        data.gather(indices, pictureBytes_, classes_);
         const std::size_t classes = labelValues_.size() / count();
         std::fill(labelValues_.begin(), labelValues_.end(), 0.0f);
-        for (std::size_t i = 0; i < count(); ++i) labelValues_[i * classes + labelBytes_[i]] = 1;
+        for (std::size_t i = 0; i < count(); ++i) labelValues_[i * classes + classes_[i]] = 1;
     }
     writeAll(*allPictures_, pictureBytes_.data(), 1);
     writeAll(*allLabels_, labelValues_.data(), sizeof(float));

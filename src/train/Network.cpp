@@ -14,7 +14,7 @@ float Target::lossWeight(std::size_t batchSize) const {
 
 const std::vector<NetworkDescription>& networks() {
     static const std::vector<NetworkDescription> known = {digitsNetwork(), mnistNetwork(), resnet18Network(),
-                                                          styleNetwork(), yoloNetwork()};
+                                                          resnet50Network(), styleNetwork(), yoloNetwork()};
     return known;
 }
 

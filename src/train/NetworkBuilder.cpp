@@ -98,6 +98,13 @@ NetworkBuilder::Image NetworkBuilder::maxPool(const Image& source, const std::st
     return labelled(node, label);
 }
 
+NetworkBuilder::Image NetworkBuilder::maxPool(const Image& source, const std::string& label, std::size_t kernel,
+                                              std::size_t stride) {
+    const auto node = MPS::CNNPoolingMaxNode::node(source, kernel, stride);
+    node->setPaddingPolicy(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethodSizeSame));
+    return labelled(node, label);
+}
+
 NetworkBuilder::Image NetworkBuilder::spatialMean(const Image& source, const std::string& label) {
     return labelled(MPS::NNReductionSpatialMeanNode::node(source), label);
 }

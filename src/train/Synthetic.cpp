@@ -39,7 +39,8 @@ Dataset synthetic(const NetworkDescription& network, std::size_t count, std::uin
     std::vector<Mosaic> classes;
     if (target.isClasses())
         for (std::size_t i = 0; i < target.channels; ++i) classes.emplace_back(network.channels, classRandom);
-    std::vector<std::uint8_t> bytes, labels;
+    std::vector<std::uint8_t> bytes;
+    std::vector<std::uint16_t> labels;
     bytes.reserve(count * network.width * network.height * network.channels);
     TargetImages targets{target.width, target.height, target.channels, {}};
     for (std::size_t i = 0; i < count; ++i) {
@@ -50,7 +51,7 @@ Dataset synthetic(const NetworkDescription& network, std::size_t count, std::uin
             return static_cast<std::uint8_t>(mosaic.at(x, y, network.width, network.height, c) + noise - 64);
         });
         if (target.isClasses())
-            labels.push_back(static_cast<std::uint8_t>(label));
+            labels.push_back(static_cast<std::uint16_t>(label));
         else
             appendImage(targets.bytes, target.width, target.height, target.channels, [&](auto x, auto y, auto c) {
                 return static_cast<std::uint8_t>(255 - mosaic.at(x, y, target.width, target.height, c));

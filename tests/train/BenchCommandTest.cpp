@@ -123,7 +123,7 @@ TEST_F(BenchCommand, MistakesAreNamed) {
         EXPECT_THAT(outcome.err, HasSubstr(part)) << arguments;
         EXPECT_EQ(outcome.out, "") << arguments;
     };
-    fails("--net lenet", "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"lenet\".");
+    fails("--net lenet", "network: name: expected one of digits, mnist, resnet18, resnet50, style, yolo, found \"lenet\".");
     fails("--net digits,lenet", "found \"lenet\"");
     fails("--net digits --device tpu", "device registry: name: expected one of");
     fails("--net digits --precision fp8", "--precision");

@@ -118,8 +118,8 @@ TEST_F(Command, MistakesAreOneSentenceAndAStatus) {
         EXPECT_EQ(outcome.out, "");
     };
     fails("fly", "pewter: command: expected one of devices, train, inspect, coverage, gradcheck, ops, bench, found \"fly\".");
-    fails("train lenet", "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"lenet\".");
-    fails("inspect lenet", "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"lenet\".");
+    fails("train lenet", "network: name: expected one of digits, mnist, resnet18, resnet50, style, yolo, found \"lenet\".");
+    fails("inspect lenet", "network: name: expected one of digits, mnist, resnet18, resnet50, style, yolo, found \"lenet\".");
     std::string names;
     for (const auto& device : MTL::copyAllDevices()) names += (names.empty() ? "" : ", ") + device->name();
     fails("train digits --device tpu",

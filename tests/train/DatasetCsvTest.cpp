@@ -40,6 +40,15 @@ TEST(DatasetCsv, ReadsPixelsAndThenTheLabelOfEachLine) {
     EXPECT_THAT(set.labels(), ElementsAre(3, 9));
 }
 
+TEST(DatasetCsv, ReadsLabelsOfAsManyClassesAsTheFormatHas) {
+    CsvFormat format = twoPixels();
+    format.classCount = 65536;
+    EXPECT_THAT(csv("1,2,65535\n1,2,256", format).labels(), ElementsAre(65535, 256));
+    format.classCount = 1000;
+    EXPECT_EQ(csvError("1,2,1000", format),
+              "f: line 1, column 3: expected a label of 0 to 999, found a number that begins with 1000.");
+}
+
 TEST(DatasetCsv, ScalesPixelsToBytesRoundingToTheNearest) {
     CsvFormat format = twoPixels();
     EXPECT_THAT(csv("1,7,0", format).bytes(), ElementsAre(16, 112));  // 15.94, 111.56
@@ -168,9 +177,9 @@ TEST(DatasetCsv, RefusesAFormatThatCannotBe) {
     EXPECT_EQ(csvError("1\n", format), "f: CsvFormat maxValue: expected 1 to 65535, found 65536.");
     format = twoPixels();
     format.classCount = 0;
-    EXPECT_EQ(csvError("1\n", format), "f: CsvFormat classCount: expected 1 to 256, found 0.");
-    format.classCount = 257;
-    EXPECT_EQ(csvError("1\n", format), "f: CsvFormat classCount: expected 1 to 256, found 257.");
+    EXPECT_EQ(csvError("1\n", format), "f: CsvFormat classCount: expected 1 to 65536, found 0.");
+    format.classCount = 65537;
+    EXPECT_EQ(csvError("1\n", format), "f: CsvFormat classCount: expected 1 to 65536, found 65537.");
 }
 
 TEST(DatasetCsv, AnswersAnyDamageWithAnErrorOrWholeImages) {
@@ -200,7 +209,7 @@ TEST(DatasetDigits, AreTheDigitsOfTheirSource) {
     EXPECT_EQ(digits.channels(), 1u);
     EXPECT_EQ(digits.classCount(), 10u);
     std::vector<int> perClass(10);
-    for (const std::uint8_t label : digits.labels()) ++perClass[label];
+    for (const auto label : digits.labels()) ++perClass[label];
     EXPECT_THAT(perClass, ElementsAre(178, 182, 177, 183, 181, 182, 181, 179, 174, 180));
     // The first row of the first digit: 0 0 5 13 9 1 0 0 of 16.
     EXPECT_THAT(digits.image(0).first(8), ElementsAre(0, 0, 80, 207, 143, 16, 0, 0));
@@ -218,7 +227,7 @@ TEST(DatasetDigits, HoldOutTheSameFifthEverywhere) {
     EXPECT_TRUE(std::ranges::equal(parts.test.image(4), all.image(30)));
     EXPECT_TRUE(std::ranges::equal(parts.test.image(358), all.image(1793)));
     std::vector<int> perClass(10);
-    for (const std::uint8_t label : parts.test.labels()) ++perClass[label];
+    for (const auto label : parts.test.labels()) ++perClass[label];
     EXPECT_THAT(perClass, ElementsAre(28, 47, 40, 36, 34, 29, 39, 33, 29, 44));
 }
 

@@ -314,7 +314,7 @@ TEST(DatasetFashionMnist, HasSixtyThousandImagesToLearnFromAndTenThousandToBeTes
     EXPECT_EQ(both.train.width(), 28u);
     EXPECT_EQ(both.train.height(), 28u);
     std::vector<std::size_t> perClass(10);
-    for (const std::uint8_t label : both.train.labels()) ++perClass[label];
+    for (const auto label : both.train.labels()) ++perClass[label];
     EXPECT_THAT(perClass, testing::Each(6000u));
     EXPECT_THAT(both.train.labels().first(5), ElementsAre(9, 0, 0, 3, 0));
 }

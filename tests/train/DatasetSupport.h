@@ -19,6 +19,7 @@
 namespace pewter::train::tests {
 
 using Bytes = std::vector<std::uint8_t>;
+using Labels = std::vector<std::uint16_t>;
 
 inline Bytes bytesOf(std::string_view text) { return Bytes(text.begin(), text.end()); }
 

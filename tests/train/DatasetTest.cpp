@@ -69,15 +69,29 @@ TEST(Dataset, RefusesALabelOutsideItsClasses) {
 }
 
 TEST(Dataset, RefusesAClassCountThatLabelsCannotReach) {
-    EXPECT_EQ(errorOf([] { Dataset("set", 1, 1, 1, 257, Bytes(1), Bytes(1)); }),
-              "set: classCount: expected 1 to 256, found 257.");
+    EXPECT_EQ(errorOf([] { Dataset("set", 1, 1, 1, 65537, Bytes(1), Bytes(1)); }),
+              "set: classCount: expected 1 to 65536, found 65537.");
     EXPECT_EQ(errorOf([] { Dataset("set", 1, 1, 1, 0, Bytes(1), Bytes(1)); }),
-              "set: classCount: expected 1 to 256, found 0.");
+              "set: classCount: expected 1 to 65536, found 0.");
+}
+
+TEST(Dataset, HasMoreClassesThanAByteCounts) {
+    const Labels labels{65535, 256, 0};
+    const Dataset set("many", 1, 1, 1, 65536, Bytes{7, 8, 9}, labels);
+    EXPECT_EQ(set.classCount(), 65536u);
+    EXPECT_EQ(set.label(0), 65535);
+    Labels gathered(2);
+    set.gather(std::vector<std::uint32_t>{1, 0}, {}, gathered);
+    EXPECT_THAT(gathered, ElementsAre(256, 65535));
+    EXPECT_THAT(set.subset(std::vector<std::uint32_t>{2, 1}, "part").labels(), ElementsAre(0, 256));
+    EXPECT_EQ(errorOf([&] { Dataset("few", 1, 1, 1, 1000, Bytes(3), labels); }),
+              "few: label of image 0: expected 0 to 999, found 65535.");
 }
 
 TEST(DatasetGather, CopiesTheImagesAskedForInTheirOrder) {
     const std::vector<std::uint32_t> indices{4, 0, 4};
-    Bytes images(6), labels(3);
+    Bytes images(6);
+    Labels labels(3);
     pairs(5).gather(indices, images, labels);
     EXPECT_THAT(images, ElementsAre(8, 9, 0, 1, 8, 9));
     EXPECT_THAT(labels, ElementsAre(1, 0, 1));
@@ -85,7 +99,8 @@ TEST(DatasetGather, CopiesTheImagesAskedForInTheirOrder) {
 
 TEST(DatasetGather, LeavesOutWhatHasNoRoomGiven) {
     const std::vector<std::uint32_t> indices{2};
-    Bytes images(2), labels(1);
+    Bytes images(2);
+    Labels labels(1);
     pairs(5).gather(indices, images, {});
     pairs(5).gather(indices, {}, labels);
     EXPECT_THAT(images, ElementsAre(4, 5));
@@ -94,7 +109,8 @@ TEST(DatasetGather, LeavesOutWhatHasNoRoomGiven) {
 
 TEST(DatasetGather, CopiesNothingWhenAnIndexIsWrong) {
     const std::vector<std::uint32_t> indices{1, 5};
-    Bytes images(4, 77), labels(2, 77);
+    Bytes images(4, 77);
+    Labels labels(2, 77);
     EXPECT_EQ(errorOf([&] { pairs(5).gather(indices, images, labels); }),
               "pairs: indices[1]: expected 0 to 4, found 5.");
     EXPECT_THAT(images, testing::Each(77));
@@ -103,11 +119,12 @@ TEST(DatasetGather, CopiesNothingWhenAnIndexIsWrong) {
 
 TEST(DatasetGather, RefusesRoomOfTheWrongSize) {
     const std::vector<std::uint32_t> indices{1, 2};
-    Bytes images(3), labels(1);
+    Bytes images(3);
+    Labels labels(1);
     EXPECT_EQ(errorOf([&] { pairs(5).gather(indices, images, {}); }),
               "pairs: images: expected room for 2 images of 2 bytes, found 3 bytes.");
     EXPECT_EQ(errorOf([&] { pairs(5).gather(indices, {}, labels); }),
-              "pairs: labels: expected room for 2 labels, found 1 bytes.");
+              "pairs: labels: expected room for 2 labels, found 1.");
 }
 
 TEST(DatasetSubset, HoldsTheImagesAskedFor) {
@@ -209,11 +226,12 @@ TEST(DatasetTargets, BelongToTheirImages) {
 
 TEST(DatasetTargets, AreNoLabels) {
     const Dataset set = withTargets(4), labelled = pairs(4);
-    Bytes four(4), one(1), three(3);
+    Bytes four(4), three(3);
+    Labels one(1);
     const std::vector<std::uint32_t> order{0};
     EXPECT_EQ(errorOf([&] { set.label(0); }), "images: label: expected a dataset with labels, found one with target images.");
     EXPECT_EQ(errorOf([&] { set.gather(order, {}, one); }),
-              "images: labels: expected none for a dataset with target images, found 1 bytes.");
+              "images: labels: expected none for a dataset with target images, found 1.");
     EXPECT_EQ(errorOf([&] { labelled.gatherTargets(order, three); }),
               "pairs: targets: expected a dataset with target images, found one with labels.");
     EXPECT_EQ(errorOf([&] { set.gatherTargets(order, four); }),

@@ -25,8 +25,8 @@ TEST(Networks, AreFoundByName) {
 
 TEST(Networks, AnUnknownNameIsAnErrorThatListsTheNames) {
     EXPECT_EQ(errorOf([] { network("resnet"); }),
-              "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"resnet\".");
-    EXPECT_EQ(errorOf([] { network(""); }), "network: name: expected one of digits, mnist, resnet18, style, yolo, found \"\".");
+              "network: name: expected one of digits, mnist, resnet18, resnet50, style, yolo, found \"resnet\".");
+    EXPECT_EQ(errorOf([] { network(""); }), "network: name: expected one of digits, mnist, resnet18, resnet50, style, yolo, found \"\".");
 }
 
 TEST(Networks, MnistHasTheParametersOfApplesSample) {

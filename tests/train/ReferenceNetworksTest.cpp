@@ -21,6 +21,7 @@ struct Expected {
 
 /// Parameters as PyTorch counts those of the same networks.
 constexpr Expected kExpected[] = {{"resnet18", 32, 64, 11'173'962, 21},
+                                  {"resnet50", 224, 128, 25'557'032, 54},
                                   {"style", 256, 2, 1'679'235, 16},
                                   {"yolo", 416, 8, 15'825'898, 9}};
 
@@ -42,6 +43,7 @@ TEST(ReferenceNetworks, HaveTheParametersOfTheirModels) {
     EXPECT_EQ(network("yolo").target.width, 13u);
     EXPECT_EQ(network("yolo").target.channels, 90u);
     EXPECT_TRUE(network("resnet18").target.isClasses());
+    EXPECT_EQ(network("resnet50").target.channels, 1000u);
     EXPECT_FALSE(network("style").target.isClasses());
 }
 
@@ -131,6 +133,24 @@ TEST(Synthetic, FollowsFromTheSeedAlone) {
     EXPECT_FALSE(std::ranges::equal(first.train.image(0), first.test.image(0)));
     EXPECT_EQ(first.train.name(), "synthetic yolo train");
     EXPECT_EQ(first.train.targets().channels, 90u);
+}
+
+TEST(Synthetic, DrawsFromEveryClassOfManyAndLabelsAreOneHot) {
+    auto description = colours();
+    description.target = Target::classes(1000);
+    const auto data = syntheticSplit(description, 300, 1, 1).train;
+    std::vector<std::uint32_t> order(300);
+    std::iota(order.begin(), order.end(), 0u);
+    EXPECT_GT(std::ranges::count_if(data.labels(), [](auto label) { return label > 255; }), 150);
+    LabelledBatch batch(MTL::createSystemDefaultDevice(), data, 300);
+    batch.fill(data, order);
+    for (std::size_t i = 0; i < 300; ++i) {
+        std::vector<float> values(1000), expected(1000);
+        const auto labels = std::dynamic_pointer_cast<MPS::CNNLossLabels>(batch.labels()[i]);
+        labels->labelsImage()->readBytes(values.data(), MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
+        expected[data.label(i)] = 1;
+        EXPECT_EQ(values, expected) << i;
+    }
 }
 
 TEST(Synthetic, PicturesOfAClassShareTheirColours) {

@@ -16,7 +16,7 @@ struct CsvFormat {
     std::size_t height = 0;
     /// Pixels are 0 to maxValue; 1 to 65535.
     std::uint32_t maxValue = 255;
-    /// Labels are 0 to classCount - 1; 1 to 256.
+    /// Labels are 0 to classCount - 1; 1 to 65536.
     std::size_t classCount = 10;
     /// Refuse files with more images than this, so that a small gzip file cannot fill the memory.
     std::size_t maxImages = 4'000'000;

@@ -29,9 +29,12 @@ class PEWTER_API Dataset {
 public:
     /// Takes over `bytes` (labels.size() x height x width x channels of them) and `labels` (one an image).
     /// Throws MPS::Error, naming `name`, when there is no image, an extent is 0, the sizes do not agree,
-    /// classCount is not 1 to 256, there are more than 2^32 - 1 images, or a label is not below classCount.
+    /// classCount is not 1 to 65536, there are more than 2^32 - 1 images, or a label is not below classCount.
     Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
-            std::size_t classCount, std::vector<std::uint8_t> bytes, std::vector<std::uint8_t> labels);
+            std::size_t classCount, std::vector<std::uint8_t> bytes, std::vector<std::uint16_t> labels);
+    /// The same for labels that are bytes, as files of digits have them.
+    Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
+            std::size_t classCount, std::vector<std::uint8_t> bytes, const std::vector<std::uint8_t>& labels);
     /// The same with a target image for each instead of a label.
     Dataset(std::string name, std::size_t width, std::size_t height, std::size_t channels,
             std::vector<std::uint8_t> bytes, TargetImages targets);
@@ -59,18 +62,18 @@ public:
     bool hasTargets() const noexcept { return classCount_ == 0; }
 
     /// All labels, one an image; none where there are target images.
-    std::span<const std::uint8_t> labels() const noexcept { return labels_; }
+    std::span<const std::uint16_t> labels() const noexcept { return labels_; }
     /// The bytes of one image, H, W, C. Throws MPS::Error when `index` is not below count().
     std::span<const std::uint8_t> image(std::size_t index) const;
     /// The class of one image. Throws MPS::Error when `index` is not below count(), or there are target images.
-    std::uint8_t label(std::size_t index) const;
+    std::uint16_t label(std::size_t index) const;
 
     /// Copies the images and labels at `indices`, in that order, into memory of the caller: a batch, without
-    /// allocating. `images` takes indices.size() x imageBytes() bytes, `labels` indices.size(); either may be
+    /// allocating. `images` takes indices.size() x imageBytes() bytes, `labels` indices.size() values; either may be
     /// empty, then it is left out. Throws MPS::Error when a size or an index is wrong; nothing is copied
     /// then.
     void gather(std::span<const std::uint32_t> indices, std::span<std::uint8_t> images,
-                std::span<std::uint8_t> labels) const;
+                std::span<std::uint16_t> labels) const;
     /// The same for target images: `targets` takes indices.size() x targets().imageBytes() bytes.
     void gatherTargets(std::span<const std::uint32_t> indices, std::span<std::uint8_t> targets) const;
 
@@ -90,7 +93,8 @@ private:
 
     std::string name_;
     std::size_t width_, height_, channels_, classCount_, count_ = 0;
-    std::vector<std::uint8_t> bytes_, labels_;
+    std::vector<std::uint8_t> bytes_;
+    std::vector<std::uint16_t> labels_;
     TargetImages targets_;
 };
 

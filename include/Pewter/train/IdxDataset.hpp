@@ -34,7 +34,8 @@ PEWTER_API IdxArray readIdx(std::span<const std::uint8_t> memory, const std::str
 
 /// Images (N x H x W, or N x H x W x C) from one IDX file and their labels (N) from another.
 /// `name` defaults to the file name of the images. Throws as readIdx() does, and when the numbers of
-/// dimensions are others, the two counts differ, or a label is not below `classCount` (1 to 256).
+/// dimensions are others, the two counts differ, or a label is not below `classCount` (1 to 65536; the labels of these files
+/// are bytes).
 PEWTER_API Dataset readIdxDataset(const std::filesystem::path& imagesPath,
                                   const std::filesystem::path& labelsPath, std::size_t classCount = 10,
                                   std::string name = {});

@@ -39,7 +39,8 @@ private:
     MPS::ImageBatch pictures_;
     MPS::CNNLossLabelsBatch labels_;
     MPS::StateBatch states_;
-    std::vector<std::uint8_t> pictureBytes_, labelBytes_;
+    std::vector<std::uint8_t> pictureBytes_, targetBytes_;
+    std::vector<std::uint16_t> classes_;
     std::vector<float> labelValues_;
 };
 

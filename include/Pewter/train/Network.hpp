@@ -43,14 +43,17 @@ struct PEWTER_API NetworkDescription {
 /// - `digits`: 8 x 8 digits.
 /// - `mnist`: Apple's sample network, 28 x 28.
 /// - `resnet18`: 18 layers with residual additions (He, Zhang, Ren, Sun 2015), the form for 32 x 32 pictures.
+/// - `resnet50`: 50 layers of the same in bottlenecks, for 224 x 224 pictures of 1000 classes, the stride in the 3 x 3
+///   convolution of a block.
 /// - `style`: the image transformation network of Johnson, Alahi, Li (2016) with instance normalisation, 256 x 256.
 /// - `yolo`: the body of tiny YOLO (Redmon, Farhadi 2017), 416 x 416, with a regression towards 13 x 13 x 90.
 PEWTER_API const std::vector<NetworkDescription>& networks();
 /// By name; throws MPS::Error that lists the names.
 PEWTER_API const NetworkDescription& network(const std::string& name);
 
-/// The last three for square pictures of another size: a multiple of 8, 4 and 32.
+/// The last four for square pictures of another size: a multiple of 8, any, a multiple of 4, and of 32.
 PEWTER_API NetworkDescription resnet18Network(std::size_t size = 32);
+PEWTER_API NetworkDescription resnet50Network(std::size_t size = 224);
 PEWTER_API NetworkDescription styleNetwork(std::size_t size = 256);
 PEWTER_API NetworkDescription yoloNetwork(std::size_t size = 416);
 

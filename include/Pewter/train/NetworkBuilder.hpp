@@ -51,6 +51,9 @@ public:
     Image addition(const Image& left, const Image& right, const std::string& label);
     /// 2 x 2 with stride 2; the window starts at pixel 0, as TensorFlow has it.
     Image maxPool(const Image& source, const std::string& label);
+    /// kernel x kernel, the size of the source divided by the stride, rounded up: centred windows as those of convolutions,
+    /// which shrink at the edge.
+    Image maxPool(const Image& source, const std::string& label, std::size_t kernel, std::size_t stride);
     /// The mean of all pixels, a channel: 1 x 1.
     Image spatialMean(const Image& source, const std::string& label);
     /// Every pixel becomes factor x factor of it.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "train/networks/Networks.h"
+#include "train/networks/Residual.h"
 
 namespace pewter::train {
 
@@ -8,30 +9,12 @@ using Image = NetworkBuilder::Image;
 
 namespace {
 
-/// Convolution without bias and batch normalisation.
-Image normalized(NetworkBuilder& b, const Image& source, const std::string& label, std::size_t kernel,
-                 std::size_t inputs, std::size_t outputs, std::size_t stride) {
-    const auto x = b.convolution(source, label,
-                                 {.kernelWidth = kernel,
-                                  .kernelHeight = kernel,
-                                  .inputs = inputs,
-                                  .outputs = outputs,
-                                  .strideX = stride,
-                                  .strideY = stride,
-                                  .bias = false},
-                                 {.weights = Initializer::heNormal()});
-    return b.batchNormalization(x, label + " norm", outputs);
-}
-
 /// Two convolutions around which the source goes by, through one of its own where the extents change.
 Image block(NetworkBuilder& b, const Image& source, const std::string& label, std::size_t inputs, std::size_t outputs,
             std::size_t stride) {
     auto x = normalized(b, source, label + " conv1", 3, inputs, outputs, stride);
     x = normalized(b, b.relu(x, label + " relu1"), label + " conv2", 3, outputs, outputs, 1);
-    const auto past = stride == 1 && inputs == outputs
-                          ? source
-                          : normalized(b, source, label + " shortcut", 1, inputs, outputs, stride);
-    return b.relu(b.addition(x, past, label + " sum"), label + " relu2");
+    return b.relu(residual(b, x, source, label, inputs, outputs, stride), label + " relu2");
 }
 
 }  // namespace
