@@ -103,6 +103,15 @@ protected:
         return nlohmann::json::parse(file);
     }
 
+    /// Of the files that are written now.
+    int currentVersion() {
+        ConvolutionChoices choices("version");
+        choose(choices);
+        const int version = written().at("version");
+        fs::remove(file_);
+        return version;
+    }
+
     Random random_{43};
     Square square_{random_, 4, 24, 32, 32, 1, false};
     fs::path folder_ = fs::path(testing::TempDir()) / ("choices-" + std::to_string(getpid()));
@@ -141,13 +150,16 @@ TEST_F(ConvolutionChoice, ComesFromTheFileOfItsMachineAlone) {
 
 TEST_F(ConvolutionChoice, IgnoresADamagedFileAndWritesItAnew) {
     fs::create_directories(fs::path(file_).parent_path());
-    for (const char* text : {"", "{", "[1, 2]", "{\"version\": 2, \"machines\": 3}", "{\"version\": 1, \"machines\": {}}", "{\"version\": 99}",
-                             "{\"version\": \"2\", \"machines\": {}}", "{\"version\": 2, \"machines\": {\"m\": 7}}", "{\"version\": 2}",
-                             "{\"version\": 2, \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}, \"q\": 1}}}"}) {
+    const int version = currentVersion();
+    const auto head = "{\"version\": " + std::to_string(version);
+    const std::string texts[] = {"", "{", "[1, 2]", head + "}", head + ", \"machines\": 3}", head + ", \"machines\": {\"m\": 7}}",
+                                 head + ", \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}, \"q\": 1}}}",
+                                 "{\"version\": 1, \"machines\": {}}", "{\"version\": \"2\", \"machines\": {}}", "{\"version\": 99}"};
+    for (const auto& text : texts) {
         std::ofstream(file_) << text;
         ConvolutionChoices choices("m");
         choose(choices);
-        EXPECT_EQ(written().at("version"), 2) << text;
+        EXPECT_EQ(written().at("version"), version) << text;
         EXPECT_EQ(written().at("machines").at("m").size(), 1u) << text;
         ConvolutionChoices next("m");
         fs::remove(file_);
@@ -157,10 +169,10 @@ TEST_F(ConvolutionChoice, IgnoresADamagedFileAndWritesItAnew) {
 }
 
 TEST_F(ConvolutionChoice, KeepsWhatIsNotDamagedInTheFile) {
-    fs::create_directories(fs::path(file_).parent_path());
     const auto good = nlohmann::json{{"algorithm", "blocked"}, {"milliseconds", {{"blocked", 1.5}, {"direct", 2.5}}}};
+    const int version = currentVersion();
     std::ofstream(file_) << nlohmann::json{
-        {"version", 2},
+        {"version", version},
         {"machines", {{"m", {{"p", good}, {"q", {{"algorithm", "blocked"}}}}}, {"other", {{"p", good}}}}}};
     ConvolutionChoices choices("m");
     choose(choices);
