@@ -154,7 +154,7 @@ TEST_F(ConvolutionChoice, IgnoresADamagedFileAndWritesItAnew) {
     const auto head = "{\"version\": " + std::to_string(version);
     const std::string texts[] = {"", "{", "[1, 2]", head + "}", head + ", \"machines\": 3}", head + ", \"machines\": {\"m\": 7}}",
                                  head + ", \"machines\": {\"m\": {\"p\": {\"algorithm\": \"magic\"}, \"q\": 1}}}",
-                                 "{\"version\": 1, \"machines\": {}}", "{\"version\": \"2\", \"machines\": {}}", "{\"version\": 99}"};
+                                 "{\"version\": 1, \"machines\": {}}", "{\"version\": \"3\", \"machines\": {}}", "{\"version\": 99}"};
     for (const auto& text : texts) {
         std::ofstream(file_) << text;
         ConvolutionChoices choices("m");
@@ -265,8 +265,8 @@ TEST_F(ConvolutionChoice, RefusesAnUnknownName) {
         FAIL() << "nothing thrown";
     } catch (const std::invalid_argument& error) {
         EXPECT_STREQ(error.what(),
-                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5 or winograd2, "
-                     "found \"fastest\"");
+                     "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5, winograd2 or "
+                     "products, found \"fastest\"");
     }
 }
 

@@ -19,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 /// Goes up with every new algorithm: choices of before know nothing of it.
-constexpr int kFileVersion = 2;
+constexpr int kFileVersion = 3;
 /// Below it, a tenth of a millisecond, no choice is worth its measurement.
 constexpr double kWorthMeasuring = 2e7;
 constexpr int kRuns = 3;
@@ -38,7 +38,7 @@ std::optional<Algorithm> pinnedAlgorithm() {
     if (name.empty() || name == "measured") return std::nullopt;
     if (const auto algorithm = algorithmNamed(name)) return algorithm;
     throw std::invalid_argument(fmt::format(
-        "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5 or winograd2, found \"{}\"", name));
+        "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5, winograd2 or products, found \"{}\"", name));
 }
 
 std::string cacheFile() {

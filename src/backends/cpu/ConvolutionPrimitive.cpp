@@ -4,6 +4,7 @@
 
 #include "backends/cpu/ConvolutionChunks.h"
 #include "backends/cpu/ConvolutionColumns.h"
+#include "backends/cpu/ConvolutionProducts.h"
 #include "backends/cpu/ConvolutionWinograd.h"
 #include "backends/cpu/ConvolutionWinograd2.h"
 
@@ -25,6 +26,8 @@ std::string nameOf(Algorithm algorithm) {
             return "winograd5";
         case Algorithm::Winograd2:
             return "winograd2";
+        case Algorithm::Products:
+            return "products";
     }
     return "";
 }
@@ -276,6 +279,8 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
     if (algorithm == Algorithm::Columns) return prepareColumns(task);
     if (algorithm == Algorithm::Winograd5)
         return hasWinograd5(task) ? std::optional(prepareOwn(task, algorithm, true)) : std::nullopt;
+    if (algorithm == Algorithm::Products)
+        return hasProducts(task) ? std::optional(prepareOwn(task, algorithm, false)) : std::nullopt;
     if (algorithm == Algorithm::Winograd2)
         return hasWinograd2(task) ? std::optional(prepareOwn(task, algorithm, false)) : std::nullopt;
     const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
@@ -307,6 +312,7 @@ void execute(const Prepared& prepared, Direction direction, const ConvolutionOpe
     if (prepared.narrow) return executeColumns(*prepared.narrow, *prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Winograd5) return executeWinograd5(*prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Winograd2) return executeWinograd2(*prepared.task, operands, frame);
+    if (prepared.algorithm == Algorithm::Products) return executeProducts(*prepared.task, operands, frame);
     const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;
     const Operand &s = prepared.src, &w = prepared.weights, &d = prepared.dst;
     const memory src = data ? room(s, operands.src, frame) : loaded(s, operands.src, frame);

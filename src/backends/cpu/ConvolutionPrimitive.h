@@ -21,11 +21,12 @@ enum class Algorithm : std::int64_t {
     Columns = 3,    ///< Sums of products by columns of the window, for few outputs (ConvolutionColumns.h).
     Winograd5 = 4,  ///< F(4x4, 5x5) on images as they lie: a sixth of the multiplications (ConvolutionWinograd.h).
     Winograd2 = 5,  ///< F(2x2, 3x3) in bfloat16 on images as they lie: 4/9 of the multiplications (ConvolutionWinograd2.h).
+    Products = 6,   ///< Gradients as products of matrices on images as they lie (ConvolutionProducts.h).
 };
 constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd, Algorithm::Columns,
-                                     Algorithm::Winograd5, Algorithm::Winograd2};
+                                     Algorithm::Winograd5, Algorithm::Winograd2, Algorithm::Products};
 
-/// "direct", "blocked", "winograd", "columns", "winograd5", "winograd2".
+/// "direct", "blocked", "winograd", "columns", "winograd5", "winograd2", "products".
 std::string nameOf(Algorithm algorithm);
 
 /// What a convolution is, and what is done besides the sums.
@@ -56,7 +57,7 @@ struct Operand {
 /// A primitive with its operands.
 struct Prepared {
     Algorithm algorithm = Algorithm::Direct;
-    /// Winograd5 and Winograd2: the task. Columns: the task, and the narrow convolution that stands in for the primitive.
+    /// Winograd5, Winograd2 and Products: the task. Columns: the task, and the narrow convolution that stands in for the primitive.
     std::optional<ConvolutionTask> task;
     std::shared_ptr<const Prepared> narrow;
     /// Some images at a time (ConvolutionChunks.h): the first of them, and the further ones.

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "backends/cpu/Cpu.h"
-#include "backends/cpu/Engine.h"
+#include "backends/cpu/MatrixProduct.h"
 #include "backends/cpu/Parallel.h"
 
 namespace pewter::cpu {
@@ -9,15 +9,6 @@ namespace pewter::cpu {
 using ops::Tensor;
 
 namespace {
-
-/// Row-major result[rows][columns] = alpha * a * b, `inner` long sums; a transposed a is stored
-/// [inner][rows].
-void multiply(bool transposeA, std::int64_t rows, std::int64_t columns, std::int64_t inner, float alpha,
-              const float* a, const float* b, float* result) {
-    const dnnl::status status = dnnl::sgemm(transposeA ? 'T' : 'N', 'N', rows, columns, inner, alpha, a,
-                                            transposeA ? rows : inner, b, columns, 0.0f, result, columns);
-    dnnl::error::wrap_c_api(static_cast<dnnl_status_t>(status), "could not multiply matrices");
-}
 
 const float* imageOf(const Tensor& t, std::int64_t n) { return static_cast<const float*>(at(t, n, 0, 0)); }
 
