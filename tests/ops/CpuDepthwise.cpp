@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "Lines.h"
 #include "OpTensors.h"
 #include "RunCpu.h"
 #include "RunReference.h"
@@ -65,6 +68,35 @@ TEST_P(CpuDepthwise, EveryResultIsThatOfTheOracle) {
         EXPECT_EQ(diffBias.values(), expectedBias.values()) << accumulate;
         EXPECT_TRUE(sums.guardsIntact());
     }
+}
+
+/// Results of 8 MiB and more go past the caches.
+TEST(CpuDepthwiseLarge, ResultsLargerThanTheCachesAreThoseOfTheirImages) {
+    PEWTER_NEEDS_CPU();
+    constexpr std::int64_t kChannels = 48, kImages = 3;
+    const ops::Window window{3, 3, 1, 1, 1, 1, 1, 1, ops::Edge::Zero};
+    Random random(77);
+    Lines src(kImages, 130, 135, kChannels), dst(kImages, 130, 135, kChannels), alone(1, 130, 135, kChannels),
+        weights(kChannels, 3, 3, 1);
+    ASSERT_GE(dst.count(), std::int64_t{2} << 20);
+    ASSERT_LT(alone.count(), std::int64_t{2} << 20);
+    src.fillUniform(random, -1, 1);
+    weights.fillUniform(random, -1, 1);
+    const auto expectSame = [&](auto run) {
+        run(src.view(), dst.view());
+        for (std::int64_t n = 0; n < kImages; ++n) {
+            ops::Tensor image = src.view();
+            image.data = src.data() + n * image.strideN, image.n = 1;
+            run(image, alone.view());
+            EXPECT_TRUE(std::equal(alone.data(), alone.data() + alone.count(), dst.data() + n * image.strideN)) << n;
+        }
+    };
+    expectSame([&](const ops::Tensor& x, const ops::Tensor& y) {
+        runCpu(ops::ConvolutionForward{x, weights.view(), y, {}, window, kChannels});
+    });
+    expectSame([&](const ops::Tensor& g, const ops::Tensor& d) {
+        runCpu(ops::ConvolutionDataGradient{g, weights.view(), d, window, kChannels});
+    });
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CpuDepthwise,

@@ -90,5 +90,34 @@ TEST_F(CpuLargeNormalization, CrossChannelResultsAreThoseOfTheirImages) {
     });
 }
 
+/// The result of a group normalisation that stays in the caches, for its pixels do not lie back to back, has the same bits.
+TEST_F(CpuLargeNormalization, GroupResultsPastTheCachesAreThoseThatStayThere) {
+    PEWTER_NEEDS_CPU();
+    constexpr std::int64_t kStep = kChannels + 16, kGroups = 8;
+    std::vector<double> means(kGroups), deviations(kGroups);
+    std::vector<float> past = make(1), apart(static_cast<std::size_t>(kHeight * kWidth * kStep));
+    const ops::Tensor x = viewOf(src_, 0, 1), g = viewOf(diffDst_, 0, 1), y = viewOf(past, 0, 1),
+                      other{apart.data(), ops::Type::Float32, 1,     kHeight, kWidth,
+                            kChannels,    kHeight * kWidth * kStep, kWidth * kStep, kStep,   1};
+    const ops::Array mean{means.data(), ops::Type::Float64, kGroups},
+        deviation{deviations.data(), ops::Type::Float64, kGroups};
+    const auto expectSame = [&](const char* what) {
+        const auto* const values = static_cast<const float*>(y.data);
+        std::int64_t different = 0;
+        for (std::int64_t i = 0; i < kCount; ++i)
+            different += values[i] != apart[static_cast<std::size_t>(i / kChannels * kStep + i % kChannels)];
+        EXPECT_EQ(different, 0) << what;
+    };
+    for (const ops::Tensor& to : {y, other})
+        runCpu(ops::GroupNormalizationForward{x, to, {}, {}, mean, deviation, kGroups, 1e-3f});
+    expectSame("forward");
+    for (const ops::Tensor& to : {y, other}) {
+        ops::GroupNormalizationGradient op;
+        op.src = x, op.diffDst = g, op.diffSrc = to, op.mean = mean, op.inverseDeviation = deviation, op.groups = kGroups;
+        runCpu(op);
+    }
+    expectSame("gradient");
+}
+
 }  // namespace
 }  // namespace pewter::test

@@ -22,7 +22,7 @@ bool runDepthwise(const ops::Tensor& src, const ops::Tensor& weights, const ops:
     if (!runsDepthwise(src, weights, dst, window, groups, turned)) return false;
     const std::int64_t c = src.c, height = window.height, width = window.width;
     DepthwisePlan plan{static_cast<const float*>(src.data), nullptr, bias, static_cast<float*>(dst.data),
-                       src.h, src.w, c, dst.h, dst.w, window};
+                       src.h, src.w, c, dst.h, dst.w, window, isStreamed(dst)};
     if (turned) {
         plan.window.padLeft = (width - 1) * window.dilationX - window.padLeft;
         plan.window.padTop = (height - 1) * window.dilationY - window.padTop;

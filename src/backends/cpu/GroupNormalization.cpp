@@ -11,7 +11,8 @@
 
 // Two passes over an image: sums (block by block, each block from the cache), then the result. An image's
 // pixels are shared out only where there are too few images for the threads; else each thread takes whole
-// images, and the second pass finds what fits in its cache.
+// images. The second pass goes from the back to the front, block by block: what the first one read last is still in
+// the caches.
 
 namespace pewter::cpu {
 
@@ -19,6 +20,9 @@ namespace {
 
 /// Elements of a run: short, for the parameters' tiles share the first-level cache with the operands.
 constexpr std::int64_t kShortRun = 512;
+/// Elements of a block of the second pass: long enough that reads ahead do not notice where it ends.
+constexpr std::int64_t kBlock = 65536;
+
 /// Calls sum(room, image, from, to) for all pixels of an image, join(first room, part, pixels before, pixels
 /// here) for the further parts, then combine(room, image) and apply(room, image, from, to).
 template <class Make, class Sum, class Join, class Combine, class Apply>
@@ -27,6 +31,11 @@ void forImages(const ops::Tensor& src, Make make, Sum sum, Join join, Combine co
     const std::int64_t threads = partsOf(images * pixels * c);
     using Own = decltype(make());
     std::vector<Own> rooms;
+    const std::int64_t block = std::max<std::int64_t>(1, kBlock / c);
+    const auto applyBackwards = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
+        for (std::int64_t k = (to - from - 1) / block; k >= 0; --k)
+            apply(room, n, from + k * block, std::min(to, from + (k + 1) * block));
+    };
     if (images % threads == 0 || images >= 4 * threads || pixels * c < 4 * kElementGrain) {
         const std::int64_t workers = std::min(threads, images);
         for (std::int64_t i = 0; i < workers; ++i) rooms.push_back(make());
@@ -35,7 +44,7 @@ void forImages(const ops::Tensor& src, Make make, Sum sum, Join join, Combine co
             for (std::int64_t n = from; n < to; ++n) {
                 sum(room, n, std::int64_t{0}, pixels);
                 combine(room, n);
-                apply(room, n, std::int64_t{0}, pixels);
+                applyBackwards(room, n, 0, pixels);
             }
         });
         return;
@@ -51,7 +60,7 @@ void forImages(const ops::Tensor& src, Make make, Sum sum, Join join, Combine co
                  pixels * (part + 1) / parts - pixels * part / parts);
         combine(rooms[0], n);
         forParts(parts, pixels,
-                 [&](std::int64_t, std::int64_t from, std::int64_t to) { apply(rooms[0], n, from, to); });
+                 [&](std::int64_t, std::int64_t from, std::int64_t to) { applyBackwards(rooms[0], n, from, to); });
     }
 }
 
@@ -197,6 +206,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
         room.a.set(a);
         room.b.set(b);
     };
+    const bool past = hasResult && isStreamed(op.diffSrc);
     const auto apply = [&](const Own& room, std::int64_t n, std::int64_t from, std::int64_t to) {
         if (!hasResult) return;
         alignas(64) float in[kShortRun], diff[kShortRun], out[kShortRun];
@@ -208,9 +218,10 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
             float* d = diffSrc.room(first, count, out);
             PEWTER_VECTOR(groupGradientRun)
             (x, g, room.shift.of(first), room.scale.of(first), room.deviation.of(first), room.a.of(first),
-             room.b.of(first), d, count);
+             room.b.of(first), d, count, past);
             diffSrc.write(first, count, d);
         }
+        if (past) baseline::streamEnd();
     };
     forImages(
         op.src, [&] { return Own(c, frame); }, sum, join, combine, apply);

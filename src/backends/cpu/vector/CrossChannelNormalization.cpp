@@ -46,9 +46,10 @@ PEWTER_INLINE void windowPowers(const CrossChannelParameters& p, float* squares,
     if (p.size <= kFewTaps && isInverseRoot(p.power)) {
         const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
         withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
-            withWindowSum(p.size, 1, [=](auto window) PEWTER_LAMBDA {
-                forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
-                    const __m512 base = _mm512_fmadd_ps(scales, window(lanes, squares + i), deltas);
+            withWindowSum(p.size, 1, [=](auto over) PEWTER_LAMBDA {
+                auto window = over(squares, count);
+                forRegisters(count, [=](std::int64_t i, auto lanes) mutable PEWTER_LAMBDA {
+                    const __m512 base = _mm512_fmadd_ps(scales, window.next(lanes), deltas);
                     const __m512 power = inverseRoot<Quarters>(base);
                     lanes.store(factors + i, power);
                     if (quotients) lanes.store(quotients + i, _mm512_mul_ps(power, reciprocal(base)));

@@ -37,7 +37,8 @@ void pixelOf(const DepthwisePlan& p, const float* at, Range rows, Range columns,
     }
 }
 
-/// Four neighbouring pixels whose three columns of taps lie inside.
+/// Four neighbouring pixels whose three columns of taps lie inside. Past: past the caches; whole registers are aligned.
+template <bool Past>
 void fourOf(const DepthwisePlan& p, const float* at, Range rows, float* dst) {
     const std::int64_t c = p.c, whole = c / kLanes * kLanes;
     for (std::int64_t i = 0; i < whole; i += kLanes) {
@@ -62,10 +63,13 @@ void fourOf(const DepthwisePlan& p, const float* at, Range rows, float* dst) {
             s0 += x1 * b, s1 += x2 * b, s2 += x3 * b, s3 += x4 * b;
             s0 += x2 * d, s1 += x3 * d, s2 += x4 * d, s3 += x5 * d;
         }
-        storeTo(dst + i, s0);
-        storeTo(dst + c + i, s1);
-        storeTo(dst + 2 * c + i, s2);
-        storeTo(dst + 3 * c + i, s3);
+        const auto leave = [&](std::int64_t k, const Vector& sum) {
+            if constexpr (Past)
+                streamTo(dst + k * c + i, sum);
+            else
+                storeTo(dst + k * c + i, sum);
+        };
+        leave(0, s0), leave(1, s1), leave(2, s2), leave(3, s3);
     }
     const Range columns(0, 3, 1, 3);
     for (std::int64_t k = 0; k < 4 && whole < c; ++k) pixelOf<float>(p, at + k * c, rows, columns, whole, c, dst + k * c);
@@ -150,6 +154,8 @@ void depthwiseRows(const DepthwisePlan& p, std::int64_t from, std::int64_t to) {
     const ops::Window& k = p.window;
     const bool three = k.width == 3 && k.height == 3 && k.strideX == 1 && k.dilationX == 1 && k.dilationY == 1;
     const std::int64_t whole = p.c / kLanes * kLanes;
+    const bool past = p.past && p.c % kLanes == 0 && unaligned(p.dst, kLanes) == 0;
+    const auto four = past ? fourOf<true> : fourOf<false>;
     for (std::int64_t row = from; row < to; ++row) {
         const std::int64_t top = row % p.outH * k.strideY - k.padTop;
         const float* line = p.src + (row / p.outH * p.h + top) * p.w * p.c;
@@ -159,7 +165,7 @@ void depthwiseRows(const DepthwisePlan& p, std::int64_t from, std::int64_t to) {
             const std::int64_t left = x * k.strideX - k.padLeft;
             const float* at = line + left * p.c;
             if (three && left >= 0 && left + 6 <= p.w && x + 4 <= p.outW) {
-                fourOf(p, at, rows, dst + x * p.c);
+                four(p, at, rows, dst + x * p.c);
                 x += 4;
                 continue;
             }
@@ -169,6 +175,7 @@ void depthwiseRows(const DepthwisePlan& p, std::int64_t from, std::int64_t to) {
             ++x;
         }
     }
+    if (past) streamEnd();
 }
 
 }  // namespace pewter::cpu::PEWTER_ISA

@@ -14,6 +14,8 @@ struct DepthwisePlan {
     float* dst;
     std::int64_t h, w, c, outH, outW;
     ops::Window window;
+    /// Whether dst is too large to stay in the caches.
+    bool past = false;
 };
 
 }  // namespace pewter::cpu

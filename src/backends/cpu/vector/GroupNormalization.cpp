@@ -1,6 +1,7 @@
 #include "backends/cpu/vector/GroupNormalization.h"
 
 #include "backends/cpu/vector/Math.h"
+#include "backends/cpu/vector/Register.h"
 
 namespace pewter::cpu::PEWTER_ISA {
 namespace {
@@ -54,10 +55,24 @@ void forwardFactors(const double* mean, const double* deviation, const float* ga
 
 void groupGradientRun(const float* src, const float* diffDst, const float* center, const float* scale,
                       const float* deviation, const float* a, const float* b, float* diffSrc,
-                      std::int64_t count) {
-    PEWTER_VECTORIZE
-    for (std::int64_t i = 0; i < count; ++i)
-        diffSrc[i] = (scale[i] * diffDst[i] - a[i]) - ((src[i] - center[i]) * deviation[i]) * b[i];
+                      std::int64_t count, bool past) {
+    const auto at = [=](std::int64_t i, auto lane) PEWTER_LAMBDA {
+        decltype(lane) x, g, m, s, d, sum, product;
+        loadFrom(src + i, x), loadFrom(diffDst + i, g), loadFrom(center + i, m), loadFrom(scale + i, s);
+        loadFrom(deviation + i, d), loadFrom(a + i, sum), loadFrom(b + i, product);
+        return (s * g - sum) - ((x - m) * d) * product;
+    };
+    const std::int64_t head = past ? unaligned(diffSrc, count) : 0;
+    std::int64_t i = 0;
+    for (; i < head; ++i) diffSrc[i] = at(i, 0.0f);
+    for (; i + kLanes <= count; i += kLanes) {
+        const Vector value = at(i, Vector{});
+        if (past)
+            streamTo(diffSrc + i, value);
+        else
+            storeTo(diffSrc + i, value);
+    }
+    for (; i < count; ++i) diffSrc[i] = at(i, 0.0f);
 }
 
 }  // namespace pewter::cpu::PEWTER_ISA

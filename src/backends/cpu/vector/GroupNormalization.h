@@ -13,7 +13,8 @@
 // forwardFactors:    center = mean rounded, scale = gamma * deviation (the inverse one), shift = beta +
 //                    (center - mean) * scale, so that (x - center) * scale + shift knows the mean to all
 //                    digits. gamma, beta may be null.
-// groupGradientRun:  diffSrc[i] = scale[i] * diffDst[i] - a[i] - (src[i] - center[i]) * deviation[i] * b[i].
+// groupGradientRun:  diffSrc[i] = scale[i] * diffDst[i] - a[i] - (src[i] - center[i]) * deviation[i] * b[i]. past: past
+//                    the caches; streamEnd() of Register.h comes after the last one.
 #define PEWTER_GROUP_NORMALIZATION_FUNCTIONS                                                                \
     void joinChannels(const double* mean, double* squares, double pixels, double* middle,                   \
                       std::int64_t width, std::int64_t groups);                                             \
@@ -23,6 +24,6 @@
                         float* center, float* scale, float* shift, std::int64_t c);                         \
     void groupGradientRun(const float* src, const float* diffDst, const float* center, const float* scale,  \
                           const float* deviation, const float* a, const float* b, float* diffSrc,           \
-                          std::int64_t count);
+                          std::int64_t count, bool past);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_GROUP_NORMALIZATION_FUNCTIONS)

@@ -166,27 +166,88 @@ PEWTER_INLINE bool goesPast(bool wanted, const float* to) {
     return wanted && reinterpret_cast<std::uintptr_t>(to) % sizeof(__m512) == 0;
 }
 
-/// The sum over the taps of one window a lane. Taps: their number, 0 for any.
+/// The sums over the taps of windows, one a lane, of the registers of a run from its first on. Taps: their number, 0 for
+/// any.
 template <int Taps>
 struct WindowSum {
+    const float* columns;
     std::int64_t taps, step;
 
+    WindowSum(const float* run, std::int64_t, std::int64_t number, std::int64_t distance)
+        : columns(run), taps(number), step(distance) {}
     template <class Lanes>
-    PEWTER_INLINE __m512 operator()(const Lanes& lanes, const float* columns) const {
+    PEWTER_INLINE __m512 next(const Lanes& lanes) {
         const std::int64_t number = Taps > 0 ? Taps : taps;
         __m512 sum = lanes.load(columns);
         for (std::int64_t t = 1; t < number; ++t) sum = _mm512_add_ps(sum, lanes.load(columns + t * step));
+        columns += 16;
         return sum;
     }
 };
 
-/// fn(WindowSum) for a number of taps: nothing goes through memory on the way from a window's columns to
-/// their use.
+/// The same for taps three elements apart, 5 or 9 of them. Most of their registers would lie across two lines of the cache:
+/// every one is read once, and shifted into those before it.
+template <int Taps>
+struct SumOfThirds {
+    const float *columns, *end;
+    __m512 read, sums[2];
+
+    SumOfThirds(const float* run, std::int64_t count, std::int64_t, std::int64_t)
+        : columns(run), end(run + count + 3 * (Taps - 1)) {
+        if (!run) return;
+        sums[0] = load();
+        if constexpr (Taps == 9) {
+            const __m512 second = load();
+            sums[0] = three(sums[0], second);
+            read = load();
+            sums[1] = three(second, read);
+        }
+    }
+    template <class Lanes>
+    PEWTER_INLINE __m512 next(const Lanes&) {
+        const __m512 ahead = load();
+        if constexpr (Taps == 9) {
+            // Sums of three, nine elements apart.
+            const __m512 last = three(read, ahead);
+            const __m512 sum = _mm512_add_ps(_mm512_add_ps(sums[0], shifted<9>(sums[0], sums[1])), shifted<2>(sums[1], last));
+            read = ahead, sums[0] = sums[1], sums[1] = last;
+            return sum;
+        } else {
+            const __m512 now = sums[0];
+            sums[0] = ahead;
+            return _mm512_add_ps(three(now, ahead), _mm512_add_ps(shifted<9>(now, ahead), shifted<12>(now, ahead)));
+        }
+    }
+
+private:
+    template <int Lanes>
+    PEWTER_INLINE static __m512 shifted(__m512 low, __m512 high) {
+        return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(0xffff, _mm512_castps_si512(high), _mm512_castps_si512(low), Lanes));
+    }
+    PEWTER_INLINE static __m512 three(__m512 low, __m512 high) {
+        return _mm512_add_ps(_mm512_add_ps(low, shifted<3>(low, high)), shifted<6>(low, high));
+    }
+    /// What lies behind the run is not read.
+    PEWTER_INLINE __m512 load() {
+        const float* const from = columns;
+        columns += 16;
+        if (end >= columns) return _mm512_loadu_ps(from);
+        return end > from ? LanesOf<false>(end - from).load(from) : _mm512_setzero_ps();
+    }
+};
+
+/// fn(over) for a number of taps, where over(run, count).next(lanes) is the sum over the windows of the run's registers, one
+/// after the other: nothing goes through memory on the way from a window's columns to their use.
 template <class Fn>
 PEWTER_INLINE void withWindowSum(std::int64_t taps, std::int64_t step, Fn fn) {
-    if (taps == 5) return fn(WindowSum<5>{taps, step});
-    if (taps == 9) return fn(WindowSum<9>{taps, step});
-    fn(WindowSum<0>{taps, step});
+    const auto by = [=]<class Sum>() PEWTER_LAMBDA {
+        fn([=](const float* run, std::int64_t count) PEWTER_LAMBDA { return Sum(run, count, taps, step); });
+    };
+    if (taps == 5 && step == 3) return by.template operator()<SumOfThirds<5>>();
+    if (taps == 9 && step == 3) return by.template operator()<SumOfThirds<9>>();
+    if (taps == 5) return by.template operator()<WindowSum<5>>();
+    if (taps == 9) return by.template operator()<WindowSum<9>>();
+    by.template operator()<WindowSum<0>>();
 }
 
 /// fn(the quarters of the exponent as a constant).

@@ -12,9 +12,10 @@ void spatialRun(const SpatialParameters& p, float* columns, std::int64_t taps, s
         const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
         past = goesPast(past, y);
         withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
-            withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
-                forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
-                    const __m512 sum = window(lanes, columns + i);
+            withWindowSum(taps, step, [=](auto over) PEWTER_LAMBDA {
+                auto window = over(columns, count);
+                forRegisters(count, [=](std::int64_t i, auto lanes) mutable PEWTER_LAMBDA {
+                    const __m512 sum = window.next(lanes);
                     const __m512 power = inverseRoot<Quarters>(_mm512_fmadd_ps(scales, sum, deltas));
                     lanes.store(y + i, _mm512_mul_ps(lanes.load(x + i), power), past);
                 });
@@ -38,9 +39,10 @@ void spatialGradientRun(const SpatialParameters& p, float* columns, std::int64_t
     if (taps <= kFewTaps && isInverseRoot(p.power)) {
         const __m512 deltas = _mm512_set1_ps(p.delta), scales = _mm512_set1_ps(p.scale);
         withQuarters(p.power, [=]<int Quarters>() PEWTER_LAMBDA {
-            withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
-                forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
-                    const __m512 base = _mm512_fmadd_ps(scales, window(lanes, columns + i), deltas);
+            withWindowSum(taps, step, [=](auto over) PEWTER_LAMBDA {
+                auto window = over(columns, count);
+                forRegisters(count, [=](std::int64_t i, auto lanes) mutable PEWTER_LAMBDA {
+                    const __m512 base = _mm512_fmadd_ps(scales, window.next(lanes), deltas);
                     const __m512 scaled = _mm512_mul_ps(lanes.load(g + i), inverseRoot<Quarters>(base));
                     lanes.store(a + i, scaled);
                     const __m512 shared = _mm512_mul_ps(scaled, lanes.load(x + i));
@@ -68,11 +70,11 @@ void spatialSourceRun(float factor, float* shares, std::int64_t taps, std::int64
     if (taps <= kFewTaps) {
         const __m512 factors = _mm512_set1_ps(factor);
         past = goesPast(past, diff);
-        withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
-            forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
+        withWindowSum(taps, step, [=](auto over) PEWTER_LAMBDA {
+            auto window = over(shares, count);
+            forRegisters(count, [=](std::int64_t i, auto lanes) mutable PEWTER_LAMBDA {
                 const __m512 scaled = _mm512_mul_ps(factors, lanes.load(x + i));
-                lanes.store(diff + i, _mm512_fmadd_ps(scaled, window(lanes, shares + i), lanes.load(a + i)),
-                            past);
+                lanes.store(diff + i, _mm512_fmadd_ps(scaled, window.next(lanes), lanes.load(a + i)), past);
             });
         });
         return;
@@ -153,12 +155,13 @@ void contrastSourceRun(const ContrastSourceParameters& p, float* const* shares, 
                      factor = _mm512_set1_ps(p.factor);
         const float *const ofA = shares[0], *const ofB = shares[1], *const ofBM = shares[2];
         past = goesPast(past, diff);
-        withWindowSum(taps, step, [=](auto window) PEWTER_LAMBDA {
-            forRegisters(count, [=](std::int64_t i, auto lanes) PEWTER_LAMBDA {
-                __m512 d = _mm512_fnmadd_ps(meanShare, window(lanes, ofA + i), lanes.load(a + i));
+        withWindowSum(taps, step, [=](auto over) PEWTER_LAMBDA {
+            auto windowA = over(ofA, count), windowB = over(ofB, count), windowBM = over(ofBM, count);
+            forRegisters(count, [=](std::int64_t i, auto lanes) mutable PEWTER_LAMBDA {
+                __m512 d = _mm512_fnmadd_ps(meanShare, windowA.next(lanes), lanes.load(a + i));
                 if (ofB) {
-                    const __m512 product = _mm512_mul_ps(lanes.load(x + i), window(lanes, ofB + i));
-                    d = _mm512_fnmadd_ps(factor, _mm512_sub_ps(product, window(lanes, ofBM + i)), d);
+                    const __m512 product = _mm512_mul_ps(lanes.load(x + i), windowB.next(lanes));
+                    d = _mm512_fnmadd_ps(factor, _mm512_sub_ps(product, windowBM.next(lanes)), d);
                 }
                 lanes.store(diff + i, _mm512_mul_ps(ps, d), past);
             });
