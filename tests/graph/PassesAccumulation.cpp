@@ -69,6 +69,35 @@ TEST(PassAccumulation, TheSecondConvolutionAddsToTheGradientOfTheFirst) {
     }
 }
 
+TEST(PassAccumulation, ASumHandsOnItsGradientWhereItLiesUnlessOneIsAddedToBeforeTheOtherIsRead) {
+    // Around the sum a block of `depth` convolutions, the first of which adds its gradient to that of the sum.
+    const auto block = [](std::size_t depth) {
+        return [=](TrainedNet& net) {
+            const auto x = net.convolved(net.x, 1, 3, 3);
+            auto y = x;
+            for (std::size_t i = 0; i < depth; ++i) y = net.convolved(y, 3, 3, 3);
+            return net.convolved(MPS::NNAdditionNode::node(x, y)->resultImage(), 1, 3, 3);
+        };
+    };
+    // Of the two gradients those that lie where the incoming one does.
+    const auto handedOn = [](const Training& training) {
+        std::size_t count = 0;
+        for (const auto& step : training.report.steps)
+            if (step.className == "CNNAddGradient" &&
+                training.report.images[step.resultImage].offset == MPS::NNGraphReport::npos)
+                ++count;
+        return count;
+    };
+    for (const auto& device : graphDevices())
+        for (const std::size_t depth : {1u, 2u}) {
+            SCOPED_TRACE(device->name() + " depth " + std::to_string(depth));
+            const auto apart = train(device, block(depth), Options::none()), there = train(device, block(depth), inPlace(true));
+            expectSame(there, apart);
+            EXPECT_EQ(handedOn(apart), 0u);
+            EXPECT_EQ(handedOn(there), depth);
+        }
+}
+
 TEST(PassAccumulation, ChainsOfSumsAndBatchesGiveTheSame) {
     const auto three = [](TrainedNet& net) {
         const auto x = net.convolved(net.x, 1, 3, 3);

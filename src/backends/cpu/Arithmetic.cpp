@@ -152,6 +152,10 @@ void Cpu::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
     const Axes axes(op.diffDst, op.diffSrc);
     if (op.diffDst.count() == 0) return;
     if (!axes.sums()) {
+        // The gradient of a sum is there already where a graph lets both lie in one place.
+        if (gradient.isPlain() && op.primaryScale == 1 && op.diffSrc.data == op.diffDst.data &&
+            op.diffSrc.type == op.diffDst.type && op.diffSrc.isDense() && op.diffDst.isDense())
+            return;
         forRuns(op.diffDst.count(), [&](std::int64_t first, std::int64_t count) {
             alignas(64) float out[kRun], room[kRun];
             // The operands may be diffSrc itself: it is written last.

@@ -262,6 +262,10 @@ void Cuda::run(const ops::ArithmeticGradient& op, ops::Stream& stream) {
         if (!e.other.isNull())
             return elementwise(s, op.diffSrc, {op.diffDst, op.other},
                                PEWTER_KERNEL_LAMBDA(const Inputs<2>& x, int) { return scale * x[0] * x[1]; });
+        // The gradient of a sum is there already where a graph lets both lie in one place.
+        if (scale == 1 && op.diffSrc.data == op.diffDst.data && op.diffSrc.type == op.diffDst.type &&
+            op.diffSrc.isDense() && op.diffDst.isDense())
+            return;
         return elementwise(s, op.diffSrc, {op.diffDst},
                            PEWTER_KERNEL_LAMBDA(const Inputs<1>& x, int) { return scale * x[0]; });
     }

@@ -10,6 +10,7 @@
 #include "mps/core/ImageAccess.h"
 #include "mps/graph/Execution.h"
 #include "mps/graph/Report.h"
+#include "mps/graph/SharedMemory.h"
 #include "mtl/FreeList.h"
 
 namespace pewter::mps {
@@ -205,23 +206,22 @@ std::vector<std::size_t> Recording::tracesOfImages() const {
 void Recording::tie(const GraphProgram& program, const ImageParts& parts, Lives& lives) const {
     const auto& traces = heap->traces();
     const auto traceOf = tracesOfImages();
-    const auto lastReaders = parts.lastReaders(program);
+    SharedMemory shared(program, parts);
     for (std::size_t index = 0; index < program.steps.size() && program.inPlace; ++index) {
         const auto& step = program.steps[index];
         const std::size_t result = traceOf[step.result];
         if (result == kNone || parts.isPart(step.result)) continue;
         for (std::size_t position = 0; position < step.images.size(); ++position) {
             const std::size_t slot = step.images[position], source = traceOf[slot];
-            if (source == kNone || parts.isPart(slot) || lastReaders[slot] != index ||
-                !step.step->canOverwrite(position) || std::count(step.images.begin(), step.images.end(), slot) != 1)
-                continue;
+            if (source == kNone || parts.isPart(slot) || !shared.mayShare(index, position)) continue;
             const auto &from = report.images[slot], &to = report.images[step.result];
             if (from.width != to.width || from.height != to.height || from.featureChannels != to.featureChannels ||
                 from.count != to.count || from.format != to.format ||
                 traces[source].range->size() != traces[result].range->size())
                 continue;
-            lives.roots[result] = lives.roots[source];
-            lives.of[lives.roots[source]].end = lives.of[result].end;
+            shared.share(index, position);
+            const std::size_t root = lives.roots[result] = lives.roots[source];
+            lives.of[root].end = std::max(lives.of[root].end, lives.of[result].end);
             break;
         }
     }

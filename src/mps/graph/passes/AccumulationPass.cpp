@@ -1,5 +1,6 @@
 #include <MPS/CNNArithmetic.hpp>
 
+#include "mps/graph/SharedMemory.h"
 #include "mps/graph/passes/Fusion.h"
 #include "mps/graph/passes/Passes.h"
 #include "mps/graph/steps/ArithmeticStep.h"
@@ -8,23 +9,6 @@
 namespace pewter::mps {
 
 namespace {
-
-/// x + y, and nothing else.
-bool isSum(const MPS::Kernel& kernel) {
-    const auto* add = dynamic_cast<const MPS::CNNAdd*>(&kernel);
-    if (!add) return false;
-    const MPS::CNNAdd plain(add->device());
-    const auto facts = [](const MPS::CNNAdd& one) {
-        return std::vector<double>{one.primaryScale(), one.secondaryScale(), one.bias(), one.minimumValue(),
-                                   one.maximumValue(), static_cast<double>(one.primaryStrideInPixelsX()),
-                                   static_cast<double>(one.primaryStrideInPixelsY()),
-                                   static_cast<double>(one.primaryStrideInFeatureChannels()),
-                                   static_cast<double>(one.secondaryStrideInPixelsX()),
-                                   static_cast<double>(one.secondaryStrideInPixelsY()),
-                                   static_cast<double>(one.secondaryStrideInFeatureChannels())};
-    };
-    return facts(*add) == facts(plain);
-}
 
 class Pass {
 public:
@@ -52,7 +36,7 @@ private:
     void sum(std::size_t index) {
         auto& step = program_.steps[index];
         if (!dynamic_cast<const ArithmeticStep*>(step.step.get()) || !step.made.empty() || step.images[0] == step.images[1] ||
-            !step.step->isReplayable() || !isSum(step.step->kernel()))
+            !step.step->isReplayable() || !isPlainSum(step.step->kernel()))
             return;
         std::size_t there = step.images[0], added = step.images[1];
         if (!isPlain(there) || !isPlain(added) || !isPlain(step.result)) return;
