@@ -46,6 +46,33 @@ TEST(CpuScratch, ARepeatedOperationFindsItsMemoryWhereItWas) {
     EXPECT_EQ(scratch.capacity(), 7 * kMegabyte);
 }
 
+TEST(CpuScratch, AnOperationThatSaysWhatItTakesHoldsNothingBesides) {
+    const auto largest = [](bool says) {
+        Scratch scratch;
+        operate(scratch, 4 * kMegabyte, 4 * kMegabyte);
+        Scratch::Frame frame(scratch);
+        if (says) scratch.expect(32 * kMegabyte);
+        frame.bytes(2 * kMegabyte);
+        frame.bytes(30 * kMegabyte);
+        return scratch.capacity();
+    };
+    EXPECT_EQ(largest(true), 32 * kMegabyte);
+    EXPECT_EQ(largest(false), 38 * kMegabyte);
+}
+
+TEST(CpuScratch, WhatIsTakenStaysWhenMoreIsExpected) {
+    Scratch scratch;
+    operate(scratch, kMegabyte, kMegabyte);
+    Scratch::Frame frame(scratch);
+    auto* const first = static_cast<std::byte*>(frame.bytes(kMegabyte));
+    first[kMegabyte - 1] = std::byte{3};
+    scratch.expect(9 * kMegabyte);
+    auto* const second = static_cast<std::byte*>(frame.bytes(9 * kMegabyte));
+    second[0] = std::byte{4};
+    EXPECT_EQ(first[kMegabyte - 1], std::byte{3});
+    EXPECT_EQ(scratch.capacity(), 11 * kMegabyte);
+}
+
 }  // namespace
 }  // namespace pewter::test
 

@@ -16,11 +16,18 @@ struct BlockedLayout {
     std::int64_t outer = 0, middle = 0, inner = 0;
     /// What is written goes past the caches.
     bool past = false;
+    /// From pixel to pixel or tap to tap of the plain side, for a slice of more channels or inputs; 0: `inner`.
+    std::int64_t step = 0;
 };
 
 /// The way between `plain`, an image N,H,W,C or weights [O][kH][kW][I], and `wanted`; nothing where it is another one
-/// than this file has.
-std::optional<BlockedLayout> blockedLayout(const dnnl::memory::desc& plain, const dnnl::memory::desc& wanted);
+/// than this file has. step: from pixel to pixel or tap to tap of `plain`, where that is not its channels or inputs.
+std::optional<BlockedLayout> blockedLayout(const dnnl::memory::desc& plain, const dnnl::memory::desc& wanted,
+                                           std::int64_t step = 0);
+
+/// An image N,H,W,C or weights [O][kH][kW][I], with `step` values from pixel to pixel or tap to tap. Extents in the
+/// library's order.
+dnnl::memory::desc plainLayout(const dnnl::memory::dims& extents, dnnl::memory::data_type type, std::int64_t step);
 
 /// `blocked` is aligned to a line of the cache.
 void toBlocks(const BlockedLayout& layout, const float* plain, float* blocked);

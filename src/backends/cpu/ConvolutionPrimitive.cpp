@@ -5,6 +5,7 @@
 #include "backends/cpu/ConvolutionChunks.h"
 #include "backends/cpu/ConvolutionColumns.h"
 #include "backends/cpu/ConvolutionProducts.h"
+#include "backends/cpu/ConvolutionSlices.h"
 #include "backends/cpu/ConvolutionWinograd.h"
 #include "backends/cpu/ConvolutionWinograd2.h"
 
@@ -110,33 +111,38 @@ ConvolutionDescriptors descriptorsOf(const ConvolutionTask& task, Algorithm algo
 }
 
 /// [O][kH][kW][I/groups], the order of the seam.
-memory::desc plainWeights(const Problem& p) {
-    const std::int64_t i = p.inputs / p.groups, row = p.x.taps * i, one = p.y.taps * row;
+memory::desc plainWeights(const ConvolutionTask& task) {
+    const Problem& p = task.problem;
     const auto type = memory::data_type::f32;
-    if (p.groups == 1) return {p.weightExtents(), type, memory::dims{one, 1, row, i}};
+    if (p.groups == 1) return plainLayout(p.weightExtents(), type, task.srcStep ? task.srcStep : p.inputs);
+    const std::int64_t i = p.inputs / p.groups, row = p.x.taps * i, one = p.y.taps * row;
     return {p.weightExtents(), type, memory::dims{p.outputs / p.groups * one, one, 1, row, i}};
 }
 
+memory::desc plainImage(const memory::dims& extents, ops::Type type, std::int64_t step) {
+    if (step > 0) return plainLayout(extents, typeOf(type), step);
+    return {extents, typeOf(type), memory::format_tag::nhwc};
+}
 memory::desc plainSrc(const ConvolutionTask& task) {
-    return {task.problem.srcExtents(), typeOf(task.srcType), memory::format_tag::nhwc};
+    return plainImage(task.problem.srcExtents(), task.srcType, task.srcStep);
 }
 memory::desc plainDst(const ConvolutionTask& task) {
-    return {task.problem.dstExtents(), typeOf(task.dstType), memory::format_tag::nhwc};
+    return plainImage(task.problem.dstExtents(), task.dstType, task.dstStep);
 }
 
 /// An operand that the primitive reads.
-Operand readOperand(const memory::desc& wanted, const memory::desc& plain) {
+Operand readOperand(const memory::desc& wanted, const memory::desc& plain, std::int64_t step) {
     Operand operand{wanted, plain, {}, {}};
     if (wanted == plain) return operand;
     const dnnl::reorder::primitive_desc descriptor(engine(), plain, engine(), wanted, ownScratchpad());
     operand.reorder = dnnl::reorder(descriptor);
     operand.scratchpad = descriptor.scratchpad_desc();
-    operand.blocked = blockedLayout(plain, wanted);
+    operand.blocked = blockedLayout(plain, wanted, step);
     return operand;
 }
 
 /// The operand that the primitive writes, or adds to.
-Operand writtenOperand(const memory::desc& wanted, const memory::desc& plain, bool accumulate) {
+Operand writtenOperand(const memory::desc& wanted, const memory::desc& plain, std::int64_t step, bool accumulate) {
     Operand operand{wanted, plain, {}, {}};
     if (wanted == plain && !accumulate) return operand;
     dnnl::primitive_attr attributes = ownScratchpad();
@@ -148,7 +154,7 @@ Operand writtenOperand(const memory::desc& wanted, const memory::desc& plain, bo
     const dnnl::reorder::primitive_desc descriptor(engine(), wanted, engine(), plain, attributes);
     operand.reorder = dnnl::reorder(descriptor);
     operand.scratchpad = descriptor.scratchpad_desc();
-    operand.blocked = blockedLayout(plain, wanted);
+    operand.blocked = blockedLayout(plain, wanted, step);
     operand.accumulates = accumulate;
     return operand;
 }
@@ -183,9 +189,9 @@ dnnl::convolution_forward::primitive_desc forwardWithNeuron(const ConvolutionDes
 void prepareForward(const ConvolutionTask& task, const ConvolutionDescriptors& d, Prepared& prepared) {
     const auto descriptor = forwardWithNeuron(d, task.neuron, prepared.neuronFused);
     prepared.primitive = dnnl::convolution_forward(descriptor);
-    prepared.src = readOperand(descriptor.src_desc(), plainSrc(task));
-    prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task.problem));
-    prepared.dst = writtenOperand(descriptor.dst_desc(), plainDst(task), false);
+    prepared.src = readOperand(descriptor.src_desc(), plainSrc(task), task.srcStep);
+    prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task), task.srcStep);
+    prepared.dst = writtenOperand(descriptor.dst_desc(), plainDst(task), task.dstStep, task.accumulate);
     if (task.bias) prepared.bias = descriptor.bias_desc();
     describe(prepared, descriptor);
 }
@@ -194,9 +200,9 @@ void prepareDataGradient(const ConvolutionTask& task, const ConvolutionDescripto
                          const dnnl::convolution_forward::primitive_desc& hint, Prepared& prepared) {
     const auto descriptor = dataGradientDescriptor(d, hint, ownScratchpad());
     prepared.primitive = dnnl::convolution_backward_data(descriptor);
-    prepared.src = writtenOperand(descriptor.diff_src_desc(), plainSrc(task), task.accumulate);
-    prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task.problem));
-    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainDst(task));
+    prepared.src = writtenOperand(descriptor.diff_src_desc(), plainSrc(task), task.srcStep, task.accumulate);
+    prepared.weights = readOperand(descriptor.weights_desc(), plainWeights(task), task.srcStep);
+    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainDst(task), task.dstStep);
     describe(prepared, descriptor);
 }
 
@@ -204,9 +210,9 @@ void prepareWeightsGradient(const ConvolutionTask& task, const ConvolutionDescri
                             const dnnl::convolution_forward::primitive_desc& hint, Prepared& prepared) {
     const auto descriptor = weightsGradientDescriptor(d, hint, ownScratchpad());
     prepared.primitive = dnnl::convolution_backward_weights(descriptor);
-    prepared.src = readOperand(descriptor.src_desc(), plainSrc(task));
-    prepared.weights = writtenOperand(descriptor.diff_weights_desc(), plainWeights(task.problem), task.accumulate);
-    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainDst(task));
+    prepared.src = readOperand(descriptor.src_desc(), plainSrc(task), task.srcStep);
+    prepared.weights = writtenOperand(descriptor.diff_weights_desc(), plainWeights(task), task.srcStep, task.accumulate);
+    prepared.dst = readOperand(descriptor.diff_dst_desc(), plainDst(task), task.dstStep);
     if (task.bias) prepared.bias = descriptor.diff_bias_desc();
     describe(prepared, descriptor);
 }
@@ -274,7 +280,8 @@ Prepared prepareOwn(const ConvolutionTask& task, Algorithm algorithm, bool biasS
 
 std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm) {
     const auto finished = [&](Prepared& prepared) {
-        return algorithm == Algorithm::Winograd ? inChunks(task, std::move(prepared)) : std::move(prepared);
+        return algorithm == Algorithm::Winograd ? inSlices(task, inChunks(task, std::move(prepared)))
+                                                : std::move(prepared);
     };
     if (algorithm == Algorithm::Columns) return prepareColumns(task);
     if (algorithm == Algorithm::Winograd5)
@@ -306,16 +313,30 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
     }
 }
 
+std::size_t roomOf(const Prepared& prepared) {
+    std::size_t sum = Scratch::roomFor(prepared.scratchpad.get_size());
+    for (const Operand* operand : {&prepared.src, &prepared.weights, &prepared.dst})
+        if (operand->reorder)
+            sum += Scratch::roomFor(operand->wanted.get_size()) + Scratch::roomFor(operand->scratchpad.get_size());
+    return sum;
+}
+
+memory loadedSource(const Prepared& prepared, const ConvolutionOperands& operands, Scratch::Frame& frame) {
+    return loaded(prepared.src, operands.src, frame);
+}
+
 void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
-             Scratch::Frame& frame) {
+             Scratch::Frame& frame, const memory* source) {
     if (prepared.chunk) return executeChunks(prepared, operands, frame);
+    if (prepared.slice) return executeSlices(prepared, operands, frame);
     if (prepared.narrow) return executeColumns(*prepared.narrow, *prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Winograd5) return executeWinograd5(*prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Winograd2) return executeWinograd2(*prepared.task, operands, frame);
     if (prepared.algorithm == Algorithm::Products) return executeProducts(*prepared.task, operands, frame);
+    frame.scratch().expect(roomOf(prepared));
     const bool forward = direction == Direction::Forward, data = direction == Direction::DataGradient;
     const Operand &s = prepared.src, &w = prepared.weights, &d = prepared.dst;
-    const memory src = data ? room(s, operands.src, frame) : loaded(s, operands.src, frame);
+    const memory src = data ? room(s, operands.src, frame) : source ? *source : loaded(s, operands.src, frame);
     const memory weights = forward || data ? loaded(w, operands.weights, frame) : room(w, operands.weights, frame);
     const memory dst = forward ? room(d, operands.dst, frame) : loaded(d, operands.dst, frame);
     std::unordered_map<int, memory> arguments = {

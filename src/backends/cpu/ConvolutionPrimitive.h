@@ -34,12 +34,15 @@ struct ConvolutionTask {
     Direction direction;
     Problem problem;
     bool bias = false;        ///< Forward: added; weights gradient: summed.
-    bool accumulate = false;  ///< The result is added to what is there (gradients).
+    bool accumulate = false;  ///< The result is added to what is there.
     ops::Neuron neuron = {};  ///< Forward.
     /// Of the images: float32 or bfloat16.
     ops::Type srcType = ops::Type::Float32, dstType = ops::Type::Float32;
     /// Operands are multiplied in bfloat16 and summed in float32; weights are rounded for it.
     bool bfloat16 = false;
+    /// From pixel to pixel of source and destination, and from tap to tap of the weights, where the problem is a slice of
+    /// one with more channels (ConvolutionSlices.h); 0: the problem's own channels. Not part of the key.
+    std::int64_t srcStep = 0, dstStep = 0;
 
     ProblemKey key(ops::Exactness exactness) const;
 };
@@ -62,6 +65,8 @@ struct Prepared {
     std::shared_ptr<const Prepared> narrow;
     /// Some images at a time (ConvolutionChunks.h): the first of them, and the further ones.
     std::shared_ptr<const Prepared> chunk, furtherChunk;
+    /// Some channels at a time (ConvolutionSlices.h): the first of them, and the further ones.
+    std::shared_ptr<const Prepared> slice, furtherSlice;
     dnnl::primitive primitive;
     Operand src, weights, dst;
     dnnl::memory::desc bias, scratchpad;
@@ -84,8 +89,15 @@ struct ConvolutionOperands {
     float* bias;
 };
 
-/// Runs the primitive, reorders included, on this thread's stream.
+/// Scratch memory that execute() takes for a primitive (not for own kernels).
+std::size_t roomOf(const Prepared& prepared);
+
+/// Runs the primitive, reorders included, on this thread's stream. source: that of a weights gradient, as loadedSource() has
+/// it; null: it is loaded here.
 void execute(const Prepared& prepared, Direction direction, const ConvolutionOperands& operands,
-             Scratch::Frame& frame);
+             Scratch::Frame& frame, const dnnl::memory* source = nullptr);
+
+/// The source in the layout of the primitive, which reads it.
+dnnl::memory loadedSource(const Prepared& prepared, const ConvolutionOperands& operands, Scratch::Frame& frame);
 
 }  // namespace pewter::cpu

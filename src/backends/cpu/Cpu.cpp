@@ -1,7 +1,6 @@
 #include "backends/cpu/Cpu.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 
@@ -44,7 +43,7 @@ int Cpu::threads() const { return maxThreads(); }
 
 void* Cpu::allocate(std::size_t bytes) { return allocateAligned(bytes); }
 
-void Cpu::deallocate(void* memory, std::size_t) noexcept { std::free(memory); }
+void Cpu::deallocate(void* memory, std::size_t bytes) noexcept { freeAligned(memory, bytes); }
 
 std::unique_ptr<ops::Stream> Cpu::newStream() { return std::make_unique<CpuStream>(); }
 

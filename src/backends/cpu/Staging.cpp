@@ -1,7 +1,6 @@
 #include "backends/cpu/Staging.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "backends/cpu/AlignedMemory.h"
 #include "backends/cpu/Parallel.h"
@@ -15,29 +14,41 @@ constexpr std::size_t kSmallestBlock = std::size_t{1} << 20;
 
 }  // namespace
 
-void Scratch::Free::operator()(void* memory) const noexcept { std::free(memory); }
+std::size_t Scratch::roomFor(std::size_t bytes) {
+    return (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+void Scratch::Free::operator()(void* memory) const noexcept { freeAligned(memory, size); }
+
+void Scratch::grow(std::size_t bytes) {
+    // The first block serves all operations so far; further ones live as long as the operation that outgrows it.
+    const std::size_t size = std::max({bytes, kSmallestBlock, blocks_.empty() ? most_ : 0});
+    blocks_.push_back(Block(static_cast<std::byte*>(allocateAligned(size)), Free{size}));
+}
+
+void Scratch::expect(std::size_t bytes) {
+    most_ = std::max(most_, taken_ + bytes);
+    if (taken_ == 0 && !blocks_.empty() && sizeOf(blocks_[0]) < bytes) blocks_.clear();
+}
 
 void* Scratch::take(std::size_t bytes) {
-    const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
-    taken_ += rounded;
+    const std::size_t size = roomFor(bytes);
+    if (taken_ == 0) expect(size);
+    taken_ += size;
     most_ = std::max(most_, taken_);
-    while (block_ < blocks_.size() && used_ + rounded > blocks_[block_].size) {
+    while (block_ < blocks_.size() && used_ + size > sizeOf(blocks_[block_])) {
         ++block_;
         used_ = 0;
     }
-    if (block_ == blocks_.size()) {
-        // The first block serves all operations so far; further ones live as long as the operation that outgrows it.
-        const std::size_t size = std::max({rounded, kSmallestBlock, blocks_.empty() ? most_ : 0});
-        blocks_.push_back({std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(allocateAligned(size))), size});
-    }
-    void* memory = blocks_[block_].memory.get() + used_;
-    used_ += rounded;
+    if (block_ == blocks_.size()) grow(size);
+    void* memory = blocks_[block_].get() + used_;
+    used_ += size;
     return memory;
 }
 
 std::size_t Scratch::capacity() const {
     std::size_t sum = 0;
-    for (const Block& block : blocks_) sum += block.size;
+    for (const Block& block : blocks_) sum += sizeOf(block);
     return sum;
 }
 

@@ -15,6 +15,11 @@ class Scratch {
 public:
     /// 64-byte aligned; lives until the enclosing Frame ends. Throws std::bad_alloc.
     void* take(std::size_t bytes);
+    /// So many bytes, each piece as roomFor() has it, will be taken before the enclosing Frame ends. An operation that says
+    /// so before it takes anything does not hold what it outgrows beside what it grows to.
+    void expect(std::size_t bytes);
+    /// What a piece takes of a block.
+    static std::size_t roomFor(std::size_t bytes);
 
     /// Bytes held, used or not.
     std::size_t capacity() const;
@@ -48,12 +53,13 @@ public:
 
 private:
     struct Free {
+        std::size_t size = 0;
         void operator()(void* memory) const noexcept;
     };
-    struct Block {
-        std::unique_ptr<std::byte, Free> memory;
-        std::size_t size = 0;
-    };
+    using Block = std::unique_ptr<std::byte, Free>;
+    void grow(std::size_t bytes);
+    static std::size_t sizeOf(const Block& block) { return block.get_deleter().size; }
+
     std::vector<Block> blocks_;
     std::size_t block_ = 0, used_ = 0;  ///< The block in use, and of it.
     std::size_t taken_ = 0, most_ = 0;  ///< Of all blocks: now, and at the most.

@@ -13,14 +13,14 @@ constexpr std::int64_t kRun = 32;  // pixels
 
 /// Calls line(line of the image, line of the blocks) for all of them.
 template <class Line>
-inline void alongLines(std::int64_t pixels, std::int64_t c, std::int64_t blockStride, Line line) {
+inline void alongLines(std::int64_t pixels, std::int64_t c, std::int64_t step, std::int64_t blockStride, Line line) {
     const std::int64_t blocks = c / kBlock;
     for (std::int64_t from = 0; from < pixels; from += kRun) {
         const std::int64_t to = from + kRun < pixels ? from + kRun : pixels;
         for (std::int64_t first = 0; first < blocks; first += kStreams) {
             const std::int64_t last = first + kStreams < blocks ? first + kStreams : blocks;
             for (std::int64_t p = from; p < to; ++p)
-                for (std::int64_t b = first; b < last; ++b) line(p * c + b * kBlock, b * blockStride + p * kBlock);
+                for (std::int64_t b = first; b < last; ++b) line(p * step + b * kBlock, b * blockStride + p * kBlock);
         }
     }
 }
@@ -107,41 +107,43 @@ inline void turn(const float* from, std::int64_t fromStride, float* to, std::int
 
 }  // namespace
 
-void imageToBlocks(const float* plain, std::int64_t pixels, std::int64_t c, std::int64_t blockStride,
+void imageToBlocks(const float* plain, std::int64_t pixels, std::int64_t c, std::int64_t step, std::int64_t blockStride,
                    float* blocked) {
-    alongLines(pixels, c, blockStride,
+    alongLines(pixels, c, step, blockStride,
                [=](std::int64_t line, std::int64_t block) { copyLine(plain + line, blocked + block); });
 }
 
-void imageFromBlocks(const float* blocked, std::int64_t pixels, std::int64_t c, std::int64_t blockStride, bool past,
-                     float* plain) {
+void imageFromBlocks(const float* blocked, std::int64_t pixels, std::int64_t c, std::int64_t step,
+                     std::int64_t blockStride, bool past, float* plain) {
     if (past && unaligned(plain, kLanes) == 0)
-        alongLines(pixels, c, blockStride,
+        alongLines(pixels, c, step, blockStride,
                    [=](std::int64_t line, std::int64_t block) { streamLine(blocked + block, plain + line); });
     else
-        alongLines(pixels, c, blockStride,
+        alongLines(pixels, c, step, blockStride,
                    [=](std::int64_t line, std::int64_t block) { copyLine(blocked + block, plain + line); });
     if (past) streamEnd();
 }
 
-void imageAddBlocks(const float* blocked, std::int64_t pixels, std::int64_t c, std::int64_t blockStride,
+void imageAddBlocks(const float* blocked, std::int64_t pixels, std::int64_t c, std::int64_t step, std::int64_t blockStride,
                     float* plain) {
-    alongLines(pixels, c, blockStride,
+    alongLines(pixels, c, step, blockStride,
                [=](std::int64_t line, std::int64_t block) { addLine(blocked + block, plain + line); });
 }
 
-void weightsToBlocks(const float* plain, std::int64_t taps, std::int64_t inputs, bool past, float* blocked) {
+void weightsToBlocks(const float* plain, std::int64_t taps, std::int64_t inputs, std::int64_t step, bool past,
+                     float* blocked) {
     for (std::int64_t t = 0; t < taps; ++t)
         for (std::int64_t b = 0; b < inputs / kBlock; ++b)
-            turn(plain + t * inputs + b * kBlock, taps * inputs, blocked + (b * taps + t) * kBlock * kBlock, kBlock,
+            turn(plain + t * step + b * kBlock, taps * step, blocked + (b * taps + t) * kBlock * kBlock, kBlock,
                  false, past);
     if (past) streamEnd();
 }
 
-void weightsFromBlocks(const float* blocked, std::int64_t taps, std::int64_t inputs, bool add, float* plain) {
+void weightsFromBlocks(const float* blocked, std::int64_t taps, std::int64_t inputs, std::int64_t step, bool add,
+                       float* plain) {
     for (std::int64_t t = 0; t < taps; ++t)
         for (std::int64_t b = 0; b < inputs / kBlock; ++b)
-            turn(blocked + (b * taps + t) * kBlock * kBlock, kBlock, plain + t * inputs + b * kBlock, taps * inputs,
+            turn(blocked + (b * taps + t) * kBlock * kBlock, kBlock, plain + t * step + b * kBlock, taps * step,
                  add, false);
 }
 
