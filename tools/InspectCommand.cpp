@@ -13,6 +13,7 @@
 #include "Commands.h"
 #include "Convolutions.h"
 #include "Options.h"
+#include "Replays.h"
 
 namespace {
 
@@ -63,12 +64,24 @@ void checkOutputs(const std::array<Output, 3>& outputs) {
     }
 }
 
-/// The report with the convolutions in it; null where the device does not choose among algorithms.
-std::string withConvolutions(const std::string& report, const std::optional<Convolutions>& convolutions) {
-    auto document = nlohmann::json::parse(report);
-    document["convolutions"] = convolutions ? convolutions->json() : nlohmann::json();
-    return document.dump(1) + '\n';
-}
+/// What the device makes of the steps.
+struct OnDevice {
+    std::optional<Convolutions> convolutions;
+    std::vector<std::string> replays;
+
+    std::string text() const {
+        std::string lines = convolutions ? convolutions->text() : "";
+        for (const auto& line : replays) lines += "replayed: " + line + "\n";
+        return lines;
+    }
+    /// The report with it: convolutions are null where the device does not choose among algorithms.
+    std::string with(const std::string& report) const {
+        auto document = nlohmann::json::parse(report);
+        document["convolutions"] = convolutions ? convolutions->json() : nlohmann::json();
+        document["replays"] = replays;
+        return document.dump(1) + '\n';
+    }
+};
 
 void inspect(const InspectOptions& options) {
     // The run time of OpenMP reads it when it is loaded.
@@ -90,14 +103,14 @@ void inspect(const InspectOptions& options) {
     const pewter::inspect::Subject subject{description.name, device->name(), settings.batchSize};
     bool isAlone = false;
     for (const auto& output : outputs) isAlone = isAlone || output.file == "-";
-    std::optional<Convolutions> convolutions;
+    OnDevice onDevice;
     if (!isAlone || !options.json.empty())
-        convolutions = convolutionsOf(description, device, settings, options.measure);
-    if (!isAlone) std::cout << pewter::inspect::text(report, subject) << (convolutions ? convolutions->text() : "");
+        onDevice = {convolutionsOf(description, device, settings, options.measure), replaysOf(description, device, settings)};
+    if (!isAlone) std::cout << pewter::inspect::text(report, subject) << onDevice.text();
     for (const auto& output : outputs) {
         if (output.file.empty()) continue;
         const auto text = output.write(report, subject);
-        writeText(output.file, &output == &outputs.front() ? withConvolutions(text, convolutions) : text, output.option);
+        writeText(output.file, &output == &outputs.front() ? onDevice.with(text) : text, output.option);
     }
 }
 

@@ -42,6 +42,7 @@ TEST_F(InspectCommand, EveryOutputGoesToItsFileAndTheTablesAreStillPrinted) {
                                    HasSubstr("peak / lower bound")));
     const auto document = json::parse(contentOf("a"));
     EXPECT_EQ(document.at("device"), "reference");
+    EXPECT_EQ(document.at("replays"), json::array()) << "the host runs the commands of this device itself";
     EXPECT_THAT(contentOf("b"), AllOf(StartsWith("<!DOCTYPE html>"), HasSubstr("batch 3, device reference")));
     EXPECT_THAT(contentOf("c"), StartsWith("digraph \"digits\" {\n"));
     EXPECT_EQ(outcome.err, "");
