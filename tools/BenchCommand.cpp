@@ -28,6 +28,7 @@ struct BenchOptions {
     std::optional<std::size_t> batch, threads;
     std::size_t steps = 20;
     bool breakdown = false;
+    float lossScale = 0;
 };
 
 constexpr std::size_t kWarmUp = 3;
@@ -192,6 +193,7 @@ void benchAll(const BenchOptions& options) {
         settings.batchSize = options.batch.value_or(description->batchSize);
         settings.format = formatOf(options.precision);
         settings.options = optionsOf(options.precision);
+        settings.lossScale = options.lossScale;
         settings.optimizer.descriptor.learningRate = description->learningRate;
         const auto measured = measure(*description, device, settings, options.steps);
         list.push_back(toJson(measured, options, *device, ceilings));
@@ -217,6 +219,7 @@ void addBenchCommand(CLI::App& app) {
     command->add_option("--threads", options->threads, "Of the device (default: OMP_NUM_THREADS, or one a core)")
         ->check(CLI::PositiveNumber);
     addPrecision(*command, options->precision);
+    addLossScale(*command, options->lossScale);
     command->add_option("--steps", options->steps, "Steps to time, after three others")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();

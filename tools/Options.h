@@ -38,6 +38,15 @@ inline void addPrecision(CLI::App& command, std::string& precision) {
         ->capture_default_str();
 }
 
+/// --loss-scale
+inline void addLossScale(CLI::App& command, float& scale) {
+    command
+        .add_option("--loss-scale", scale,
+                    "What gradients are multiplied by on their way to the weights, so that float16 does not lose small ones "
+                    "(default: 1024 with fp16, else 1)")
+        ->check(CLI::PositiveNumber);
+}
+
 /// --memory-budget: forward images are computed again where that keeps a training step within it.
 inline void setMemoryBudget(pewter::train::TrainingNetwork& network, const std::optional<std::size_t>& bytes) {
     if (bytes) network.trainingGraph().setRecomputePolicy(MPS::NNRecomputePolicy::budget(*bytes));

@@ -24,6 +24,7 @@ struct TrainOptions {
     std::optional<std::size_t> epochs, steps, batch, memoryBudget;
     std::uint64_t seed = 1;
     std::optional<float> learningRate;
+    float lossScale = 0;
 };
 
 constexpr const char* kSynthetic = "synthetic";
@@ -68,6 +69,7 @@ void train(const TrainOptions& options) {
     settings.seed = options.seed;
     settings.format = formatOf(options.precision);
     settings.options = optionsOf(options.precision);
+    settings.lossScale = options.lossScale;
     settings.optimizer.descriptor.learningRate = options.learningRate.value_or(description.learningRate);
     TrainingNetwork network(description, device, settings);
     if (!options.load.empty()) network.load(options.load);
@@ -101,6 +103,7 @@ void train(const TrainOptions& options) {
         {"batch", settings.batchSize},
         {"learning_rate", settings.optimizer.descriptor.learningRate},
         {"schedule", options.schedule},
+        {"loss_scale", network.lossScale()},
         {"parameters", network.parameterCount()},
         {"steps", log.steps},
         {"seconds", log.seconds},
@@ -126,6 +129,7 @@ void addTrainCommand(CLI::App& app) {
         ->type_name("DIR");
     command->add_option("--device", options->device, "Device by name (default: the best)")->type_name("NAME");
     addPrecision(*command, options->precision);
+    addLossScale(*command, options->lossScale);
     auto* epochs = command->add_option("--epochs", options->epochs, "Passes over the data (default: the network's)")
                        ->check(CLI::PositiveNumber);
     command->add_option("--steps", options->steps, "Batches instead of epochs")

@@ -10,6 +10,7 @@
 #include <Pewter/train/Trainer.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <mutex>
 #include <optional>
 #include <semaphore>
@@ -88,8 +89,12 @@ struct Trainer::State {
                 std::lock_guard lock(mutex);
                 if (!failure) failure = error->localizedDescription;
             } else {
-                const double loss = slot.loss();
+                const double scale = network.lossScale(), loss = slot.loss() / scale;
                 std::lock_guard lock(mutex);
+                if (scale != 1 && !std::isfinite(loss) && !failure)
+                    failure = fmt::format("the loss of step {} is not finite: at a loss scale of {} gradients may have left the "
+                                          "range of float16; a smaller one or another format may help",
+                                          index + 1, scale);
                 log.losses[index] = loss;
                 if (progress) progress->advance(slot.count(), loss);
             }

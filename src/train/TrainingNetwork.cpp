@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <MPS/Archive.hpp>
 #include <MPS/CNNLossNode.hpp>
 #include <MPS/CNNSoftMaxNode.hpp>
@@ -5,6 +7,7 @@
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 #include <Pewter/train/TrainingNetwork.hpp>
+#include <cmath>
 
 namespace pewter::train {
 
@@ -24,6 +27,25 @@ private:
     std::string label_;
 };
 
+float lossScaleOf(const std::string& name, const TrainingSettings& settings) {
+    const float scale = settings.lossScale;
+    if (!(scale >= 0) || std::isinf(scale))
+        throw MPS::Error("network " + name, "lossScale", "a positive number, or 0 for the default", fmt::format("{}", scale));
+    if (scale != 0) return scale;
+    return settings.format == MPS::ImageFeatureChannelFormat::Float16 ? kLossScale : 1;
+}
+
+/// For gradients that are `scale` times as large. They are clipped first and rescaled then.
+OptimizerSettings scaled(OptimizerSettings optimizer, float scale) {
+    auto& descriptor = optimizer.descriptor;
+    descriptor.gradientRescale /= scale;
+    if (descriptor.applyGradientClipping) {
+        descriptor.gradientClipMin *= scale;
+        descriptor.gradientClipMax *= scale;
+    }
+    return optimizer;
+}
+
 std::string sourceKey(std::size_t index) { return "dataSource" + std::to_string(index); }
 
 }  // namespace
@@ -33,7 +55,8 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     : description_(description),
       device_(device),
       settings_(settings),
-      builder_(device, settings.optimizer, settings.seed) {
+      lossScale_(lossScaleOf(description.name, settings)),
+      builder_(device, scaled(settings.optimizer, lossScale_), settings.seed) {
     using MPS::Error;
     MPS::RegisterArchivedClass<Name>(Name::kName);
     if (!device) throw Error("network " + description.name, "device", "a device", "null");
@@ -42,7 +65,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
 
     builder_.setTraining(true);
     auto loss = MPS::CNNLossDescriptor::cnnLossDescriptor(description.target.loss, MPS::CNNReductionType::Sum);
-    loss.weight = description.target.lossWeight(settings.batchSize);
+    loss.weight = description.target.lossWeight(settings.batchSize) * lossScale_;
     const auto lossNode = MPS::CNNLossNode::node(description.build(builder_, pictures), loss);
     lossNode->setLabel("loss");
     lossNode->inputLabels()->setHandle(std::make_shared<Name>("labels"));
@@ -51,10 +74,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     const auto termini = lossNode->trainingGraph(nullptr, [&](const auto& gradient, const auto& forward, const auto&,
                                                               const auto&) {
         if (forward) gradient->setLabel(forward->label() + " gradient");
-        // Gradients in float16 would flush to zero; bfloat16 has the exponents of float32.
-        const bool flushes = settings.format == MPS::ImageFeatureChannelFormat::Float16;
-        if (narrow)
-            gradient->resultImage()->setFormat(flushes ? MPS::ImageFeatureChannelFormat::Float32 : settings.format);
+        if (narrow) gradient->resultImage()->setFormat(settings.format);
     });
     std::vector<std::shared_ptr<MPS::NNImageNode>> results;
     for (const auto& terminus : termini) results.push_back(terminus->resultImage());
@@ -95,6 +115,7 @@ void TrainingNetwork::save(const std::string& path) const {
     MPS::KeyedArchiver archiver;
     archiver.encodeString(description_.name, "network");
     archiver.encodeUnsigned(settings_.batchSize, "batchSize");
+    archiver.encodeDouble(lossScale_, "lossScale");
     archiver.encodeObject(training_, "training");
     archiver.encodeObject(inference_, "inference");
     for (std::size_t i = 0; i < sources_.size(); ++i) archiver.encodeObject(sources_[i], sourceKey(i));
@@ -116,12 +137,16 @@ void TrainingNetwork::load(const std::string& path) {
             throw MPS::Error(who, "format", "the one of the graphs in the file", "another one");
         return made;
     };
+    // Graphs and optimizers of the file agree with one another; before there was a scale, it was 1.
+    const float scale = unarchiver.containsValue("lossScale") ? unarchiver.decodeFloat("lossScale") : 1;
+    if (!(scale > 0) || std::isinf(scale)) unarchiver.refuse("lossScale", "a positive number", fmt::format("{}", scale));
     auto training = graph("training"), inference = graph("inference");
     std::vector<std::shared_ptr<DataSource>> sources;
     for (std::size_t i = 0; i < sources_.size(); ++i) {
         sources.push_back(unarchiver.decodeObjectOfClass<DataSource>(sourceKey(i)));
         if (!sources.back()) unarchiver.refuse(sourceKey(i), "a data source", "null");
     }
+    lossScale_ = scale;
     training_ = std::move(training);
     inference_ = std::move(inference);
     sources_ = std::move(sources);

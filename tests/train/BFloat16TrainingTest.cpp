@@ -20,19 +20,9 @@ std::vector<float> floatsOf(const TrainingNetwork& network) {
 }
 
 TEST(BFloat16Training, ReadsDigitsAsWellAsFloat32) {
-    const auto data = digitsSplit();
-    const auto device = MTL::createSystemDefaultDevice();
-    const auto accuracy = [&](Format format) {
-        TrainingNetwork classifier(network("digits"), device, settingsFor(network("digits"), 1, 0, format));
-        Trainer(classifier, data.train).train(240);
-        const auto right = [&](const Dataset& part) {
-            return evaluate(classifier, part) * static_cast<double>(part.count());
-        };
-        return (right(data.train) + right(data.test)) / static_cast<double>(data.train.count() + data.test.count());
-    };
-    const double full = accuracy(Format::Float32);
+    const double full = accuracyOnDigits(Format::Float32);
     EXPECT_GT(full, 0.95);
-    EXPECT_NEAR(accuracy(Format::BFloat16), full, 0.005);
+    EXPECT_NEAR(accuracyOnDigits(Format::BFloat16), full, 0.005);
 }
 
 TEST(BFloat16Training, KeepsUpdatesThatBFloat16WouldLose) {

@@ -93,25 +93,24 @@ TEST(TrainingNetwork, RefusesAMissingDeviceAndAnEmptyBatch) {
               "network digits: batchSize: expected at least 1, found 0.");
 }
 
-// Gradients in float16 would flush to zero; bfloat16 has the exponents of float32.
-TEST(TrainingNetwork, GradientsBesideFloat16AreFloat32AndBesideBFloat16BFloat16) {
+TEST(TrainingNetwork, GradientsHaveTheFormatOfTheOtherImages) {
     const auto& tiny = tinyNetwork();
     const auto data = noiseFor(tiny, 4);
     for (const auto format :
          {MPS::ImageFeatureChannelFormat::Float16, MPS::ImageFeatureChannelFormat::BFloat16}) {
         const bool halves = format == MPS::ImageFeatureChannelFormat::Float16;
-        const std::string forward = halves ? "float16" : "bfloat16", gradient = halves ? "float32" : "bfloat16";
+        const std::string expected = halves ? "float16" : "bfloat16";
         TrainingNetwork classifier(tiny, device(), settingsFor(tiny, 1, 4, format));
         LabelledBatch batch(device(), data, 4, tiny.target.channels);
         const auto report = classifier.trainingGraph().memoryReport({batch.pictures()}, {batch.labels()});
-        std::string expected = forward;
+        std::size_t gradients = 0;
         for (const auto& step : report.steps) {
             if (step.resultImage == MPS::NNGraphReport::npos) continue;
             const bool loss = step.className == "CNNLoss";
             EXPECT_EQ(report.images[step.resultImage].format, loss ? "float32" : expected) << step.label;
-            if (loss) expected = gradient;
+            gradients += step.className.find("Gradient") != std::string::npos;
         }
-        EXPECT_EQ(expected, gradient);
+        EXPECT_GT(gradients, 3u);
     }
 }
 

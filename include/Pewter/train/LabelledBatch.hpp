@@ -28,7 +28,8 @@ public:
     /// CNNLossLabels, as source states of a graph.
     const MPS::StateBatch& labels() const { return states_; }
     std::size_t count() const { return pictures_.size(); }
-    /// Sum of the loss images: the mean loss when the loss has the weight of Target::lossWeight. Valid once the command
+    /// Sum of the loss images: the mean loss when the loss has the weight of Target::lossWeight, and
+    /// TrainingNetwork::lossScale() times that in the graph of such a network. Valid once the command
     /// buffer has completed.
     double loss() const;
     /// Announces that the host will read the loss images.

@@ -14,15 +14,21 @@ class NNGraph;
 
 namespace pewter::train {
 
+/// The loss scale with float16: gradients from 6e-11 to 64 arrive.
+inline constexpr float kLossScale = 1024;
+
 /// How a network is set up for training.
 struct TrainingSettings {
     std::size_t batchSize = 32;
     std::uint64_t seed = 1;
     OptimizerSettings optimizer;
-    /// Of the images inside the graphs; with less than float32 the gradient images stay float32.
+    /// Of the images inside the graphs, those of gradients too.
     MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
     /// Of the kernels of both graphs.
     MPS::KernelOptions options = MPS::KernelOptionsNone;
+    /// What losses and their gradients are multiplied by and weights' gradients divided by, so that float16 does not lose
+    /// small gradients on the way. 0: kLossScale with float16, 1 with everything else, which has the exponents of float32.
+    float lossScale = 0;
 };
 
 /// A network on a device: a training graph that ends in the loss of its target, and an inference graph over the same data
@@ -42,6 +48,8 @@ public:
     /// Result: probabilities or images, float32. Sees new weights after reloadFromDataSources().
     MPS::NNGraph& inferenceGraph() { return *inference_; }
     const std::vector<std::shared_ptr<DataSource>>& dataSources() const { return sources_; }
+    /// What loss images hold times the loss: divide by it. A power of two costs no accuracy.
+    float lossScale() const { return lossScale_; }
     /// For loops of one's own; Trainer::train sets the rate of the settings before every step.
     void setLearningRate(float rate);
     std::size_t parameterCount() const;
@@ -58,6 +66,7 @@ private:
     NetworkDescription description_;
     std::shared_ptr<MTL::Device> device_;
     TrainingSettings settings_;
+    float lossScale_;
     NetworkBuilder builder_;
     std::vector<std::shared_ptr<DataSource>> sources_;
     std::shared_ptr<MPS::NNGraph> training_, inference_;
