@@ -52,6 +52,29 @@ struct NoteWinners {
     }
 };
 
+/// Where every pixel is in one window: the gradient goes to the winner, and zeros to the others, at once.
+template <class Pixels, int kTaps>
+struct GiveToWinners {
+    using Int = typename Pixels::Int;
+    Pixels src, diffDst, diffSrc;
+    Sides<Int> sides;
+    int vectors;
+
+    PEWTER_DEVICE void operator()(std::int64_t i) const {
+        const Place<Int> at(i, vectors, sides.y.outputs, sides.x.outputs);
+        const auto diff = diffDst.load((at.n * sides.y.outputs + at.y) * sides.x.outputs + at.x, at.vector);
+        Winners<Pixels::kLanes, unsigned> winners;
+        winners.template findInside<kTaps>(src, sides, at);
+        for (int k = 0; k < kTaps * kTaps; ++k) {
+            typename Pixels::Sample out;
+            for (int l = 0; l < Pixels::kLanes; ++l)
+                fromFloat(out.lane[l], winners.tap[l] == static_cast<unsigned>(k) ? toFloat(diff.lane[l]) : 0.0f);
+            const Int line = (at.n * sides.y.source + at.y * kTaps + k / kTaps) * sides.x.source;
+            diffSrc.store(line + at.x * kTaps + k % kTaps, at.vector, out);
+        }
+    }
+};
+
 template <class Pixels>
 struct NoteNorms {
     using Int = typename Pixels::Int;
@@ -160,11 +183,16 @@ void maxGradient(const ops::PoolingGradient& op, CudaStream& stream, PixelsOf pi
     const auto sides = sidesOf<typename Pixels::Int>(op, op.diffSrc, op.diffDst);
     const std::int64_t windows = op.diffDst.count() / Pixels::kLanes;
     const int vectors = static_cast<int>(op.diffDst.c / Pixels::kLanes);
+    const int own = ownKernel<Pixels>(op.window);
+    if (own != 0 && sides.y.isPartition() && sides.x.isPartition()) {
+        const Pixels src = pixelsOf(op.src), diffDst = pixelsOf(op.diffDst), diffSrc = pixelsOf(op.diffSrc);
+        if (own == 2) return forEach(stream, windows, GiveToWinners<Pixels, 2>{src, diffDst, diffSrc, sides, vectors});
+        return forEach(stream, windows, GiveToWinners<Pixels, 3>{src, diffDst, diffSrc, sides, vectors});
+    }
     auto* const notes = static_cast<Some*>(stream.scratch(static_cast<std::size_t>(windows + 1) * sizeof(Some)));
     const auto note = [&]<int kTaps>() {
         forEach(stream, windows, NoteWinners<Pixels, Tap, kTaps>{pixelsOf(op.src), notes, sides, vectors});
     };
-    const int own = ownKernel<Pixels>(op.window);
     if (own == 2) note.template operator()<2>();
     if (own == 3) note.template operator()<3>();
     if (own == 0) note.template operator()<0>();

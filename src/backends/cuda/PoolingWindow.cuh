@@ -45,6 +45,15 @@ struct Side {
         const Int reach = (before - output * stride) / dilation + 1;
         return reach < taps ? reach : taps;
     }
+    /// Whether all taps of an output read inside.
+    PEWTER_DEVICE bool isInside(Int output) const {
+        const Int start = output * stride - before;
+        return start >= 0 && start + (taps - 1) * dilation < source;
+    }
+    /// Whether every position is read by one tap of one output, and nothing is read outside.
+    bool isPartition() const {
+        return stride == taps && (dilation == 1 || taps == 1) && before == 0 && outputs * taps == source;
+    }
     /// The outputs that may read a position: [first, end).
     PEWTER_DEVICE void outputsOf(Int position, Int& first, Int& end) const {
         const Int low = position + before - (taps - 1) * dilation, high = position + before;
@@ -130,6 +139,8 @@ struct Winners {
     /// kTaps: windows of kTaps by kTaps, 0: of any size.
     template <int kTaps, class Pixels, class Int>
     PEWTER_DEVICE void find(const Pixels& src, const Sides<Int>& sides, const Place<Int>& at) {
+        if constexpr (kTaps > 0)
+            if (sides.y.isInside(at.y) && sides.x.isInside(at.x)) return findInside<kTaps>(src, sides, at);
         bool first = true, leaves = false;
         for (int l = 0; l < kLanes; ++l) value[l] = 0, tap[l] = kNone;
         const Int rows = kTaps ? kTaps : sides.y.taps, columns = kTaps ? kTaps : sides.x.taps;
@@ -137,13 +148,9 @@ struct Winners {
             const Int v = sides.y.read(at.y, r), line = (at.n * sides.y.source + v) * sides.x.source;
             const auto columnOf = [&](Int q) { return v < 0 ? Int{-1} : sides.x.read(at.x, q); };
             if constexpr (kTaps > 0) {
-                // All reads of a row are under way at once.
-                typename Pixels::Sample sample[kTaps];
-                for (int q = 0; q < kTaps; ++q)
-                    if (columnOf(q) >= 0) sample[q] = src.load(line + columnOf(q), at.vector);
                 for (int q = 0; q < kTaps; ++q) {
                     if (columnOf(q) >= 0)
-                        take(sample[q], r * kTaps + q, first);
+                        take(src.load(line + columnOf(q), at.vector), r * kTaps + q, first);
                     else
                         leaves = true;
                 }
@@ -160,6 +167,19 @@ struct Winners {
         // The zeros outside lose every tie.
         for (int l = 0; l < kLanes; ++l)
             if (leaves && value[l] < 0) value[l] = 0, tap[l] = kNone;
+    }
+
+    /// All reads are inside, and under way at once.
+    template <int kTaps, class Pixels, class Int>
+    PEWTER_DEVICE void findInside(const Pixels& src, const Sides<Int>& sides, const Place<Int>& at) {
+        const Int top = at.y * sides.y.stride - sides.y.before, left = at.x * sides.x.stride - sides.x.before;
+        typename Pixels::Sample sample[kTaps * kTaps];
+        for (int k = 0; k < kTaps * kTaps; ++k) {
+            const Int line = (at.n * sides.y.source + top + k / kTaps * sides.y.dilation) * sides.x.source;
+            sample[k] = src.load(line + left + k % kTaps * sides.x.dilation, at.vector);
+        }
+        bool first = true;
+        for (int k = 0; k < kTaps * kTaps; ++k) take(sample[k], k, first);
     }
 
 private:
