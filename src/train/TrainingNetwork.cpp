@@ -84,22 +84,27 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     training_->setFormat(settings.format);
     training_->setOptions(settings.options);
 
+    sources_ = builder_.dataSources();
+}
+
+TrainingNetwork::~TrainingNetwork() = default;
+
+MPS::NNGraph& TrainingNetwork::inferenceGraph() {
+    if (inference_) return *inference_;
     builder_.setTraining(false);
-    auto result = description.build(builder_, pictures);
-    if (description.target.isClasses()) {
+    auto result = description_.build(builder_, MPS::NNImageNode::node(std::make_shared<Name>("pictures")));
+    if (description_.target.isClasses()) {
         const auto softMax = MPS::CNNSoftMaxNode::node(result);
         softMax->setLabel("softmax");
         result = softMax->resultImage();
     }
     result->setFormat(MPS::ImageFeatureChannelFormat::Float32);
-    inference_ = MPS::NNGraph::graph(device, result);
-    inference_->setLabel(description.name + " inference");
-    inference_->setFormat(settings.format);
-    inference_->setOptions(settings.options);
-    sources_ = builder_.dataSources();
+    inference_ = MPS::NNGraph::graph(device_, result);
+    inference_->setLabel(description_.name + " inference");
+    inference_->setFormat(settings_.format);
+    inference_->setOptions(settings_.options);
+    return *inference_;
 }
-
-TrainingNetwork::~TrainingNetwork() = default;
 
 void TrainingNetwork::setLearningRate(float rate) {
     for (const auto& source : dataSources()) source->setLearningRate(rate);
@@ -111,7 +116,8 @@ std::size_t TrainingNetwork::parameterCount() const {
     return count;
 }
 
-void TrainingNetwork::save(const std::string& path) const {
+void TrainingNetwork::save(const std::string& path) {
+    inferenceGraph();
     MPS::KeyedArchiver archiver;
     archiver.encodeString(description_.name, "network");
     archiver.encodeUnsigned(settings_.batchSize, "batchSize");

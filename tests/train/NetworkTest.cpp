@@ -7,6 +7,7 @@
 
 #include "DatasetSupport.h"
 #include "TrainSupport.h"
+#include "mtl/Device.h"
 
 namespace pewter::train::tests {
 namespace {
@@ -52,6 +53,21 @@ TEST(TrainingNetwork, DropoutIsInTheTrainingGraphAlone) {
     EXPECT_THAT(digits.inferenceGraph().debugDescription(), Not(HasSubstr("CNNDropout")));
     EXPECT_THAT(digits.trainingGraph().debugDescription(), HasSubstr("'conv1 gradient'"));
     EXPECT_THAT(digits.inferenceGraph().debugDescription(), Not(HasSubstr("gradient")));
+}
+
+TEST(TrainingNetwork, HoldsASecondCopyOfWeightsOnlyWhereItIsAskedForResults) {
+    // A device of its own, whose memory nobody else takes.
+    const auto system = device();
+    const auto own = std::make_shared<mtl::Device>(
+        std::shared_ptr<ops::Backend>(&mtl::deviceOf(*system).backend(), [](auto*) {}), system->registryID());
+    TrainingNetwork mnist(network("mnist"), own, settingsFor(network("mnist")));
+    const std::size_t copy = mnist.parameterCount() * sizeof(float), trains = own->currentAllocatedSize();
+    // Data sources and training kernels, two moments; sizes are rounded by an eighth at the most.
+    EXPECT_LE(trains, 4 * copy / 8 * 9 + (1 << 20));
+    mnist.inferenceGraph();
+    EXPECT_GE(own->currentAllocatedSize(), trains + copy);
+    const auto& graph = mnist.inferenceGraph();
+    EXPECT_EQ(&mnist.inferenceGraph(), &graph);
 }
 
 TEST(TrainingNetwork, SeedDecidesTheWeightsItStartsWith) {

@@ -45,8 +45,9 @@ public:
     const std::shared_ptr<MTL::Device>& device() const { return device_; }
     /// Source images: pictures. Source states: one CNNLossLabels a picture, with the extents of the target.
     MPS::NNGraph& trainingGraph() { return *training_; }
-    /// Result: probabilities or images, float32. Sees new weights after reloadFromDataSources().
-    MPS::NNGraph& inferenceGraph() { return *inference_; }
+    /// Result: probabilities or images, float32. Made at the first call, with the weights of that moment (wait for training
+    /// steps first): a process that only trains holds no second copy of them. Sees new weights after reloadFromDataSources().
+    MPS::NNGraph& inferenceGraph();
     const std::vector<std::shared_ptr<DataSource>>& dataSources() const { return sources_; }
     /// What loss images hold times the loss: divide by it. A power of two costs no accuracy.
     float lossScale() const { return lossScale_; }
@@ -56,7 +57,7 @@ public:
 
     /// Both graphs with their weights, optimizers and moments into one file; wait for training steps first. Throws MPS::Error
     /// with the path when it cannot be written.
-    void save(const std::string& path) const;
+    void save(const std::string& path);
     /// Takes what save() of the same network wrote, on any device, in place of graphs and data sources: training goes on
     /// where it was. Throws MPS::Error for anything else, and for another batch size or format than the settings have;
     /// nothing has changed then. References to the graphs of before end.
