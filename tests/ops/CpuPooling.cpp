@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <utility>
 
 #include "CpuDraw.h"
 #include "RunCpu.h"
@@ -103,6 +104,31 @@ TEST(CpuPooling, MaximumIsExact) {
 TEST(CpuPooling, MaximumGradientAgreesWithTheOracle) {
     PEWTER_NEEDS_CPU();
     gradient(ops::PoolingType::Max, "max pooling gradient", 122);
+}
+
+TEST(CpuPooling, AMaximumGradientThatGoesPastTheCachesIsExact) {
+    PEWTER_NEEDS_CPU();
+    // More than two million elements; channels in whole registers and not, windows that cover the source and not.
+    Random random(127);
+    const ops::Window window{2, 2, 2, 2, 1, 1, 0, 0, ops::Edge::Zero};
+    const std::pair<std::int64_t, std::int64_t> cases[] = {{16, 256}, {16, 257}, {24, 210}};
+    for (const auto& [channels, size] : cases) {
+        const std::int64_t n = 2;
+        OpTensor src(ops::Type::Float32, n, size, size, channels), expected = src;
+        // Where a line of the cache begins, if memory of that size begins as before.
+        Layout aligned;
+        aligned.before = (64 - reinterpret_cast<std::intptr_t>(ops::Tensor(src).data) % 64) / 4 % 16;
+        OpTensor diffSrc(ops::Type::Float32, n, size, size, channels, aligned);
+        OpTensor diffDst(ops::Type::Float32, n, size / 2, size / 2, channels);
+        ASSERT_GE(ops::Tensor(src).count(), 2 << 20);
+        src.fillIntegers(random, -2, 1);
+        diffDst.fillIntegers(random, -9, 9);
+        diffSrc.fill(77);
+        runCpu(ops::PoolingGradient{ops::PoolingType::Max, src, diffDst, diffSrc, window, 0, 0});
+        runReference(ops::PoolingGradient{ops::PoolingType::Max, src, diffDst, expected, window, 0, 0});
+        ASSERT_TRUE(diffSrc.values() == expected.values()) << channels << " channels, " << size;
+        EXPECT_TRUE(diffSrc.guardsIntact());
+    }
 }
 
 TEST(CpuPooling, AverageAgreesWithTheOracle) {

@@ -2,6 +2,7 @@
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/Parallel.h"
+#include "backends/cpu/Runs.h"
 #include "backends/cpu/vector/Pooling.h"
 
 namespace pewter::cpu {
@@ -91,6 +92,8 @@ void Cpu::run(const ops::PoolingGradient& op, ops::Stream& stream) {
             ? 1
             : std::clamp<std::int64_t>(plan.c / kChannelGrain, 1,
                                        (threads + images - 1) / std::max<std::int64_t>(1, images));
+    plan.past = plan.disjoint && plan.covering && slices == 1 && isStreamed(op.diffSrc) && plan.c % kChannelGrain == 0 &&
+                reinterpret_cast<std::uintptr_t>(plan.diffSrc) % 64 == 0;
     parallelFor(0, images * slices, 1, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t part = from; part < to; ++part) {
             const std::int64_t slice = part % slices;

@@ -25,6 +25,8 @@ struct PoolingPlan {
     bool disjoint = false;
     /// Every source pixel lies in a window, so that a disjoint gradient needs no zeros first.
     bool covering = false;
+    /// The gradient of such windows goes past the caches, in whole registers; max only.
+    bool past = false;
 };
 
 }  // namespace pewter::cpu

@@ -43,6 +43,14 @@ private:
     std::int64_t from_, to_, next_;
 };
 
+PEWTER_INLINE void put(float* to, const Vector& value, bool past) {
+    if (past)
+        streamTo(to, value);
+    else
+        storeTo(to, value);
+}
+PEWTER_INLINE void put(float* to, float value, bool) { *to = value; }
+
 /// Gives the gradient of a window to the tap that wins it: the first largest, or the first NaN. The zeros
 /// outside win only where they are larger than all taps inside, and then nobody gets it.
 /// Inside: no tap reads such a zero.
@@ -87,7 +95,7 @@ void gradientOfPixel(const PoolingPlan& p, const float* image, const std::int64_
                     loadFrom(pixel, sum);
                     share = sum + share;
                 }
-                storeTo(pixel, share);
+                put(pixel, share, p.past);
             }
     }
 }
@@ -117,6 +125,7 @@ void maxGradientOf(const PoolingPlan& p, const float* image, const float* gradie
         }
     }
     zeros.rest();
+    if (p.past) streamEnd();
 }
 
 PEWTER_INLINE void divide(const float* values, float by, float* shares, std::int64_t count) {
