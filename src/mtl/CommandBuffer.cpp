@@ -11,7 +11,9 @@
 #include "mtl/CommandQueue.h"
 #include "mtl/Device.h"
 #include "mtl/Diagnostics.h"
+#include "mtl/Faults.h"
 #include "mtl/RunningCommand.h"
+#include "ops/DeviceFault.h"
 
 namespace MTL {
 CommandBuffer::~CommandBuffer() = default;
@@ -295,8 +297,8 @@ void CommandBuffer::runHandlers(std::vector<MTL::CommandBufferHandler>& handlers
 
 namespace {
 
-/// The failure that the exception being handled stands for.
-MTL::CommandFailure failureOf(const std::string& label) {
+/// The failure that the exception being handled stands for. A device that it stops is noted.
+MTL::CommandFailure failureOf(const std::string& label, const std::shared_ptr<MTL::Device>& device) {
     const auto made = [&](MTL::CommandBufferError code, const std::string& why) {
         return MTL::CommandFailure{
             code, fmt::format("{} failed: {}", label.empty() ? "an unnamed command" : label, why), label};
@@ -305,6 +307,12 @@ MTL::CommandFailure failureOf(const std::string& label) {
         throw;
     } catch (const std::bad_alloc&) {
         return made(MTL::CommandBufferError::OutOfMemory, "out of memory");
+    } catch (const ops::DeviceFault& e) {
+        // What was under way behind the command that failed says no more than that.
+        if (auto before = faultOf(device)) return *before;
+        auto failure = made(MTL::CommandBufferError::PageFault, e.what());
+        noteFault(device, failure);
+        return failure;
     } catch (const std::exception& e) {
         return made(MTL::CommandBufferError::Internal, e.what());
     } catch (...) {
@@ -332,6 +340,7 @@ void CommandBuffer::start(ops::Stream& stream) {
     }
     changed_.notify_all();
 
+    if ((handedOver_ = faultOf(device()))) return;
     running = nullptr;
     try {
         const Entry* before = nullptr;  // the last stretch
@@ -356,7 +365,7 @@ void CommandBuffer::start(ops::Stream& stream) {
         }
         mark_ = stream.mark();
     } catch (...) {
-        handedOver_ = failureOf(running ? *running : "commit");
+        handedOver_ = failureOf(running ? *running : "commit", device());
         try {
             stream.synchronize();  // what was handed over before it may still be running
         } catch (...) {
@@ -370,7 +379,7 @@ void CommandBuffer::finish(ops::Stream& stream) {
     try {
         if (!failure) stream.wait(mark_);
     } catch (...) {
-        failure = failureOf(nameOf(label()));
+        failure = failureOf(nameOf(label()), device());
     }
     commands_.clear();  // returns temporary memory before anybody is told
     {
