@@ -90,7 +90,7 @@ bool survives(const Bytes& data, const DevicePtr& device) {
 /// Runs on every device.
 class GraphArchiveErrors : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = computingDevices()[GetParam()];
+    DevicePtr device = MTL::copyAllDevices()[GetParam()];
 };
 
 }  // namespace
@@ -224,5 +224,5 @@ TEST_P(GraphArchiveErrors, NorDoesAChangeBehindAChecksumThatFits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveErrors,
-                         testing::Range(std::size_t{0}, computingDevices().size()),
-                         [](const auto& info) { return computingDevices()[info.param]->name(); });
+                         testing::Range(std::size_t{0}, MTL::copyAllDevices().size()),
+                         [](const auto& info) { return testNameOf(MTL::copyAllDevices()[info.param]->name()); });

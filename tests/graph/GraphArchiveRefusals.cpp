@@ -49,7 +49,7 @@ public:
 /// Runs on every device.
 class GraphArchiveRefusals : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = computingDevices()[GetParam()];
+    DevicePtr device = MTL::copyAllDevices()[GetParam()];
     Node input = MPS::NNImageNode::node(nullptr);
 
     std::shared_ptr<MPS::NNGraph> graphOf(const Node& result) const {
@@ -162,7 +162,7 @@ TEST_P(GraphArchiveRefusals, AGraphIsMadeOnTheDeviceOfItsCoderAlone) {
     };
     asked = nullptr;
     EXPECT_EQ(read()->device(), device);
-    for (const auto& other : computingDevices()) {
+    for (const auto& other : MTL::copyAllDevices()) {
         asked = other;
         if (other == device)
             EXPECT_EQ(read()->device(), device);
@@ -174,5 +174,5 @@ TEST_P(GraphArchiveRefusals, AGraphIsMadeOnTheDeviceOfItsCoderAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveRefusals,
-                         testing::Range(std::size_t{0}, computingDevices().size()),
-                         [](const auto& info) { return computingDevices()[info.param]->name(); });
+                         testing::Range(std::size_t{0}, MTL::copyAllDevices().size()),
+                         [](const auto& info) { return testNameOf(MTL::copyAllDevices()[info.param]->name()); });

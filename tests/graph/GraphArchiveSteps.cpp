@@ -90,7 +90,7 @@ std::vector<nlohmann::json> stepsOf(const std::shared_ptr<MPS::NNGraph>& graph) 
 /// Runs on every device.
 class GraphArchiveSteps : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = computingDevices()[GetParam()];
+    DevicePtr device = MTL::copyAllDevices()[GetParam()];
     Node input = MPS::NNImageNode::node(nullptr);
     OptimizerSettings optimizer;
 
@@ -253,5 +253,5 @@ TEST_P(GraphArchiveSteps, KernelsOfTheApplicationHandTheirStatesOn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveSteps,
-                         testing::Range(std::size_t{0}, computingDevices().size()),
-                         [](const auto& info) { return computingDevices()[info.param]->name(); });
+                         testing::Range(std::size_t{0}, MTL::copyAllDevices().size()),
+                         [](const auto& info) { return testNameOf(MTL::copyAllDevices()[info.param]->name()); });

@@ -78,7 +78,7 @@ struct LearningNet : Net {
 /// Runs on every device.
 class GraphArchiveTraining : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = computingDevices()[GetParam()];
+    DevicePtr device = MTL::copyAllDevices()[GetParam()];
 };
 
 }  // namespace
@@ -124,7 +124,7 @@ TEST_P(GraphArchiveTraining, AGraphIsSavedToAndLoadedFromOneFile) {
 }
 
 TEST_P(GraphArchiveTraining, TrainingGoesOnOnAnotherDevice) {
-    for (const auto& other : computingDevices()) {
+    for (const auto& other : MTL::copyAllDevices()) {
         LearningNet net(device, settings(OptimizerSettings::Kind::Adam));
         net.train();
         trainSteps(net, *net.graph, 1, 2);
@@ -182,5 +182,5 @@ TEST_P(GraphArchiveTraining, APolicyOfRecomputationIsReadAndTheLossesStayTheSame
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, GraphArchiveTraining,
-                         testing::Range(std::size_t{0}, computingDevices().size()),
-                         [](const auto& info) { return computingDevices()[info.param]->name(); });
+                         testing::Range(std::size_t{0}, MTL::copyAllDevices().size()),
+                         [](const auto& info) { return testNameOf(MTL::copyAllDevices()[info.param]->name()); });

@@ -23,7 +23,7 @@ Node neutral() { return MPS::NNImageNode::node(nullptr); }
 /// Runs on every device.
 class GraphArchives : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = computingDevices()[GetParam()];
+    DevicePtr device = MTL::copyAllDevices()[GetParam()];
 
     std::shared_ptr<MPS::NNGraph> graphOf(const Node& result) const {
         const auto graph = MPS::NNGraph::graph(device, result);
@@ -36,7 +36,7 @@ protected:
         // All read before anything runs: dropout goes on from encode to encode.
         const auto again = archivedAndRead(graph);
         std::vector<std::shared_ptr<MPS::NNGraph>> there, back;
-        for (const auto& other : computingDevices()) {
+        for (const auto& other : MTL::copyAllDevices()) {
             there.push_back(archivedAndRead(graph, other));
             back.push_back(archivedAndRead(there.back(), device));
         }
@@ -181,5 +181,5 @@ TEST_P(GraphArchives, EveryReductionAndEveryNeuronComesBack) {
         expectSameResults(graphOf(filter->resultImage()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphArchives, testing::Range(std::size_t{0}, computingDevices().size()),
-                         [](const auto& info) { return computingDevices()[info.param]->name(); });
+INSTANTIATE_TEST_SUITE_P(Devices, GraphArchives, testing::Range(std::size_t{0}, MTL::copyAllDevices().size()),
+                         [](const auto& info) { return testNameOf(MTL::copyAllDevices()[info.param]->name()); });

@@ -34,7 +34,7 @@ public:
 /// Runs on every device.
 class GraphCopies : public testing::TestWithParam<std::size_t> {
 protected:
-    DevicePtr device = computingDevices()[GetParam()];
+    DevicePtr device = MTL::copyAllDevices()[GetParam()];
 };
 
 }  // namespace
@@ -93,7 +93,7 @@ TEST_P(GraphCopies, ACopyOfATrainingGraphWithNormalisationDropoutAndArithmeticTr
 }
 
 TEST_P(GraphCopies, ACopyOnAnotherDeviceGivesEqualResults) {
-    for (const auto& other : computingDevices()) {
+    for (const auto& other : MTL::copyAllDevices()) {
         Net net(device);
         buildChain(net);
         const auto graph = MPS::NNGraph::graph(device, net.logits);
@@ -207,5 +207,5 @@ TEST_P(GraphCopies, ARecomputePolicyIsCopied) {
     EXPECT_EQ(copy->recomputePolicy().bytes(), 1u << 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphCopies, testing::Range(std::size_t{0}, computingDevices().size()),
-                         [](const auto& info) { return computingDevices()[info.param]->name(); });
+INSTANTIATE_TEST_SUITE_P(Devices, GraphCopies, testing::Range(std::size_t{0}, MTL::copyAllDevices().size()),
+                         [](const auto& info) { return testNameOf(MTL::copyAllDevices()[info.param]->name()); });

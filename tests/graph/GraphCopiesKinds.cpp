@@ -30,8 +30,8 @@ Node gradientOf(const Node& result) { return result->producer()->trainingGraph(n
 
 /// Equal bits on the same device, nearly equal numbers elsewhere; nothing that the copy does reaches the original.
 void expectCopies(const std::function<Node(const DevicePtr&)>& build) {
-    for (const auto& device : computingDevices())
-        for (const auto& other : computingDevices()) {
+    for (const auto& device : MTL::copyAllDevices())
+        for (const auto& other : MTL::copyAllDevices()) {
             SCOPED_TRACE(device->name() + " to " + other->name());
             const auto graph = graphOf(device, build(device));
             const auto copy = std::static_pointer_cast<MPS::NNGraph>(graph->copy(other));
@@ -137,7 +137,7 @@ TEST(GraphCopiesKinds, ForwardLossesAndTheirGradients) {
 }
 
 TEST(GraphCopiesKinds, LossesWithLabels) {
-    for (const auto& device : computingDevices()) {
+    for (const auto& device : MTL::copyAllDevices()) {
         Net net(device);
         buildChain(net);
         net.train();

@@ -113,7 +113,16 @@ inline double lossOf(const MPS::StateBatch& labels) {
     return sum;
 }
 
+/// What is in the buffer now: of managed memory the host sees what was synchronised last.
 inline std::vector<float> floatsOf(const std::shared_ptr<MTL::Buffer>& buffer) {
+    if (buffer->storageMode() == MTL::StorageMode::Managed) {
+        const auto commands = buffer->device()->newCommandQueue()->commandBuffer();
+        const auto encoder = commands->blitCommandEncoder();
+        encoder->synchronize(buffer);
+        encoder->endEncoding();
+        commands->commit();
+        commands->waitUntilCompleted();
+    }
     const auto* values = static_cast<const float*>(buffer->contents());
     return {values, values + buffer->length() / sizeof(float)};
 }

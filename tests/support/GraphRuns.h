@@ -2,19 +2,12 @@
 
 #include <MPS/Archive.hpp>
 
+#include "DeviceName.h"
 #include "GraphNets.h"
 #include "TestKernel.h"
 
 /// Graphs run for their numbers, copied or archived in between.
 namespace pewter::test {
-
-/// "reference", and "cpu" where it is built.
-inline std::vector<DevicePtr> computingDevices() {
-    std::vector<DevicePtr> found;
-    for (const auto& device : MTL::copyAllDevices())
-        if (device->name() == "reference" || device->name() == "cpu") found.push_back(device);
-    return found;
-}
 
 /// One training step of three pictures; the loss.
 inline double trainStep(const Net& net, MPS::NNGraph& graph, std::uint64_t seed) {

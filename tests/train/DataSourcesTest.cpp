@@ -97,10 +97,12 @@ protected:
     std::shared_ptr<MPS::CNNConvolutionGradientState> gradients(std::uint64_t seed) const {
         auto state = std::make_shared<MPS::CNNConvolutionGradientState>(MPS::StateOwner::of(GetParam()),
                                                                         3 * 2 * 5 * 7, 7, nullptr);
-        for (const auto& buffer : {state->gradientForWeights(), state->gradientForBiases()})
+        for (const auto& buffer : {state->gradientForWeights(), state->gradientForBiases()}) {
             Initializer::uniform(1).fill(
                 {static_cast<float*>(buffer->contents()), buffer->length() / sizeof(float)}, 1, 1, seed,
                 buffer->length());
+            if (buffer->storageMode() == MTL::StorageMode::Managed) buffer->didModifyRange(0, buffer->length());
+        }
         return state;
     }
     static std::shared_ptr<MPS::CNNConvolutionWeightsAndBiasesState> valuesOf(
