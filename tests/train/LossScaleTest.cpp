@@ -106,7 +106,7 @@ TEST(LossScale, IsThatOfTheFormatUnlessAskedFor) {
 TEST(LossScale, ReadsDigitsInFloat16AsWellAsInFloat32) {
     const double full = accuracyOnDigits(Format::Float32);
     EXPECT_GT(full, 0.95);
-    EXPECT_NEAR(accuracyOnDigits(Format::Float16), full, 0.005);
+    EXPECT_GT(accuracyOnDigits(Format::Float16), full - 0.005);  // half a point; it may well be better
 }
 
 TEST(LossScale, OneTooLargeStopsTheTrainingWithAnErrorThatNamesIt) {
