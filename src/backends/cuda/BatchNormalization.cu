@@ -5,6 +5,15 @@ namespace pewter::PEWTER_CUDA_NAMESPACE {
 
 namespace {
 
+#if defined(__CUDACC__)
+#define PEWTER_APART __device__ __noinline__
+#else
+#define PEWTER_APART inline
+#endif
+
+/// Of any type: in one place, so that the code of kernels that do without stays short.
+PEWTER_APART double loadAnyDouble(ops::Type type, char* data, int i) { return loadDouble({data, type, 0}, i); }
+
 /// Statistics and parameters for kernels. Where all are float32, as in training, their reads are under way together.
 struct Values {
     Run run;
@@ -13,7 +22,7 @@ struct Values {
     bool isPlain() const { return run.isNull() || run.type == ops::Type::Float32; }
     PEWTER_DEVICE double get(int channel, bool plain, double otherwise) const {
         if (run.isNull()) return otherwise;
-        return plain ? reinterpret_cast<const float*>(run.data)[channel] : loadDouble(run, channel);
+        return plain ? reinterpret_cast<const float*>(run.data)[channel] : loadAnyDouble(run.type, run.data, channel);
     }
 };
 

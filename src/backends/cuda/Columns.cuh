@@ -108,18 +108,19 @@ public:
         read(each);
     }
 
-    /// visit<whole>(pixel, samples, count, vector): `whole`: count is kUnroll. The pixels are `rows` apart.
+    /// visit(pixel, samples, count, vector), the pixels `rows` apart. One loop for whole and other counts: what short kernels
+    /// wait for most is their own code.
     template <class Visit>
     PEWTER_DEVICE void run(const Each& each, const Visit& visit) {
-        while (pixel_ + (kUnroll - 1) * rows_ < to_) {
-            visit.template operator()<true>(pixel_, sample_, kUnroll, vector_);
+        while (pixel_ < to_) {
+            int count = 0;
+            PEWTER_UNROLL_ALL
+            for (int u = 0; u < kUnroll; ++u)
+                if (pixel_ + u * rows_ < to_) ++count;
+            visit(pixel_, sample_, count, vector_);
             pixel_ += kUnroll * rows_;
-            read(each);
+            if (pixel_ < to_) read(each);
         }
-        int count = 0;
-        for (int u = 0; u < kUnroll; ++u)
-            if (pixel_ + u * rows_ < to_) ++count;
-        if (count > 0) visit.template operator()<false>(pixel_, sample_, count, vector_);
     }
 
     int column, row;
@@ -160,11 +161,10 @@ struct ApplyVisit {
     const OwnFactors<Each>& own;
     int rows;
 
-    template <bool kWhole>
     PEWTER_DEVICE void operator()(std::int64_t pixel, const typename Each::Sample* sample, int count, int vector) const {
         PEWTER_UNROLL_ALL
         for (int u = 0; u < Each::kUnroll; ++u)
-            if (kWhole || u < count) each.apply(pixel + u * rows, vector, sample[u], own.value);
+            if (u < count) each.apply(pixel + u * rows, vector, sample[u], own.value);
     }
 };
 
@@ -209,9 +209,8 @@ struct SumVisit {
     const OwnFactors<Each>& own;
     ColumnSums<Each::kLanes>& sums;
 
-    template <bool kWhole>
     PEWTER_DEVICE void operator()(std::int64_t, const typename Each::Sample* sample, int count, int vector) const {
-        each.template add<kWhole>(sums, vector, sample, count, own.value);
+        each.add(sums, vector, sample, count, own.value);
     }
 };
 

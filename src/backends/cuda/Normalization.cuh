@@ -54,11 +54,10 @@ struct StatisticsSums {
             sums.shift[l] = fmaxf(fminf(x, y), fminf(fmaxf(x, y), z));
         }
     }
-    template <bool kWhole>
     PEWTER_DEVICE void add(ColumnSums<kLanes>& sums, int, const Sample* sample, int count, const float (*)[kLanes]) const {
         PEWTER_UNROLL_ALL
         for (int u = 0; u < kUnroll; ++u)
-            if (kWhole || u < count)
+            if (u < count)
                 for (int l = 0; l < kLanes; ++l) {
                     const float distance = toFloat(sample[u].lane[l]) - sums.shift[l];
                     sums.sum[l] += distance;
@@ -91,12 +90,11 @@ struct GradientSums {
         for (int k = 0; k < kFactors; ++k) to[k] = all[k];
     }
     PEWTER_DEVICE void start(ColumnSums<kLanes>&, std::int64_t, std::int64_t, int) const {}
-    template <bool kWhole>
     PEWTER_DEVICE void add(ColumnSums<kLanes>& sums, int vector, const Sample* sample, int count,
                            const float (*f)[kLanes]) const {
         PEWTER_UNROLL_ALL
         for (int u = 0; u < kUnroll; ++u)
-            if (kWhole || u < count)
+            if (u < count)
                 for (int l = 0; l < kLanes; ++l) {
                     const float x = toFloat(sample[u].x.lane[l]) - f[0][l];
                     float dz = toFloat(sample[u].diff.lane[l]);
