@@ -4,8 +4,8 @@
 
 namespace pewter::cuda {
 
-/// Throws what a failed call of the CUDA runtime means: std::bad_alloc for want of memory, else std::runtime_error with the
-/// call's name. A fault that stays with the device is remembered, and every later failure names the first.
+/// Throws what a failed call of the CUDA runtime means: std::bad_alloc for want of memory, ops::DeviceFault for a fault that
+/// stays with the device, else std::runtime_error; both with the call's name.
 void check(cudaError_t status, const char* call);
 
 /// Makes `device` the calling thread's current one.

@@ -1,5 +1,4 @@
 // Memory and listing of GPUs.
-#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -8,6 +7,7 @@
 #include "backends/cuda/gpu/Check.h"
 #include "backends/cuda/gpu/Libraries.h"
 #include "ops/Backends.h"
+#include "ops/DeviceFault.h"
 
 namespace pewter::cuda {
 
@@ -35,16 +35,8 @@ void check(cudaError_t status, const char* call) {
     if (status == cudaSuccess) return;
     cudaGetLastError();  // the next call starts clean
     if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
-    static std::mutex mutex;
-    static std::string first;
-    std::string what = std::string(call) + ": " + cudaGetErrorString(status);
-    if (isSticky(status)) {
-        std::lock_guard lock(mutex);
-        if (first.empty())
-            first = what;
-        else if (first != what)
-            what += " (the device failed before: " + first + ")";
-    }
+    const std::string what = std::string(call) + ": " + cudaGetErrorString(status);
+    if (isSticky(status)) throw ops::DeviceFault(what);
     throw std::runtime_error(what);
 }
 
