@@ -25,7 +25,7 @@ struct Command {
     std::string label;
     std::function<void(ops::Stream&)> run;
     /// Shows the operation that run() would run; empty: there is none.
-    std::function<void(ops::OperationVisitor&)> show;
+    std::function<void(ops::OperationVisitor&)> show = {};
 };
 using CommandList = std::vector<Command>;
 
@@ -67,7 +67,7 @@ public:
     void requireRecordable(const std::string& who) const;
     void append(Command command);
     void append(std::string label, std::function<void(ops::Stream&)> run) {
-        append(Command{std::move(label), std::move(run), nullptr});
+        append(Command{std::move(label), std::move(run)});
     }
     /// Appends commands [first, last) of a list that is recorded once and run by many buffers.
     void appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first, std::size_t last,
@@ -147,6 +147,9 @@ CommandBuffer& rootOf(MTL::CommandBuffer& commandBuffer);
 
 /// Appends a command through a handle, under the handle's predicate.
 void append(MTL::CommandBuffer& commandBuffer, Command command);
+inline void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run) {
+    append(commandBuffer, Command{std::move(label), std::move(run)});
+}
 
 /// Appends recorded commands through a handle, under the handle's predicate.
 void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,

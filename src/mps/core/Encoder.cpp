@@ -61,12 +61,10 @@ Encoder::~Encoder() {
 }
 
 void Encoder::runHost(std::function<void()> work) {
-    mtl::append(commandBuffer_, {label_,
-                                 [work = std::move(work)](ops::Stream& stream) {
-                                     stream.synchronize();
-                                     work();
-                                 },
-                                 nullptr});
+    mtl::append(commandBuffer_, label_, [work = std::move(work)](ops::Stream& stream) {
+        stream.synchronize();
+        work();
+    });
 }
 
 ArrayRef Encoder::scratchArray(ops::Type type, std::int64_t size) {
