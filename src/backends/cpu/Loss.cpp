@@ -13,6 +13,8 @@ void Cpu::run(const ops::Loss& op, ops::Stream& stream) {
     const Sink gradient = op.gradient.isNull() ? Sink() : Sink(op.gradient);
     const bool reduces = !op.loss.isNull() && op.reduction.type != ops::ReductionType::None;
     const Sink loss = op.loss.isNull() || reduces ? Sink() : Sink(op.loss);
+    // A gradient that the caches do not hold: its lines need not be read before they are written.
+    float* const past = !gradient.isNull() && isStreamed(op.gradient) ? static_cast<float*>(op.gradient.data) : nullptr;
     const PixelRuns runs(op.src);
     const std::int64_t room = runs.room();
     RowSum* const sums = reduces ? rowSums(runs, frame) : nullptr;
@@ -27,13 +29,19 @@ void Cpu::run(const ops::Loss& op, ops::Stream& stream) {
         if (!weights.isNull()) run.weights = weights.read(first, count, buffer + 2 * room);
         if (reduces) run.sum = &sums[row].loss;
         if (!loss.isNull()) run.loss = loss.room(first, count, buffer + 3 * room);
-        if (!gradient.isNull()) run.gradient = gradient.room(first, count, buffer + 4 * room);
+        if (past)
+            run.gradient = buffer + 4 * room;
+        else if (!gradient.isNull())
+            run.gradient = gradient.room(first, count, buffer + 4 * room);
         // Counted before the gradient, which may lie over the weights.
         if (reduces)
             sums[row].count +=
                 static_cast<double>(run.weights ? PEWTER_VECTOR(countNonZero)(run.weights, count) : count);
         PEWTER_VECTOR(lossRun)(op.function, run, buffer + 5 * room);
-        if (!gradient.isNull()) gradient.write(first, count, run.gradient);
+        if (past)
+            PEWTER_VECTOR(sendOut)(run.gradient, count, past + first);
+        else if (!gradient.isNull())
+            gradient.write(first, count, run.gradient);
         if (!loss.isNull()) loss.write(first, count, run.loss);
     });
     if (!reduces) return;
