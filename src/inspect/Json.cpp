@@ -47,8 +47,7 @@ Json imagesOf(const NNGraphReport& report) {
                           {"temporary", image.temporary},
                           {"source", image.source},
                           {"result", image.result},
-                          {"exported", image.exported},
-                          {"in_blocks", image.inBlocks}});
+                          {"exported", image.exported}});
     return images;
 }
 
@@ -96,9 +95,7 @@ std::string json(const NNGraphReport& report, const Subject& subject) {
                                   {"ranges", rangesIn(report)},
                                   {"temporary_bytes", temporaryBytes(report)},
                                   {"peak_bytes", report.peakBytes},
-                                  {"lower_bound_bytes", report.lowerBoundBytes},
-                                  {"images_in_blocks", report.imagesInBlocks},
-                                  {"milliseconds_by_layouts", report.millisecondsByLayouts}};
+                                  {"lower_bound_bytes", report.lowerBoundBytes}};
     return document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 

@@ -258,14 +258,14 @@ void CommandBuffer::encodeHostFunction(const std::string& label, std::function<v
     });
 }
 
-void CommandBuffer::append(Command command) {
-    for (auto group = groups_.rbegin(); group != groups_.rend(); ++group) command.label.insert(0, *group + "/");
-    commands_.push_back({std::move(command), nullptr, 0, 0, nullptr});
+void CommandBuffer::append(std::string label, std::function<void(ops::Stream&)> run) {
+    for (auto group = groups_.rbegin(); group != groups_.rend(); ++group) label.insert(0, *group + "/");
+    commands_.push_back({{std::move(label), std::move(run)}, nullptr, 0, 0, nullptr});
 }
 
 void CommandBuffer::appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first,
                                std::size_t last, Prepare prepare) {
-    commands_.push_back({{std::move(label), nullptr, nullptr}, std::move(list), first, last, std::move(prepare)});
+    commands_.push_back({{std::move(label), nullptr}, std::move(list), first, last, std::move(prepare)});
 }
 
 CommandList CommandBuffer::takeCommands() {
@@ -408,13 +408,15 @@ CommandBuffer& recordingBuffer(MTL::CommandBuffer& commandBuffer, const std::str
     return root;
 }
 
-void append(MTL::CommandBuffer& commandBuffer, Command command) {
+void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run) {
+    auto& root = rootOf(commandBuffer);
     if (auto condition = commandBuffer.executionCondition())
-        command.run = [condition = std::move(condition), run = std::move(command.run)](ops::Stream& stream) {
+        root.append(std::move(label), [condition = std::move(condition), run = std::move(run)](ops::Stream& stream) {
             stream.synchronize();
             if (condition()) run(stream);
-        };
-    rootOf(commandBuffer).append(std::move(command));
+        });
+    else
+        root.append(std::move(label), std::move(run));
 }
 
 void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,

@@ -2,6 +2,7 @@
 
 #include "backends/cpu/Cpu.h"
 #include "backends/cpu/LossRuns.h"
+#include "backends/cpu/vector/SendOut.h"
 
 namespace pewter::cpu {
 

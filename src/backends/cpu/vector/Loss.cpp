@@ -1,6 +1,5 @@
 #include "backends/cpu/vector/Loss.h"
 
-#include "backends/cpu/vector/CopyOut.h"
 #include "backends/cpu/vector/Reduce.h"
 #include "backends/cpu/vector/SoftMax.h"
 
@@ -215,11 +214,6 @@ std::int64_t countNonZero(const float* values, std::int64_t count) {
     std::int64_t some = 0;
     for (std::int64_t i = 0; i < count; ++i) some += values[i] != 0.0f ? 1 : 0;
     return some;
-}
-
-void sendOut(const float* from, std::int64_t count, float* to) {
-    copyOut(from, count, true, to);
-    streamEnd();
 }
 
 }  // namespace pewter::cpu::PEWTER_ISA

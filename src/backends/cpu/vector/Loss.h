@@ -24,13 +24,12 @@ struct LossRun {
 
 }  // namespace pewter::cpu
 
-// lossRun:      losses, their derivatives by predictions and by labels; room is memory for a run. The weight of the
+// lossRun:      losses, their derivatives by predictions and by labels; room is memory for a run. The weight
+// of the
 //               function is not used: run.weight holds all factors.
 // countNonZero: elements that are not 0.
-// sendOut:      a copy that goes past the caches.
 #define PEWTER_LOSS_FUNCTIONS                                                         \
     void lossRun(const ops::LossFunction& function, const LossRun& run, float* room); \
-    std::int64_t countNonZero(const float* values, std::int64_t count);               \
-    void sendOut(const float* from, std::int64_t count, float* to);
+    std::int64_t countNonZero(const float* values, std::int64_t count);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_LOSS_FUNCTIONS)
