@@ -20,8 +20,8 @@ struct Window {
 /// How far a convolution's arithmetic may be from sums of products in float32.
 enum class Exactness : std::int64_t {
     Products = 0,     ///< Sums of products of the operands.
-    Transformed = 1,  ///< Operands may be transformed first (Winograd), in float32. Beside images that are all bfloat16,
-                      ///< weights may be rounded to it.
+    Transformed = 1,  ///< Operands may be transformed first (Winograd), in float32. Beside images that are all bfloat16, or
+                      ///< bfloat16 and bytes, weights and bytes may be rounded to it.
     Reduced = 2,      ///< Besides, operands may be rounded to fewer bits (TF32).
 };
 
