@@ -55,7 +55,10 @@ KeptWeights::~KeptWeights() {
 }
 
 void KeptWeights::begin(CudaStream& stream, bool capturing) {
-    for (auto& [key, kept] : forms_) kept.valid = kept.stale = false;
+    for (auto& [key, kept] : forms_) {
+        kept.early = kept.early && kept.used;
+        kept.valid = kept.stale = kept.used = false;
+    }
     if (!capturing) return;
     for (const ops::Type type : {ops::Type::BFloat16, ops::Type::Float16}) {
         ConversionTable table{};
@@ -95,6 +98,7 @@ const void* KeptWeights::find(CudaStream& stream, const ops::Tensor& weights, co
                            reinterpret_cast<std::uintptr_t>(weights.data) % 16 == 0;
         kept.count = plain ? room.count() : 0;
     }
+    kept.used = true;
     if (!kept.valid) {
         auto to = room;
         to.data = kept.memory;

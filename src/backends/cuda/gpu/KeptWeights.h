@@ -1,7 +1,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <tuple>
 
 #include "backends/cuda/gpu/Check.h"
@@ -40,6 +39,7 @@ private:
         bool valid = false;
         bool early = false;  ///< needed before the sequence's update
         bool stale = false;  ///< updated in this run
+        bool used = false;   ///< in the last run whose commands came one by one: the weights are still there
     };
     std::map<Key, Kept> forms_;
 };
