@@ -31,12 +31,6 @@ std::string nameOf(Origin origin) {
     return "";
 }
 
-std::string listed(const std::vector<std::string>& words) {
-    std::string out;
-    for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
-    return out;
-}
-
 /// The candidates that were not taken, fastest first.
 std::string othersOf(const ops::ConvolutionChoice& choice) {
     std::vector<std::pair<double, std::string>> others;
@@ -45,7 +39,7 @@ std::string othersOf(const ops::ConvolutionChoice& choice) {
     std::sort(others.begin(), others.end());
     std::vector<std::string> words;
     for (const auto& [time, algorithm] : others) words.push_back(fmt::format("{} {:.3f}", algorithm, time));
-    return listed(words);
+    return fmt::to_string(fmt::join(words, ", "));
 }
 
 std::string timeOf(const ops::ConvolutionChoice& choice) {
@@ -73,7 +67,7 @@ std::string Convolutions::text() const {
         print("{:<{}}  {:<10} {:>9}  {:<12}  {:<{}}  {}", kernel, kernels, choice.algorithm.empty() ? "-" : choice.algorithm,
               timeOf(choice), nameOf(choice.origin), othersOf(choice), others, choice.problem);
         if (!choice.reason.empty()) print("  ({})", choice.reason);
-        if (!choice.forbidden.empty()) print("  forbidden: {}", listed(choice.forbidden));
+        if (!choice.forbidden.empty()) print("  forbidden: {}", fmt::to_string(fmt::join(choice.forbidden, ", ")));
         print("\n");
     }
     return out;
