@@ -1,21 +1,13 @@
 #pragma once
 
-#include <Pewter/train/NetworkBuilder.hpp>
+#include "train/networks/Networks.h"
 
 namespace pewter::train {
 
 /// Convolution without bias and batch normalisation.
 inline NetworkBuilder::Image normalized(NetworkBuilder& b, const NetworkBuilder::Image& source, const std::string& label,
                                         std::size_t kernel, std::size_t inputs, std::size_t outputs, std::size_t stride) {
-    const auto x = b.convolution(source, label,
-                                 {.kernelWidth = kernel,
-                                  .kernelHeight = kernel,
-                                  .inputs = inputs,
-                                  .outputs = outputs,
-                                  .strideX = stride,
-                                  .strideY = stride,
-                                  .bias = false},
-                                 {.weights = Initializer::heNormal()});
+    const auto x = b.convolution(source, label, square(kernel, inputs, outputs, stride, false), {.weights = Initializer::heNormal()});
     return b.batchNormalization(x, label + " norm", outputs);
 }
 

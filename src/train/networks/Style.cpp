@@ -11,14 +11,7 @@ namespace {
 /// Convolution and instance normalisation.
 Image normalized(NetworkBuilder& b, const Image& source, const std::string& label, std::size_t kernel,
                  std::size_t inputs, std::size_t outputs, std::size_t stride = 1) {
-    const auto x = b.convolution(source, label,
-                                 {.kernelWidth = kernel,
-                                  .kernelHeight = kernel,
-                                  .inputs = inputs,
-                                  .outputs = outputs,
-                                  .strideX = stride,
-                                  .strideY = stride},
-                                 {.weights = Initializer::heNormal()});
+    const auto x = b.convolution(source, label, square(kernel, inputs, outputs, stride, true), {.weights = Initializer::heNormal()});
     return b.instanceNormalization(x, label + " norm", outputs);
 }
 
