@@ -18,6 +18,10 @@ struct PEWTER_API NNGraphOptions {
     /// before it; so does the neuron itself, of a batch normalisation, and of a convolution if its derivative can be told
     /// from its result. The image between the two is then not made.
     bool fuseNeuronGradients = true;
+    /// The sum of a batch normalisation's result and another image of its size, with the neuron that only reads it, becomes
+    /// part of the batch normalisation; in training, the gradients of neuron and sum become one kernel with the statistics
+    /// gradient. Neither the normalised image nor the sum is then made. Images of different sizes are an error then.
+    bool fuseSums = true;
     /// A sum of gradients is added up where the first one lies, by the convolution gradient kernel that makes the second.
     /// (With inPlace any sum lies where one of its operands did.)
     bool accumulateGradients = true;
@@ -26,11 +30,15 @@ struct PEWTER_API NNGraphOptions {
     /// What makes a source of a concatenation writes into the channels of the concatenation's result, and gradient kernels
     /// read theirs out of the gradient of the whole, where nothing else needs an image of its own: no copies.
     bool concatenateInPlace = true;
+    /// Images inside the graph lie in blocks of 16 channels where that makes the whole of convolutions, and of the
+    /// reorders between the two layouts, faster: found by measurement, by the first encode of a shape, on devices whose
+    /// convolutions have both (cpu).
+    bool chooseLayouts = true;
     /// What no needed result, export or update depends on is left out.
     bool deadCode = true;
 
     /// All rewrites off.
-    static NNGraphOptions none() { return {false, false, false, false, false, false, false, {}}; }
+    static NNGraphOptions none() { return {false, false, false, false, false, false, false, false, false, {}}; }
 
     /// Told, while a graph is made, of what is legal but seldom meant: a trainable node that no result reaches, two inputs
     /// with one handle, a data source of several nodes. One sentence each. Empty: the diagnostics of the library (a line

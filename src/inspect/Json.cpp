@@ -47,7 +47,8 @@ Json imagesOf(const NNGraphReport& report) {
                           {"temporary", image.temporary},
                           {"source", image.source},
                           {"result", image.result},
-                          {"exported", image.exported}});
+                          {"exported", image.exported},
+                          {"in_blocks", image.inBlocks}});
     return images;
 }
 
@@ -95,7 +96,9 @@ std::string json(const NNGraphReport& report, const Subject& subject) {
                                   {"ranges", rangesIn(report)},
                                   {"temporary_bytes", temporaryBytes(report)},
                                   {"peak_bytes", report.peakBytes},
-                                  {"lower_bound_bytes", report.lowerBoundBytes}};
+                                  {"lower_bound_bytes", report.lowerBoundBytes},
+                                  {"images_in_blocks", report.imagesInBlocks},
+                                  {"milliseconds_by_layouts", report.millisecondsByLayouts}};
     return document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 

@@ -11,7 +11,6 @@
 #include "mtl/CommandQueue.h"
 #include "mtl/Device.h"
 #include "mtl/Diagnostics.h"
-#include "mtl/Faults.h"
 #include "mtl/RunningCommand.h"
 #include "ops/DeviceFault.h"
 
@@ -258,14 +257,14 @@ void CommandBuffer::encodeHostFunction(const std::string& label, std::function<v
     });
 }
 
-void CommandBuffer::append(std::string label, std::function<void(ops::Stream&)> run) {
-    for (auto group = groups_.rbegin(); group != groups_.rend(); ++group) label.insert(0, *group + "/");
-    commands_.push_back({{std::move(label), std::move(run)}, nullptr, 0, 0, nullptr});
+void CommandBuffer::append(Command command) {
+    for (auto group = groups_.rbegin(); group != groups_.rend(); ++group) command.label.insert(0, *group + "/");
+    commands_.push_back({std::move(command), nullptr, 0, 0, nullptr});
 }
 
 void CommandBuffer::appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first,
                                std::size_t last, Prepare prepare) {
-    commands_.push_back({{std::move(label), nullptr}, std::move(list), first, last, std::move(prepare)});
+    commands_.push_back({{std::move(label), nullptr, nullptr}, std::move(list), first, last, std::move(prepare)});
 }
 
 CommandList CommandBuffer::takeCommands() {
@@ -298,7 +297,7 @@ void CommandBuffer::runHandlers(std::vector<MTL::CommandBufferHandler>& handlers
 namespace {
 
 /// The failure that the exception being handled stands for. A device that it stops is noted.
-MTL::CommandFailure failureOf(const std::string& label, const std::shared_ptr<MTL::Device>& device) {
+MTL::CommandFailure failureOf(const std::string& label, Device& device) {
     const auto made = [&](MTL::CommandBufferError code, const std::string& why) {
         return MTL::CommandFailure{
             code, fmt::format("{} failed: {}", label.empty() ? "an unnamed command" : label, why), label};
@@ -309,9 +308,9 @@ MTL::CommandFailure failureOf(const std::string& label, const std::shared_ptr<MT
         return made(MTL::CommandBufferError::OutOfMemory, "out of memory");
     } catch (const ops::DeviceFault& e) {
         // What was under way behind the command that failed says no more than that.
-        if (auto before = faultOf(device)) return *before;
+        if (auto before = device.fault()) return *before;
         auto failure = made(MTL::CommandBufferError::PageFault, e.what());
-        noteFault(device, failure);
+        device.noteFault(failure);
         return failure;
     } catch (const std::exception& e) {
         return made(MTL::CommandBufferError::Internal, e.what());
@@ -340,7 +339,7 @@ void CommandBuffer::start(ops::Stream& stream) {
     }
     changed_.notify_all();
 
-    if ((handedOver_ = faultOf(device()))) return;
+    if ((handedOver_ = deviceOf(*device()).fault())) return;
     running = nullptr;
     try {
         const Entry* before = nullptr;  // the last stretch
@@ -365,7 +364,7 @@ void CommandBuffer::start(ops::Stream& stream) {
         }
         mark_ = stream.mark();
     } catch (...) {
-        handedOver_ = failureOf(running ? *running : "commit", device());
+        handedOver_ = failureOf(running ? *running : "commit", deviceOf(*device()));
         try {
             stream.synchronize();  // what was handed over before it may still be running
         } catch (...) {
@@ -379,7 +378,7 @@ void CommandBuffer::finish(ops::Stream& stream) {
     try {
         if (!failure) stream.wait(mark_);
     } catch (...) {
-        failure = failureOf(nameOf(label()), device());
+        failure = failureOf(nameOf(label()), deviceOf(*device()));
     }
     commands_.clear();  // returns temporary memory before anybody is told
     {
@@ -408,15 +407,13 @@ CommandBuffer& recordingBuffer(MTL::CommandBuffer& commandBuffer, const std::str
     return root;
 }
 
-void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run) {
-    auto& root = rootOf(commandBuffer);
+void append(MTL::CommandBuffer& commandBuffer, Command command) {
     if (auto condition = commandBuffer.executionCondition())
-        root.append(std::move(label), [condition = std::move(condition), run = std::move(run)](ops::Stream& stream) {
+        command.run = [condition = std::move(condition), run = std::move(command.run)](ops::Stream& stream) {
             stream.synchronize();
             if (condition()) run(stream);
-        });
-    else
-        root.append(std::move(label), std::move(run));
+        };
+    rootOf(commandBuffer).append(std::move(command));
 }
 
 void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,

@@ -24,6 +24,8 @@ using Prepare = std::function<std::optional<std::vector<const void*>>(ops::Strea
 struct Command {
     std::string label;
     std::function<void(ops::Stream&)> run;
+    /// Shows the operation that run() would run; empty: there is none.
+    std::function<void(ops::OperationVisitor&)> show = {};
 };
 using CommandList = std::vector<Command>;
 
@@ -63,7 +65,10 @@ public:
     void requireUncommitted(const std::string& who) const;
     /// Throws unless commands may be appended now.
     void requireRecordable(const std::string& who) const;
-    void append(std::string label, std::function<void(ops::Stream&)> run);
+    void append(Command command);
+    void append(std::string label, std::function<void(ops::Stream&)> run) {
+        append(Command{std::move(label), std::move(run)});
+    }
     /// Appends commands [first, last) of a list that is recorded once and run by many buffers.
     void appendList(std::string label, std::shared_ptr<const CommandList> list, std::size_t first, std::size_t last,
                     Prepare prepare);
@@ -141,7 +146,10 @@ CommandBuffer& recordingBuffer(MTL::CommandBuffer& commandBuffer, const std::str
 CommandBuffer& rootOf(MTL::CommandBuffer& commandBuffer);
 
 /// Appends a command through a handle, under the handle's predicate.
-void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run);
+void append(MTL::CommandBuffer& commandBuffer, Command command);
+inline void append(MTL::CommandBuffer& commandBuffer, std::string label, std::function<void(ops::Stream&)> run) {
+    append(commandBuffer, Command{std::move(label), std::move(run)});
+}
 
 /// Appends recorded commands through a handle, under the handle's predicate.
 void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::shared_ptr<const CommandList> list,
@@ -151,8 +159,10 @@ void appendList(MTL::CommandBuffer& commandBuffer, std::string label, std::share
 /// it captures lives until then.
 template <class Make>
 void encodeOp(MTL::CommandBuffer& commandBuffer, std::string label, ops::Backend& backend, Make make) {
-    append(commandBuffer, std::move(label),
-           [make = std::move(make), &backend](ops::Stream& stream) { backend.run(make(), stream); });
+    const auto shared = std::make_shared<const Make>(std::move(make));
+    append(commandBuffer,
+           {std::move(label), [shared, &backend](ops::Stream& stream) { backend.run((*shared)(), stream); },
+            [shared](ops::OperationVisitor& visitor) { visitor.visit((*shared)()); }});
 }
 
 }  // namespace pewter::mtl

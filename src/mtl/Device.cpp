@@ -152,6 +152,19 @@ MTL::SizeAndAlign Device::heapTextureSizeAndAlign(const MTL::TextureDescriptor& 
     return {roundUp(textureBytes(descriptor)), kMemoryGranularity};
 }
 
+void Device::noteFault(const MTL::CommandFailure& cause) {
+    std::call_once(faulting_, [&] {
+        fault_ = {MTL::CommandBufferError::DeviceRemoved,
+                  fmt::format("not run: device {} has stopped since {}", name_, cause.localizedDescription), cause.command};
+        hasFault_ = true;
+    });
+}
+
+std::optional<MTL::CommandFailure> Device::fault() const {
+    if (!hasFault_) return std::nullopt;
+    return fault_;
+}
+
 Device& deviceOf(MTL::Device& device) { return static_cast<Device&>(device); }
 
 }  // namespace pewter::mtl

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <MTL/CommandBuffer.hpp>
 #include <MTL/Device.hpp>
+#include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 
 #include "mtl/Memory.h"
 #include "ops/Backend.h"
@@ -43,6 +47,11 @@ public:
     /// A buffer whose contents are garbage: for images and states that are written before they are read.
     std::shared_ptr<MTL::Buffer> newUninitializedBuffer(std::size_t length, MTL::ResourceOptions options);
 
+    /// From now on command buffers of the device fail at once, and say why. Only the first call counts.
+    void noteFault(const MTL::CommandFailure& cause);
+    /// The failure of a command buffer of a device that has stopped. Nothing for one that works.
+    std::optional<MTL::CommandFailure> fault() const;
+
     /// Memory of the host that shows bytes of the device.
     std::shared_ptr<Memory> newMirror(std::size_t length) { return sharedPool_->allocate(length, "host copy of a buffer"); }
 
@@ -54,6 +63,10 @@ private:
     std::uint64_t registryID_;
     /// Of the device, and of shared storage.
     std::shared_ptr<MemoryPool> pool_, sharedPool_;
+
+    std::once_flag faulting_;
+    MTL::CommandFailure fault_;
+    std::atomic<bool> hasFault_ = false;  // what every command buffer asks costs one load
 };
 
 /// The implementation behind a public handle; every device of a process is one of ours.

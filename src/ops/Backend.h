@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -86,6 +88,24 @@
 
 namespace pewter::ops {
 
+/// Whoever is shown operations that are recorded, instead of a backend that runs them.
+class OperationVisitor {
+public:
+    virtual ~OperationVisitor() = default;
+#define PEWTER_DECLARE(Op) virtual void visit(const Op& op) = 0;
+    PEWTER_OPS(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
+};
+
+/// Which images of an operation may be in blocks of channels, and what that costs.
+struct LayoutCost {
+    /// Operands of the operation that was asked about; none: it takes no image in blocks.
+    std::vector<const Tensor*> images;
+    /// Milliseconds for two images, by whether the first and the second are in blocks. Nothing: all images have to be
+    /// alike, and the time is the same both ways.
+    std::optional<std::array<std::array<double, 2>, 2>> milliseconds;
+};
+
 /// What a backend needs between two calls of one queue: a CUDA stream, or nothing. Made once a queue; used by one
 /// thread at a time.
 class Stream {
@@ -157,6 +177,14 @@ public:
     virtual bool supports(Type imageType) const = 0;
 
 #define PEWTER_DECLARE(Op) virtual void run(const Op& op, Stream& stream) = 0;
+    PEWTER_OPS(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
+
+    /// Whether any operation takes images in blocks of channels.
+    virtual bool hasLayouts() const { return false; }
+    /// Of an operation on images N,H,W,C, whose addresses lead nowhere yet. May measure.
+#define PEWTER_DECLARE(Op) \
+    virtual LayoutCost layoutCost(const Op&) { return {}; }
     PEWTER_OPS(PEWTER_DECLARE)
 #undef PEWTER_DECLARE
 };

@@ -14,22 +14,27 @@ struct BatchNormalizationStatistics {
     std::int64_t countBefore = 0;
 };
 
-/// dst = neuron((src - mean) * gamma / sqrt(variance + epsilon) + beta), per channel. gamma, beta null: 1, 0.
+/// dst = neuron((src - mean) * gamma / sqrt(variance + epsilon) + beta + addend), per channel. gamma, beta, addend null:
+/// 1, 0, 0.
 struct BatchNormalizationForward {
     Tensor src, dst;
     Array mean, variance, gamma, beta;
     float epsilon = 0;
     Neuron neuron;
+    Tensor addend;
 };
 
 /// With xh = (src - mean) / sqrt(variance + epsilon), z = gamma xh + beta, dz = diffDst * neuron'(z):
 /// diffBeta = sum dz, diffGamma = sum dz xh; accumulate adds to what is there.
+/// Of a forward pass with an addend: `result` is its dst, at which neuron' is taken instead of z, and diffSum, which may be
+/// diffDst, receives dz as its type rounds it, before the sums are made of it. Both or neither are null.
 struct BatchNormalizationStatisticsGradient {
     Tensor src, diffDst;
     Array mean, variance, gamma, beta, diffGamma, diffBeta;
     float epsilon = 0;
     Neuron neuron;
     bool accumulate = false;
+    Tensor result, diffSum;
 };
 
 /// diffSrc = gamma / sqrt(variance + epsilon) * (dz - diffBeta / count - xh * diffGamma / count); with

@@ -36,6 +36,12 @@ constexpr const char* nameOf(Type type) {
     return "unknown";
 }
 
+/// How the elements of an image lie: as its strides say, or each image as c / 16 planes of h x w pixels of 16 channels. The
+/// strides of an image in blocks are those of the dense image N,H,W,C; of them only strideN says where anything lies.
+enum class ImageLayout : std::uint8_t { ChannelsLast, ChannelBlocks };
+/// Channels of a block.
+constexpr std::int64_t kChannelBlock = 16;
+
 /// A strided four-dimensional view: n images of h rows, w columns, c channels. Strides count elements; any may be 0
 /// (broadcast), larger than dense (a sub-view) or negative (turned round). data points at element (0,0,0,0).
 struct Tensor {
@@ -43,9 +49,12 @@ struct Tensor {
     Type type = Type::Float32;
     std::int64_t n = 0, h = 0, w = 0, c = 0;
     std::int64_t strideN = 0, strideH = 0, strideW = 0, strideC = 1;
+    /// In blocks only where the backend has said that the operation takes it so (Backend::layoutCost).
+    ImageLayout layout = ImageLayout::ChannelsLast;
 
     std::int64_t count() const { return n * h * w * c; }
     bool isNull() const { return data == nullptr; }
+    bool inBlocks() const { return layout == ImageLayout::ChannelBlocks; }
     /// Whether the elements lie back to back in N,H,W,C order.
     bool isDense() const {
         return (c == 1 || strideC == 1) && (w == 1 || strideW == c) && (h == 1 || strideH == w * c) &&
@@ -55,7 +64,7 @@ struct Tensor {
 
     /// A dense view of the given extents.
     static Tensor dense(void* data, Type type, std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c) {
-        return {data, type, n, h, w, c, h * w * c, w * c, c, 1};
+        return {data, type, n, h, w, c, h * w * c, w * c, c, 1, ImageLayout::ChannelsLast};
     }
 };
 

@@ -35,6 +35,11 @@ public:
         inner_->fillBytes(to, value, bytes, stream);
     }
     bool supports(ops::Type type) const override { return inner_->supports(type); }
+    bool hasLayouts() const override { return inner_->hasLayouts(); }
+#define PEWTER_DECLARE(Op) \
+    ops::LayoutCost layoutCost(const ops::Op& op) override { return inner_->layoutCost(op); }
+    PEWTER_OPS(PEWTER_DECLARE)
+#undef PEWTER_DECLARE
 
 protected:
     ops::Backend& inner() const { return *inner_; }

@@ -22,7 +22,7 @@ struct ProfileRow {
 
 /// A device that hands every operation to another one and keeps the time. Operations of one queue run one
 /// after the other, so the times add up to the time of the step.
-class ProfilingBackend final : public ForwardingBackend {
+class ProfilingBackend : public ForwardingBackend {
 public:
     /// Null: nothing is computed, and only the work is counted.
     using Clock = double (*)();

@@ -83,6 +83,7 @@ std::string Plan::text() const {
                                     {!options.accumulateGradients, "no accumulated gradients"},
                                     {!options.inPlace, "nothing in place"},
                                     {!options.concatenateInPlace, "concatenations copied"},
+                                    {!options.chooseLayouts, "all images N,H,W,C"},
                                     {!options.deadCode, "dead code"}})
         if (set) out += fmt::format("  {}\n", what);
     return out;

@@ -117,7 +117,7 @@ protected:
     fs::path folder_ = fs::path(testing::TempDir()) / ("choices-" + std::to_string(getpid()));
     std::string file_ = folder_ / "inner" / "algorithms.json";
     Variable cache_{"PEWTER_ALGORITHM_CACHE", file_};
-    Variable pin_{"PEWTER_CONVOLUTION", "measured"};
+    Variable pin_{"PEWTER_CONVOLUTION", "measured"}, layouts_{"PEWTER_LAYOUTS", "measured"};
 };
 
 TEST_F(ConvolutionChoice, IsMeasuredOnceAndWrittenToTheFileOfItsMachine) {
@@ -255,6 +255,41 @@ TEST_F(ConvolutionChoice, TransformsNothingWhereSumsOfProductsAreAskedFor) {
         EXPECT_EQ(choose(choices, Exactness::Products), Algorithm::Direct);
         EXPECT_EQ(choices.choose({Direction::Forward, five.problem()}, Exactness::Products, five.operands()).algorithm,
                   Algorithm::Direct);
+    }
+}
+
+TEST_F(ConvolutionChoice, TimesOfLayoutsAreMeasuredOnceAndAskedForOnlyWhereNothingIsPinned) {
+    ConvolutionTask task{Direction::Forward, square_.problem()};
+    task.srcLayout = task.dstLayout = ops::ImageLayout::ChannelBlocks;
+    {
+        ConvolutionChoices choices("m");
+        const auto choice = choices.measured(task, Exactness::Transformed);
+        ASSERT_TRUE(choice);
+        EXPECT_GT(choice->milliseconds(), 0);
+        EXPECT_EQ(choices.measured(task, Exactness::Transformed)->times, choice->times);
+        EXPECT_EQ(written().at("machines").at("m").size(), 1U);
+        // The way in blocks is another problem.
+        ASSERT_TRUE(choices.measured({Direction::Forward, square_.problem()}, Exactness::Transformed));
+        EXPECT_EQ(written().at("machines").at("m").size(), 2U);
+        EXPECT_EQ(ConvolutionChoices("m").measured(task, Exactness::Transformed)->times, choice->times);
+        const double reorder = choices.reorderMilliseconds(2, 9, 32);
+        EXPECT_GT(reorder, 0);
+        EXPECT_EQ(choices.reorderMilliseconds(2, 9, 32), reorder);
+    }
+    for (const auto& [name, value] : {std::pair{"PEWTER_LAYOUTS", "plain"}, {"PEWTER_CONVOLUTION", "direct"}}) {
+        const Variable pin(name, value);
+        EXPECT_FALSE(ConvolutionChoices("m").measuresLayouts());
+        EXPECT_FALSE(ConvolutionChoices("m").measured(task, Exactness::Transformed));
+    }
+}
+
+TEST_F(ConvolutionChoice, RefusesAnUnknownLayout) {
+    const Variable pin("PEWTER_LAYOUTS", "blocks");
+    try {
+        ConvolutionChoices choices("m");
+        FAIL() << "nothing thrown";
+    } catch (const std::invalid_argument& error) {
+        EXPECT_STREQ(error.what(), "PEWTER_LAYOUTS: expected measured or plain, found \"blocks\"");
     }
 }
 

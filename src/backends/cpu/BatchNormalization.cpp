@@ -23,9 +23,9 @@ class Layer {
 public:
     template <class Op>
     Layer(const Op& op, std::int64_t channels, Scratch::Frame& frame)
-        : mean(channels, frame, kShortRun),
-          scale(channels, frame, kShortRun),
-          beta(channels, frame, kShortRun),
+        : mean(channels, frame, kShortRun, planeOf(op.src)),
+          scale(channels, frame, kShortRun, planeOf(op.src)),
+          beta(channels, frame, kShortRun, planeOf(op.src)),
           inverseDeviation(frame.floats(channels)),
           neuron(op.neuron),
           slopes(slopesOf(op.neuron, channels, frame, kShortRun)) {
@@ -87,32 +87,34 @@ void writeRun(const Sink& sink, bool past, std::int64_t first, std::int64_t coun
     PEWTER_VECTOR(copyRunPast)(values, room, count);
 }
 
-/// fn(first, count) for short runs, each thread's followed by the end of what it sent past the caches.
+/// fn(first, count) for short runs of an image, of an image in blocks each in one plane; each thread's are followed by the
+/// end of what it sent past the caches.
 template <class Fn>
-void forShortRuns(std::int64_t elements, Fn fn) {
+void forShortRuns(const ops::Tensor& image, Fn fn) {
+    const std::int64_t elements = image.count(), plane = image.inBlocks() ? planeOf(image) : elements;
     parallelFor(0, (elements + kShortRun - 1) / kShortRun, kElementGrain / kShortRun,
                 [&](std::int64_t from, std::int64_t to) {
-                    for (std::int64_t first = from * kShortRun; first < std::min(to * kShortRun, elements);
-                         first += kShortRun)
-                        fn(first, std::min(kShortRun, elements - first));
+                    const std::int64_t end = std::min(to * kShortRun, elements);
+                    for (std::int64_t first = from * kShortRun; first < end;) {
+                        const std::int64_t count = std::min({kShortRun, end - first, plane - first % plane});
+                        fn(first, count);
+                        first += count;
+                    }
                     baseline::streamEnd();
                 });
 }
 
-}  // namespace
-
-void Cpu::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream) {
-    const std::int64_t c = op.src.c, pixels = op.src.n * op.src.h * op.src.w;
-    if (c == 0 || pixels == 0) return;
-    Scratch::Frame frame(scratchOf(stream));
-    const Source src(op.src);
+/// Of all pixels: means into sums[0, c), squared deviations into sums[c, 2c).
+void addStatistics(const ops::Tensor& image, Scratch::Frame& frame, double* sums) {
+    const std::int64_t c = image.c, pixels = image.n * image.h * image.w;
+    const Source src(image);
     const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
     std::vector<SumRoom> rooms;
     for (std::int64_t part = 0; part < parts; ++part) rooms.emplace_back(c, 1, frame);
     forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
         channelStatistics(src, from, to, rooms[static_cast<std::size_t>(part)]);
     });
-    double* const sums = rooms[0].sums;
+    std::copy_n(rooms[0].sums, 2 * c, sums);
     std::int64_t done = pixels / parts;
     for (std::int64_t part = 1; part < parts; ++part) {
         const std::int64_t count = pixels * (part + 1) / parts - pixels * part / parts;
@@ -121,6 +123,71 @@ void Cpu::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream) 
         (mean, mean + c, static_cast<double>(count), sums, sums + c, static_cast<double>(done), c);
         done += count;
     }
+}
+
+/// One plane of an image in blocks as an image of its own.
+Source planeAt(const ops::Tensor& image, std::int64_t picture, std::int64_t block) {
+    const std::int64_t plane = planeOf(image), blocks = image.c / ops::kChannelBlock;
+    return Source(ops::Tensor::dense(static_cast<float*>(image.data) + (picture * blocks + block) * plane, image.type, 1, 1,
+                                     plane / ops::kChannelBlock, ops::kChannelBlock));
+}
+
+/// fn(picture, block, room) for all planes of an image in blocks, those of one block one after the other, and each thread's
+/// as they lie.
+template <class Fn>
+void forPlanes(const ops::Tensor& image, std::int64_t operands, Scratch::Frame& frame, Fn fn) {
+    const std::int64_t blocks = image.c / ops::kChannelBlock, workers = std::min<std::int64_t>(blocks, maxThreads());
+    std::vector<SumRoom> rooms;
+    for (std::int64_t worker = 0; worker < workers; ++worker) rooms.emplace_back(ops::kChannelBlock, operands, frame);
+    forParts(workers, blocks, [&](std::int64_t worker, std::int64_t from, std::int64_t to) {
+        for (std::int64_t n = 0; n < image.n; ++n)
+            for (std::int64_t block = from; block < to; ++block) fn(n, block, rooms[static_cast<std::size_t>(worker)]);
+    });
+}
+
+/// What addStatistics gives, of an image in blocks.
+void addStatisticsOfBlocks(const ops::Tensor& image, Scratch::Frame& frame, double* sums) {
+    const std::int64_t c = ops::kChannelBlock, pixels = image.h * image.w;
+    forPlanes(image, 1, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
+        double *const mean = sums + block * c, *const squares = sums + image.c + block * c;
+        const Source plane = planeAt(image, n, block);
+        if (n > 0) return mergePixels(plane, 0, pixels, n * pixels, mean, squares, room);
+        channelStatistics(plane, 0, pixels, room);
+        std::copy_n(room.sums, c, mean);
+        std::copy_n(room.sums + c, c, squares);
+    });
+}
+
+/// Adds the sums of dz and of dz * (src - mean) over the pixels [from, to) to diffBeta and diffGamma. tile: where the
+/// layer's image has the first of their channels.
+void addGradients(const Layer& layer, const Source& src, const Source& diffDst, std::int64_t from, std::int64_t to,
+                  std::int64_t tile, double* diffBeta, double* diffGamma, SumRoom& room) {
+    const std::int64_t c = room.channels;
+    for (std::int64_t p = from; p < to; p += room.pixels) {
+        const std::int64_t pixels = std::min(room.pixels, to - p), count = pixels * c;
+        const float* x = src.read(p * c, count, room.operand(0));
+        const float* dz = diffDst.read(p * c, count, room.operand(1));
+        if (layer.hasNeuron()) {
+            float* const through = room.operand(2);
+            for (std::int64_t i = 0; i < count; i += kShortRun)
+                layer.throughNeuron(x + i, dz + i, through + i, tile + i % c, std::min(kShortRun, count - i));
+            dz = through;
+        }
+        PEWTER_VECTOR(gradientSums)(x, dz, pixels, c, layer.mean.of(tile), diffBeta, diffGamma, room.lanes);
+    }
+}
+
+}  // namespace
+
+void Cpu::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream) {
+    const std::int64_t c = op.src.c, pixels = op.src.n * op.src.h * op.src.w;
+    if (c == 0 || pixels == 0) return;
+    Scratch::Frame frame(scratchOf(stream));
+    double* const sums = doubles(frame, 2 * c);
+    if (op.src.inBlocks())
+        addStatisticsOfBlocks(op.src, frame, sums);
+    else
+        addStatistics(op.src, frame, sums);
     double *mean = sums, *squares = sums + c;
     double total = static_cast<double>(pixels);
     if (op.countBefore > 0) {
@@ -150,7 +217,7 @@ void Cpu::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     const Source src(op.src);
     const Sink dst(op.dst);
     const bool past = isStreamed(op.dst);
-    forShortRuns(op.src.count(), [&](std::int64_t first, std::int64_t count) {
+    forShortRuns(op.src, [&](std::int64_t first, std::int64_t count) {
         alignas(64) float in[kShortRun], out[kShortRun];
         const float* x = src.read(first, count, in);
         float* const room = dst.room(first, count, out);
@@ -165,33 +232,29 @@ void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& 
     if (c == 0) return;
     Scratch::Frame frame(scratchOf(stream));
     const Layer layer(op, c, frame);
-    const Source src(op.src), diffDst(op.diffDst);
-    const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
-    std::vector<SumRoom> rooms;
-    for (std::int64_t part = 0; part < parts; ++part) {
-        rooms.emplace_back(c, 3, frame);
-        rooms.back().shift.fill([&](std::int64_t k) { return layer.mean.of(0)[k]; });
-        std::fill_n(rooms.back().sums, 2 * c, 0.0);
-    }
-    forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
-        SumRoom& room = rooms[static_cast<std::size_t>(part)];
-        for (std::int64_t p = from; p < to; p += room.pixels) {
-            const std::int64_t pixelCount = std::min(room.pixels, to - p), count = pixelCount * c;
-            const float* x = src.read(p * c, count, room.operand(0));
-            const float* dz = diffDst.read(p * c, count, room.operand(1));
-            if (layer.hasNeuron()) {
-                float* const through = room.operand(2);
-                for (std::int64_t i = 0; i < count; i += kShortRun)
-                    layer.throughNeuron(x + i, dz + i, through + i, i, std::min(kShortRun, count - i));
-                dz = through;
-            }
-            PEWTER_VECTOR(gradientSums)
-            (x, dz, pixelCount, c, room.shift.of(0), room.sums, room.sums + c, room.lanes);
+    double* const sums = doubles(frame, 2 * c);
+    std::fill_n(sums, 2 * c, 0.0);
+    if (op.src.inBlocks()) {
+        forPlanes(op.src, 3, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
+            double* const diffBeta = sums + block * ops::kChannelBlock;
+            addGradients(layer, planeAt(op.src, n, block), planeAt(op.diffDst, n, block), 0, op.src.h * op.src.w,
+                         block * planeOf(op.src), diffBeta, diffBeta + c, room);
+        });
+    } else {
+        const Source src(op.src), diffDst(op.diffDst);
+        const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
+        std::vector<SumRoom> rooms;
+        for (std::int64_t part = 0; part < parts; ++part) {
+            rooms.emplace_back(c, 3, frame);
+            std::fill_n(rooms.back().sums, 2 * c, 0.0);
         }
-    });
-    double* const sums = rooms[0].sums;
-    for (std::int64_t part = 1; part < parts; ++part)
-        for (std::int64_t i = 0; i < 2 * c; ++i) sums[i] += rooms[static_cast<std::size_t>(part)].sums[i];
+        forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
+            SumRoom& room = rooms[static_cast<std::size_t>(part)];
+            addGradients(layer, src, diffDst, from, to, 0, room.sums, room.sums + c, room);
+        });
+        for (const SumRoom& room : rooms)
+            for (std::int64_t i = 0; i < 2 * c; ++i) sums[i] += room.sums[i];
+    }
     float* const result = frame.floats(c);
     const auto finish = [&](const ops::Array& array, auto valueOf) {
         const float* before = op.accumulate ? staged(array, frame) : nullptr;
@@ -213,14 +276,14 @@ void Cpu::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     const Sink diffSrc(op.diffSrc);
     const bool past = isStreamed(op.diffSrc);
     // What flows through the statistics; nothing when they are stored ones.
-    ChannelTile a(c, frame, kShortRun), b(c, frame, kShortRun);
+    ChannelTile a(c, frame, kShortRun, planeOf(op.src)), b(c, frame, kShortRun, planeOf(op.src));
     const float* diffBeta = op.storedStatistics ? nullptr : staged(op.diffBeta, frame);
     const float* diffGamma = op.storedStatistics ? nullptr : staged(op.diffGamma, frame);
     const auto share = static_cast<float>(op.storedStatistics ? 0 : 1 / static_cast<double>(op.count));
     a.fill([&](std::int64_t k) { return diffBeta ? diffBeta[k] * share : 0.0f; });
     b.fill(
         [&](std::int64_t k) { return diffGamma ? diffGamma[k] * share * layer.inverseDeviation[k] : 0.0f; });
-    forShortRuns(op.src.count(), [&](std::int64_t first, std::int64_t count) {
+    forShortRuns(op.src, [&](std::int64_t first, std::int64_t count) {
         alignas(64) float in[kShortRun], diff[kShortRun], through[kShortRun], out[kShortRun];
         const float* x = src.read(first, count, in);
         const float* g = diffDst.read(first, count, diff);

@@ -41,6 +41,14 @@ std::optional<Algorithm> pinnedAlgorithm() {
         "PEWTER_CONVOLUTION: expected measured, direct, blocked, winograd, columns, winograd5, winograd2 or products, found \"{}\"", name));
 }
 
+bool layoutsAreMeasured() {
+    const char* const value = std::getenv("PEWTER_LAYOUTS");
+    const std::string name = value ? value : "";
+    if (name.empty() || name == "measured") return true;
+    if (name == "plain") return false;
+    throw std::invalid_argument(fmt::format("PEWTER_LAYOUTS: expected measured or plain, found \"{}\"", name));
+}
+
 std::string cacheFile() {
     if (const char* const file = std::getenv("PEWTER_ALGORITHM_CACHE"))
         return std::string(file) == "off" ? "" : file;
@@ -54,9 +62,14 @@ std::string cacheFile() {
 /// The problem in words, the same in every process.
 std::string problemName(const ConvolutionTask& task, ops::Exactness exactness) {
     const Problem& p = task.problem;
-    return fmt::format("{}{}{} n{} {}x{}x{} to {}x{}x{} groups{} window{}x{} stride{}x{} dilation{}x{} pad{}x{} threads{}",
+    const auto layout = [](ops::ImageLayout one) {
+        return one == ops::ImageLayout::ChannelBlocks ? "blocks" : "plain";
+    };
+    const std::string layouts =
+        task.hasBlocks() ? fmt::format(" {} to {}", layout(task.srcLayout), layout(task.dstLayout)) : "";
+    return fmt::format("{}{}{}{} n{} {}x{}x{} to {}x{}x{} groups{} window{}x{} stride{}x{} dilation{}x{} pad{}x{} threads{}",
                        nameOf(task.direction), exactness == ops::Exactness::Products ? " exact" : "",
-                       task.bfloat16 ? " bfloat16" : "", p.n,
+                       task.bfloat16 ? " bfloat16" : "", layouts, p.n,
                        p.y.source, p.x.source, p.inputs, p.y.outputs, p.x.outputs, p.outputs, p.groups, p.y.taps,
                        p.x.taps, p.y.stride, p.x.stride, p.y.dilation, p.x.dilation, p.y.before, p.x.before,
                        maxThreads());
@@ -83,7 +96,20 @@ std::int64_t countOf(const dnnl::memory::dims& extents) {
     return count;
 }
 
-/// Milliseconds of one run on the operands, the best of some. What the task adds to goes to memory of its own.
+/// Milliseconds of one run, the best of some.
+template <class Run>
+double timeOf(Run run) {
+    double best = std::numeric_limits<double>::infinity();
+    for (int i = 0; i <= kRuns; ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        run();
+        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+        if (i > 0) best = std::min(best, time.count());  // The first one touches the memory.
+    }
+    return best;
+}
+
+/// Of the task on the operands. What it adds to goes to memory of its own.
 double timeOf(const Prepared& prepared, const ConvolutionTask& task, ConvolutionOperands operands, Scratch& scratch) {
     Scratch::Frame frame(scratch);
     const Problem& p = task.problem;
@@ -93,15 +119,10 @@ double timeOf(const Prepared& prepared, const ConvolutionTask& task, Convolution
         operands.weights = resultLike(p.weightExtents());
         if (operands.bias) operands.bias = frame.floats(p.outputs);
     }
-    double best = std::numeric_limits<double>::infinity();
-    for (int run = 0; run <= kRuns; ++run) {
-        const auto start = std::chrono::steady_clock::now();
+    return timeOf([&] {
         Scratch::Frame inner(scratch);
         execute(prepared, task.direction, operands, inner);
-        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-        if (run > 0) best = std::min(best, time.count());  // The first one touches the memory.
-    }
-    return best;
+    });
 }
 
 /// What the file holds. One that cannot be read, is damaged or of another version holds nothing, and the next choice writes
@@ -138,7 +159,8 @@ std::string nameOf(Direction direction) {
 }
 
 ConvolutionChoices::ConvolutionChoices(std::string machine)
-    : machine_(std::move(machine)), file_(cacheFile()), pinned_(pinnedAlgorithm()) {
+    : machine_(std::move(machine)), file_(cacheFile()), pinned_(pinnedAlgorithm()),
+      layouts_(layoutsAreMeasured()) {
     read();
 }
 
@@ -196,6 +218,43 @@ ops::ConvolutionChoice ConvolutionChoices::describe(const ConvolutionTask& task,
             out.forbidden.push_back(nameOf(algorithm));
     if (free.bfloat16 && !task.bfloat16) out.forbidden.push_back("products in bfloat16");
     return out;
+}
+
+std::optional<ConvolutionChoices::Choice> ConvolutionChoices::measured(const ConvolutionTask& task,
+                                                                       ops::Exactness exactness) {
+    if (!measuresLayouts() || task.problem.flops() < kWorthMeasuring) return std::nullopt;
+    const std::string problem = problemName(task, exactness);
+    if (!remembered(problem)) {
+        const Problem& p = task.problem;
+        Scratch scratch;
+        Scratch::Frame frame(scratch);
+        const auto filled = [&](std::int64_t count) {
+            float* const memory = frame.floats(count);
+            std::fill_n(memory, count, 0.5F);
+            return memory;
+        };
+        const ConvolutionOperands operands{filled(countOf(p.srcExtents())), filled(countOf(p.weightExtents())),
+                                           filled(countOf(p.dstExtents())), task.bias ? filled(p.outputs) : nullptr};
+        (void)choose(task, exactness, operands, &scratch);
+    }
+    auto choice = remembered(problem);
+    return choice->times.contains(nameOf(choice->algorithm)) ? choice : std::nullopt;
+}
+
+double ConvolutionChoices::reorderMilliseconds(std::int64_t n, std::int64_t pixels, std::int64_t c) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (const auto found = reorders_.find({n, pixels, c}); found != reorders_.end()) return found->second;
+    }
+    Scratch scratch;
+    Scratch::Frame frame(scratch);
+    const std::int64_t count = n * pixels * c;
+    float* const plain = frame.floats(count);
+    float* const blocked = frame.floats(count);
+    std::fill_n(plain, count, 0.5F);
+    const double time = timeOf([&] { toBlocks({true, n, pixels, c}, plain, blocked); });
+    const std::lock_guard lock(mutex_);
+    return reorders_[{n, pixels, c}] = time;
 }
 
 std::optional<ConvolutionChoices::Choice> ConvolutionChoices::remembered(const std::string& problem) {

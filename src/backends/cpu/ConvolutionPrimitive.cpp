@@ -41,7 +41,8 @@ ProblemKey ConvolutionTask::key(ops::Exactness exactness) const {
     const Axis &y = problem.y, &x = problem.x;
     const auto flags = (bias ? 1 : 0) + (accumulate ? 2 : 0) + 4 * static_cast<std::int64_t>(exactness) +
                        (srcType == ops::Type::BFloat16 ? 16 : 0) + (dstType == ops::Type::BFloat16 ? 32 : 0) +
-                       (bfloat16 ? 64 : 0);
+                       (bfloat16 ? 64 : 0) + (srcLayout == ops::ImageLayout::ChannelBlocks ? 128 : 0) +
+                       (dstLayout == ops::ImageLayout::ChannelBlocks ? 256 : 0);
     return {static_cast<std::int64_t>(direction),
             problem.n,
             problem.inputs,
@@ -75,7 +76,8 @@ dnnl::primitive_attr ownScratchpad() {
     return attributes;
 }
 
-enum class Images { Plain, Chosen };
+/// Layouts of images: N,H,W,C, those of the task, or those that the library likes best.
+enum class Images { Plain, Tasks, Chosen };
 
 memory::data_type typeOf(ops::Type type) {
     return type == ops::Type::BFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
@@ -92,12 +94,15 @@ ConvolutionDescriptors descriptorsOf(const ConvolutionTask& task, Algorithm algo
         if (!bfloat16 || result != direction) return type;
         return task.accumulate ? memory::data_type::f32 : typeOf(image);
     };
-    const auto tag = images == Images::Chosen ? memory::format_tag::any : memory::format_tag::nhwc;
+    const auto tagOf = [&](ops::ImageLayout layout) {
+        if (images == Images::Tasks) return cpu::tagOf(layout);
+        return images == Images::Chosen ? memory::format_tag::any : memory::format_tag::nhwc;
+    };
     ConvolutionDescriptors d;
     d.algorithm = algorithm == Algorithm::Winograd ? dnnl::algorithm::convolution_winograd
                                                    : dnnl::algorithm::convolution_direct;
-    d.src = memory::desc(p.srcExtents(), resultType(Direction::DataGradient, task.srcType), tag);
-    d.dst = memory::desc(p.dstExtents(), resultType(Direction::Forward, task.dstType), tag);
+    d.src = memory::desc(p.srcExtents(), resultType(Direction::DataGradient, task.srcType), tagOf(task.srcLayout));
+    d.dst = memory::desc(p.dstExtents(), resultType(Direction::Forward, task.dstType), tagOf(task.dstLayout));
     d.weights = memory::desc(p.weightExtents(), resultType(Direction::WeightsGradient, ops::Type::Float32),
                              memory::format_tag::any);
     d.hasBias = bias;
@@ -119,15 +124,15 @@ memory::desc plainWeights(const ConvolutionTask& task) {
     return {p.weightExtents(), type, memory::dims{p.outputs / p.groups * one, one, 1, row, i}};
 }
 
-memory::desc plainImage(const memory::dims& extents, ops::Type type, std::int64_t step) {
+memory::desc plainImage(const memory::dims& extents, ops::Type type, std::int64_t step, ops::ImageLayout layout) {
     if (step > 0) return plainLayout(extents, typeOf(type), step);
-    return {extents, typeOf(type), memory::format_tag::nhwc};
+    return {extents, typeOf(type), tagOf(layout)};
 }
 memory::desc plainSrc(const ConvolutionTask& task) {
-    return plainImage(task.problem.srcExtents(), task.srcType, task.srcStep);
+    return plainImage(task.problem.srcExtents(), task.srcType, task.srcStep, task.srcLayout);
 }
 memory::desc plainDst(const ConvolutionTask& task) {
-    return plainImage(task.problem.dstExtents(), task.dstType, task.dstStep);
+    return plainImage(task.problem.dstExtents(), task.dstType, task.dstStep, task.dstLayout);
 }
 
 /// An operand that the primitive reads.
@@ -154,7 +159,7 @@ Operand writtenOperand(const memory::desc& wanted, const memory::desc& plain, st
     const dnnl::reorder::primitive_desc descriptor(engine(), wanted, engine(), plain, attributes);
     operand.reorder = dnnl::reorder(descriptor);
     operand.scratchpad = descriptor.scratchpad_desc();
-    operand.blocked = blockedLayout(plain, wanted, step);
+    operand.blocked = blockedLayout(plain, wanted, step, accumulate);
     operand.accumulates = accumulate;
     return operand;
 }
@@ -280,9 +285,12 @@ Prepared prepareOwn(const ConvolutionTask& task, Algorithm algorithm, bool biasS
 
 std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm) {
     const auto finished = [&](Prepared& prepared) {
-        return algorithm == Algorithm::Winograd ? inSlices(task, inChunks(task, std::move(prepared)))
-                                                : std::move(prepared);
+        // Chunks and slices are of images that lie N,H,W,C.
+        return algorithm == Algorithm::Winograd && !task.hasBlocks()
+                   ? inSlices(task, inChunks(task, std::move(prepared)))
+                   : std::move(prepared);
     };
+    if (isOwn(algorithm) && task.hasBlocks()) return std::nullopt;
     if (algorithm == Algorithm::Columns) return prepareColumns(task);
     if (algorithm == Algorithm::Winograd5)
         return hasWinograd5(task) ? std::optional(prepareOwn(task, algorithm, true)) : std::nullopt;
@@ -290,7 +298,10 @@ std::optional<Prepared> prepare(const ConvolutionTask& task, Algorithm algorithm
         return hasProducts(task) ? std::optional(prepareOwn(task, algorithm, false)) : std::nullopt;
     if (algorithm == Algorithm::Winograd2)
         return hasWinograd2(task) ? std::optional(prepareOwn(task, algorithm, false)) : std::nullopt;
-    const Images images = algorithm == Algorithm::Direct ? Images::Plain : Images::Chosen;
+    const bool inBlocks = task.srcLayout == task.dstLayout && task.hasBlocks();
+    const Images images = algorithm == Algorithm::Direct                  ? Images::Plain
+                          : algorithm == Algorithm::Blocked && inBlocks ? Images::Tasks
+                                                                         : Images::Chosen;
     Prepared prepared;
     prepared.algorithm = algorithm;
     try {

@@ -26,6 +26,11 @@ enum class Algorithm : std::int64_t {
 constexpr Algorithm kAlgorithms[] = {Algorithm::Direct, Algorithm::Blocked, Algorithm::Winograd, Algorithm::Columns,
                                      Algorithm::Winograd5, Algorithm::Winograd2, Algorithm::Products};
 
+/// Kernels of this library, for images that lie N,H,W,C.
+constexpr bool isOwn(Algorithm algorithm) {
+    return algorithm != Algorithm::Direct && algorithm != Algorithm::Blocked && algorithm != Algorithm::Winograd;
+}
+
 /// "direct", "blocked", "winograd", "columns", "winograd5", "winograd2", "products".
 std::string nameOf(Algorithm algorithm);
 
@@ -38,6 +43,8 @@ struct ConvolutionTask {
     ops::Neuron neuron = {};  ///< Forward.
     /// Of the images: float32 or bfloat16.
     ops::Type srcType = ops::Type::Float32, dstType = ops::Type::Float32;
+    /// In blocks: float32, and only where Cpu::layoutCost says so.
+    ops::ImageLayout srcLayout = ops::ImageLayout::ChannelsLast, dstLayout = ops::ImageLayout::ChannelsLast;
     /// Operands are multiplied in bfloat16 and summed in float32; weights are rounded for it.
     bool bfloat16 = false;
     /// From pixel to pixel of source and destination, and from tap to tap of the weights, where the problem is a slice of
@@ -45,6 +52,7 @@ struct ConvolutionTask {
     std::int64_t srcStep = 0, dstStep = 0;
 
     ProblemKey key(ops::Exactness exactness) const;
+    bool hasBlocks() const { return srcLayout != dstLayout || srcLayout == ops::ImageLayout::ChannelBlocks; }
 };
 
 /// One operand of a primitive: the layout that it wants, the one of the seam (images N,H,W,C, weights

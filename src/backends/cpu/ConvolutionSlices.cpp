@@ -35,6 +35,11 @@ std::shared_ptr<const Prepared> sliceOf(const ConvolutionTask& task, const Prepa
 
 }  // namespace
 
+bool isForSlices(const ConvolutionTask& task) {
+    Problem problem = task.problem;
+    return channelsAtOnce(problem, task.direction) != slicedChannels(problem, task.direction);
+}
+
 Prepared inSlices(const ConvolutionTask& task, Prepared whole) {
     if (whole.chunk || !whole.src.blocked || !whole.weights.blocked || !whole.dst.blocked) return whole;
     Problem problem = task.problem;

@@ -12,6 +12,9 @@ namespace pewter::cpu {
 /// result once more, which costs less than transforming what is read. A weights gradient has slices of outputs.
 Prepared inSlices(const ConvolutionTask& task, Prepared whole);
 
+/// Whether such a task is one for slices, were it computed by Winograd's kernels.
+bool isForSlices(const ConvolutionTask& task);
+
 /// Runs a task that was prepared in slices.
 void executeSlices(const Prepared& prepared, const ConvolutionOperands& operands, Scratch::Frame& frame);
 

@@ -21,6 +21,8 @@ ConvolutionTask taskOf(Direction direction, const Tensor& src, const Tensor& dst
     const auto typeOf = [](const Tensor& t) { return isPlainOrBFloat16(t) ? t.type : ops::Type::Float32; };
     task.srcType = typeOf(src);
     task.dstType = typeOf(dst);
+    task.srcLayout = src.layout;
+    task.dstLayout = dst.layout;
     task.bfloat16 = isBFloat16(src, dst, exactness);
     return task;
 }

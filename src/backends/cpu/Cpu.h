@@ -55,7 +55,25 @@ public:
     ops::ConvolutionChoice choiceOf(const ops::ConvolutionWeightsGradient& op) override;
     std::string fileOfChoices() const override;
 
+    bool hasLayouts() const override;
+    using ops::Backend::layoutCost;
+#define PEWTER_DECLARE(Op) ops::LayoutCost layoutCost(const ops::Op& op) override;
+    PEWTER_DECLARE(ConvolutionForward)
+    PEWTER_DECLARE(ConvolutionDataGradient)
+    PEWTER_DECLARE(ConvolutionWeightsGradient)
+    PEWTER_DECLARE(BatchNormalizationStatistics)
+    PEWTER_DECLARE(BatchNormalizationForward)
+    PEWTER_DECLARE(BatchNormalizationStatisticsGradient)
+    PEWTER_DECLARE(BatchNormalizationGradient)
+    PEWTER_DECLARE(NeuronForward)
+    PEWTER_DECLARE(NeuronGradient)
+    PEWTER_DECLARE(Arithmetic)
+    PEWTER_DECLARE(ArithmeticGradient)
+#undef PEWTER_DECLARE
+
 private:
+    ops::LayoutCost convolutionCost(ConvolutionTask task, const ops::Tensor& src, const ops::Tensor& dst,
+                                    ops::Exactness exactness);
     /// The task's primitive, chosen by measurement on these operands the first time.
     std::shared_ptr<const Prepared> prepared(const ConvolutionTask& task, ops::Exactness exactness,
                                              const ConvolutionOperands& operands, Scratch::Frame& frame);

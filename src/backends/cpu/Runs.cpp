@@ -106,17 +106,22 @@ void Sink::write(std::int64_t first, std::int64_t count, const float* values) co
     }
 }
 
-ChannelTile::ChannelTile(std::int64_t channels, Scratch::Frame& frame, std::int64_t run)
-    : tile_(frame.floats(channels + run)), channels_(channels), length_(channels + run) {}
+ChannelTile::ChannelTile(std::int64_t channels, Scratch::Frame& frame, std::int64_t run, std::int64_t plane)
+    : channels_(plane > 0 ? ops::kChannelBlock : channels),
+      length_(channels_ + run),
+      blocks_(plane > 0 ? channels / ops::kChannelBlock : 1),
+      plane_(plane) {
+    tile_ = frame.floats(blocks_ * length_);
+}
 
 void ChannelTile::set(const float* values) {
     fill([&](std::int64_t c) { return values[c]; });
 }
 
-void ChannelTile::repeat() {
+void ChannelTile::repeat(float* tile) const {
     for (std::int64_t done = channels_; done < length_;) {
         const std::int64_t length = std::min(done - done % channels_, length_ - done);
-        std::memcpy(tile_ + done, tile_ + done % channels_, static_cast<std::size_t>(length) * sizeof(float));
+        std::memcpy(tile + done, tile + done % channels_, static_cast<std::size_t>(length) * sizeof(float));
         done += length;
     }
 }

@@ -93,27 +93,36 @@ void forParts(std::int64_t parts, std::int64_t count, Fn&& fn) {
     });
 }
 
+/// Elements of a plane of an image in blocks of channels; 0 for other images.
+inline std::int64_t planeOf(const ops::Tensor& t) { return t.inBlocks() ? t.h * t.w * ops::kChannelBlock : 0; }
+
 /// A value a channel, repeated so that a run that starts at any element finds its channels at of(first).
 class ChannelTile {
 public:
     ChannelTile() = default;
-    /// Room for runs of up to `run` elements; filled by set().
-    ChannelTile(std::int64_t channels, Scratch::Frame& frame, std::int64_t run = kRun);
+    /// Room for runs of up to `run` elements; filled by set(). plane: of an image in blocks, whose runs lie in one plane.
+    ChannelTile(std::int64_t channels, Scratch::Frame& frame, std::int64_t run = kRun, std::int64_t plane = 0);
 
     void set(const float* values);
     /// fn(channel) is the value.
     template <typename Fn>
     void fill(Fn&& fn) {
-        for (std::int64_t c = 0; c < channels_; ++c) tile_[c] = fn(c);
-        repeat();
+        for (std::int64_t block = 0; block < blocks_; ++block) {
+            for (std::int64_t c = 0; c < channels_; ++c) tile_[block * length_ + c] = fn(block * channels_ + c);
+            repeat(tile_ + block * length_);
+        }
     }
-    const float* of(std::int64_t first) const { return tile_ ? tile_ + first % channels_ : nullptr; }
+    const float* of(std::int64_t first) const {
+        if (!tile_) return nullptr;
+        return tile_ + (plane_ > 0 ? first / plane_ % blocks_ * length_ : 0) + first % channels_;
+    }
 
 private:
-    void repeat();
+    void repeat(float* tile) const;
 
     float* tile_ = nullptr;
-    std::int64_t channels_ = 1, length_ = 0;
+    /// A tile of `length_` values for each block of channels; for an image N,H,W,C all channels are one block.
+    std::int64_t channels_ = 1, length_ = 0, blocks_ = 1, plane_ = 0;
 };
 
 /// PReLU's slopes for runs of up to `run` elements; nothing for other types.

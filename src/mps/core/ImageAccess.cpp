@@ -63,6 +63,7 @@ ops::Tensor ImageAccess::shape(const Image& image, std::size_t, std::size_t coun
     t.strideN = static_cast<std::int64_t>(image.strideN_);
     t.strideH = static_cast<std::int64_t>(image.strideH_);
     t.strideW = static_cast<std::int64_t>(image.strideW_);
+    t.layout = image.storage_->layout();
     return t;
 }
 

@@ -31,6 +31,9 @@ public:
     std::size_t bytes() const { return bytes_; }
     MTL::StorageMode storageMode() const { return MTL::storageModeOf(options_); }
     bool isCallers() const { return callers_; }
+    /// Of all images that lie here; set before the first of them is used.
+    void setLayout(ops::ImageLayout layout) { layout_ = layout; }
+    ops::ImageLayout layout() const { return layout_; }
 
 private:
     std::shared_ptr<MTL::Device> device_;
@@ -39,6 +42,7 @@ private:
     std::shared_ptr<mtl::TemporaryHeap> heap_;
     std::size_t live_ = 1;
     bool callers_ = false;
+    ops::ImageLayout layout_ = ops::ImageLayout::ChannelsLast;
     mutable std::mutex mutex_;  // first touch may come from two threads
     std::shared_ptr<MTL::Buffer> buffer_;
 };

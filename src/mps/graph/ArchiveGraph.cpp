@@ -131,6 +131,7 @@ void encodeResults(Coder& coder, const GraphProgram& program, const std::string&
     coder.encodeObject(securely(program.resultHandle, graph, "resultHandle"), "resultHandle");
     coder.encodeBool(program.inPlace, "inPlace");
     coder.encodeBool(program.concatenateInPlace, "concatenateInPlace");
+    coder.encodeBool(program.chooseLayouts, "chooseLayouts");
 }
 
 void decodeResults(Coder& coder, GraphProgram& program) {
@@ -146,6 +147,7 @@ void decodeResults(Coder& coder, GraphProgram& program) {
     program.resultHandle = decodeHandle(coder, "resultHandle");
     program.inPlace = coder.decodeBool("inPlace");
     program.concatenateInPlace = coder.decodeBool("concatenateInPlace");
+    program.chooseLayouts = coder.decodeBool("chooseLayouts");
 }
 
 void encodePolicy(Coder& coder, const MPS::NNRecomputePolicy& policy) {

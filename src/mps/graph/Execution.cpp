@@ -235,6 +235,8 @@ void Execution::makeImages(const ProgramStep& step, StepArguments& arguments) {
             allocateDestinations(step.step->kernel(), *allocatorOf(*shared_, step.result, settings_.resultAllocator),
                                  commandBuffer_, descriptor, count);
     checkImage(step, descriptor, arguments.destinations);
+    if (recording_ && recording_->isInBlocks(step.result))
+        ImageAccess::storage(*arguments.destinations[0])->setLayout(ops::ImageLayout::ChannelBlocks);
     keepResult(step.result, arguments.destinations);
     // What leaves the graph leaves with a read for each way out.
     setReads(arguments.destinations, std::max<std::size_t>(slot.readCount(), 1));
@@ -339,7 +341,7 @@ void Execution::run() {
     raiseHeld();
     for (std::size_t i = 0; i < shared_->steps.size(); ++i) {
         runStep(i);
-        if (recording_) recording_->endStep();
+        if (recording_) recording_->endStep(root().commandCount());
         releaseAfter(i);
     }
     for (const std::size_t slot : shared_->exportedStates)

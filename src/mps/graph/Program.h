@@ -91,6 +91,8 @@ public:
     bool inPlace = true;
     /// Whether sources of concatenations may lie in their result.
     bool concatenateInPlace = true;
+    /// Whether images may lie in blocks of channels.
+    bool chooseLayouts = true;
 
     /// Drops image slots that no step writes any more, and counts reads, first writers and last readers anew from the
     /// steps; after every change of the list.

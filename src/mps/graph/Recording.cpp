@@ -50,20 +50,31 @@ std::shared_ptr<Recording> Recording::make(const std::shared_ptr<GraphProgram>& 
                                            const std::shared_ptr<MTL::Device>& device, const Settings& settings,
                                            const std::vector<MPS::ImageBatch>& images,
                                            const std::vector<MPS::StateBatch>& states) {
-    auto apart = std::make_shared<Recording>(program, device, settings, images, states);
-    // Pictures of one image lie at distances that parts do not have.
-    if (!program->concatenateInPlace || !apart->isPlan_ || !settings.batch) return apart;
-    auto parts = apart->chooseParts(*program);
-    if (parts.isEmpty()) return apart;
-    auto together = std::make_shared<Recording>(program, device, settings, images, states, std::move(parts), apart->report);
-    return together->report.peakBytes <= apart->report.peakBytes ? together : apart;
+    const auto apart = std::make_shared<Recording>(program, device, settings, images, states);
+    // Pictures of one image lie at distances that parts and images in blocks do not have.
+    if (!apart->isPlan_ || !settings.batch) return apart;
+    auto best = apart;
+    if (auto parts = program->concatenateInPlace ? apart->chooseParts(*program) : ImageParts(); !parts.isEmpty()) {
+        auto together = std::make_shared<Recording>(program, device, settings, images, states, std::move(parts), apart->report);
+        if (together->report.peakBytes <= apart->report.peakBytes) best = std::move(together);
+    }
+    auto& backend = mtl::deviceOf(*device).backend();
+    if (!program->chooseLayouts || !backend.hasLayouts()) return best;
+    auto layouts = best->chooseLayouts(*program, backend);
+    if (layouts.inBlocks.empty()) return best;
+    auto inBlocks = std::make_shared<Recording>(program, device, settings, images, states, best->parts_, apart->report,
+                                                std::move(layouts.inBlocks));
+    inBlocks->report.millisecondsByLayouts = layouts.saved;
+    return inBlocks;
 }
 
 Recording::Recording(const std::shared_ptr<GraphProgram>& shared, const std::shared_ptr<MTL::Device>& device,
                      const Settings& settings, const std::vector<MPS::ImageBatch>& images,
-                     const std::vector<MPS::StateBatch>& states, ImageParts parts, const NNGraphReport& extents)
-    : report(outlineReport(*shared)), settings_(settings), parts_(std::move(parts)) {
+                     const std::vector<MPS::StateBatch>& states, ImageParts parts, const NNGraphReport& extents,
+                     std::vector<bool> inBlocks)
+    : report(outlineReport(*shared)), settings_(settings), inBlocks_(std::move(inBlocks)), parts_(std::move(parts)) {
     GraphProgram& program = *shared;
+    ranges_.resize(program.images.size());
     for (std::size_t slot = 0; slot < program.images.size(); ++slot)
         if (parts_.isShared(slot) && !parts_.isPart(slot)) {
             const auto& whole = extents.images[slot];
@@ -151,7 +162,11 @@ void Recording::noteStep(const GraphProgram& program, std::size_t index, const S
                         MPS::TemporaryImage::defaultAllocator();
         out.bytes = (parts_.isPart(step.result) ? packedBytes(first) : first.resourceSize()) * arguments.destinations.size();
         out.readCount = out.temporary ? slot.readCount() : 0;
+        const bool inBlocks = ImageAccess::storage(first)->layout() == ops::ImageLayout::ChannelBlocks;
+        if (inBlocks && !out.inBlocks) ++report.imagesInBlocks;
+        out.inBlocks = inBlocks;
         if (const void* range = ImageAccess::storage(first)->range()) {
+            ranges_[step.result] = range;
             auto& owner = owners_[range];
             // In place: the memory is noted for the image that took it first.
             if (owner.image == NNGraphReport::npos) owner.image = step.result;

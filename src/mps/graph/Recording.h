@@ -34,16 +34,17 @@ class Recording {
 public:
     using Settings = PlanSettings;
 
-    /// Records and plans; concatenations without copies, where the program may and it needs no more memory. Throws what an
-    /// encode of such sources would throw.
+    /// Records and plans; concatenations without copies, where the program may and it needs no more memory; images in the
+    /// layouts that take the least time. Throws what an encode of such sources would throw.
     static std::shared_ptr<Recording> make(const std::shared_ptr<GraphProgram>& program,
                                            const std::shared_ptr<MTL::Device>& device, const Settings& settings,
                                            const std::vector<MPS::ImageBatch>& images,
                                            const std::vector<MPS::StateBatch>& states);
     /// parts: images that are made as channels of others. wholes: extents of all images, from a recording without parts.
+    /// inBlocks: by slot; none: no image lies in blocks of channels.
     Recording(const std::shared_ptr<GraphProgram>& program, const std::shared_ptr<MTL::Device>& device, const Settings& settings,
               const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states, ImageParts parts = ImageParts(),
-              const MPS::NNGraphReport& extents = {});
+              const MPS::NNGraphReport& extents = {}, std::vector<bool> inBlocks = {});
 
     /// Whether an encode with these settings and sources may run a recording at all.
     static bool isPossible(const GraphProgram& program, const Settings& settings, const SourceShape& shape);
@@ -85,11 +86,15 @@ public:
     MPS::ImageBatch bound(const GraphProgram& program, std::size_t step, const MPS::ImageDescriptor& descriptor,
                           std::size_t count, const std::shared_ptr<MTL::CommandBuffer>& commandBuffer);
     const ImageParts& parts() const { return parts_; }
+    bool isInBlocks(std::size_t slot) const { return !inBlocks_.empty() && inBlocks_[slot]; }
     /// Whether it will be run, not only looked at: an encode step by step places its memory as it goes.
     bool isPlan() const { return isPlan_; }
     void beginStep(std::size_t index, Step& step, bool isRepetition);
     void noteStep(const GraphProgram& program, std::size_t index, const StepArguments& arguments);
-    void endStep() { endTicks_.push_back(heap->tick()); }
+    void endStep(std::size_t commands) {
+        endTicks_.push_back(heap->tick());
+        endCommands_.push_back(commands);
+    }
     void noteUpdate(std::size_t step, std::size_t end, const StepArguments& arguments);
 
 private:
@@ -105,6 +110,13 @@ private:
     std::vector<std::size_t> tracesOfImages() const;
     std::vector<Interval> ofRoots(const Lives& lives) const;
     ImageParts chooseParts(const GraphProgram& program) const;
+    /// By slot; empty: all stay N,H,W,C.
+    struct Layouts {
+        std::vector<bool> inBlocks;
+        double saved = 0;
+    };
+    Layouts chooseLayouts(const GraphProgram& program, ops::Backend& backend) const;
+    bool mayBeInBlocks(const GraphProgram& program, std::size_t slot) const;
     MPS::ImageBatch part(std::size_t slot, std::size_t channels, std::size_t count, MTL::CommandBuffer& commandBuffer) const;
     /// Where in the memory beside the plan a run puts its results and the states of updates.
     void placeApart();
@@ -114,7 +126,9 @@ private:
 
     Settings settings_;
     bool isPlan_ = false;
-    std::vector<std::size_t> stepTicks_, endTicks_;
+    std::vector<std::size_t> stepTicks_, endTicks_, endCommands_;
+    std::vector<bool> inBlocks_;
+    std::vector<const void*> ranges_;  ///< by slot: the temporary memory that its image lies in
     struct Owner {
         std::size_t image = MPS::NNGraphReport::npos, state = MPS::NNGraphReport::npos;
     };

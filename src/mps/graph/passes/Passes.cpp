@@ -9,6 +9,7 @@ void runPasses(GraphProgram& program, const MPS::NNGraphOptions& options) {
     if (options.accumulateGradients) accumulateGradients(program);
     program.inPlace = options.inPlace;
     program.concatenateInPlace = options.concatenateInPlace;
+    program.chooseLayouts = options.chooseLayouts;
 }
 
 }  // namespace pewter::mps

@@ -1,0 +1,104 @@
+#include <algorithm>
+#include <initializer_list>
+
+#include "backends/cpu/ConvolutionChoices.h"
+#include "backends/cpu/ConvolutionSlices.h"
+#include "backends/cpu/ConvolutionTask.h"
+#include "backends/cpu/Cpu.h"
+
+// Which operations take images in blocks of channels. Convolutions read and write either layout, with a reorder where their
+// kernel has the other one; for element-wise kernels images in blocks that are all alike are dense runs as well; batch
+// normalisation takes a block of channels at a time.
+
+namespace pewter::cpu {
+
+using ops::ImageLayout;
+using ops::LayoutCost;
+using ops::Tensor;
+
+namespace {
+
+bool canBeInBlocks(const Tensor& t) {
+    return t.type == ops::Type::Float32 && t.isDense() && t.c % ops::kChannelBlock == 0 && t.count() > 0;
+}
+
+/// Images of equal extents that have to be alike; none where the neuron has a slope a channel.
+LayoutCost alike(std::initializer_list<const Tensor*> images, const ops::Neuron& neuron = {}) {
+    if (neuron.slopes) return {};
+    for (const Tensor* image : images)
+        if (!canBeInBlocks(*image) || !image->sameExtents(**images.begin())) return {};
+    return {images, std::nullopt};
+}
+
+}  // namespace
+
+bool Cpu::hasLayouts() const { return choices_->measuresLayouts(); }
+
+LayoutCost Cpu::convolutionCost(ConvolutionTask task, const Tensor& src, const Tensor& dst, ops::Exactness exactness) {
+    const Problem& p = task.problem;
+    // What is neither float32 nor bfloat16 is converted before.
+    const auto isShort = [](const Tensor& t) { return t.type == ops::Type::BFloat16; };
+    if (p.isEmpty() || p.groups != 1 || p.needsBorder() || isShort(src) || isShort(dst)) return {};
+    const bool first = canBeInBlocks(src), second = canBeInBlocks(dst);
+    if (!first && !second) return {};
+    const auto with = [&](bool srcInBlocks, bool dstInBlocks) {
+        task.srcLayout = srcInBlocks ? ImageLayout::ChannelBlocks : ImageLayout::ChannelsLast;
+        task.dstLayout = dstInBlocks ? ImageLayout::ChannelBlocks : ImageLayout::ChannelsLast;
+        return choices_->measured(task, exactness);
+    };
+    const auto inPixels = with(false, false), inBlocks = with(first, second);
+    if (!inPixels || !inBlocks) return {};
+    // Slices, which save memory, are of images N,H,W,C.
+    for (const auto& choice : {inPixels, inBlocks})
+        if (choice->algorithm == Algorithm::Winograd && isForSlices(task)) return {};
+    const double plain = inPixels->milliseconds(), blocks = inBlocks->milliseconds();
+    std::array<std::array<double, 2>, 2> times{{{plain, plain}, {plain, plain}}};
+    times[first][second] = blocks;
+    if (first && second) {
+        // One of them by itself: a reorder more than the one or the other way, unless that is a kernel of this library.
+        const auto reorder = [&](const Tensor& t) { return choices_->reorderMilliseconds(t.n, t.h * t.w, t.c); };
+        const double ofSrc = reorder(src), ofDst = reorder(dst);
+        times[0][1] = blocks + ofSrc;
+        times[1][0] = blocks + ofDst;
+        if (!isOwn(inPixels->algorithm)) {
+            times[0][1] = std::min(times[0][1], plain + ofDst);
+            times[1][0] = std::min(times[1][0], plain + ofSrc);
+        }
+    }
+    return {{&src, &dst}, times};
+}
+
+LayoutCost Cpu::layoutCost(const ops::ConvolutionForward& op) {
+    return op.neuron.slopes ? LayoutCost{} : convolutionCost(taskOf(op), op.src, op.dst, op.exactness);
+}
+
+LayoutCost Cpu::layoutCost(const ops::ConvolutionDataGradient& op) {
+    const bool finishing = !op.bias.isNull() || op.neuron.type != ops::NeuronType::None;
+    return finishing ? LayoutCost{} : convolutionCost(taskOf(op), op.diffSrc, op.diffDst, op.exactness);
+}
+
+LayoutCost Cpu::layoutCost(const ops::ConvolutionWeightsGradient& op) {
+    return op.diffWeights.isNull() ? LayoutCost{} : convolutionCost(taskOf(op), op.src, op.diffDst, op.exactness);
+}
+
+LayoutCost Cpu::layoutCost(const ops::BatchNormalizationStatistics& op) { return alike({&op.src}); }
+LayoutCost Cpu::layoutCost(const ops::BatchNormalizationForward& op) { return alike({&op.src, &op.dst}, op.neuron); }
+LayoutCost Cpu::layoutCost(const ops::BatchNormalizationStatisticsGradient& op) {
+    return alike({&op.src, &op.diffDst}, op.neuron);
+}
+LayoutCost Cpu::layoutCost(const ops::BatchNormalizationGradient& op) {
+    return alike({&op.src, &op.diffDst, &op.diffSrc}, op.neuron);
+}
+LayoutCost Cpu::layoutCost(const ops::NeuronForward& op) { return alike({&op.src, &op.dst}, op.neuron); }
+LayoutCost Cpu::layoutCost(const ops::NeuronGradient& op) {
+    return alike({&op.src, &op.diffDst, &op.diffSrc}, op.neuron);
+}
+LayoutCost Cpu::layoutCost(const ops::Arithmetic& op) {
+    return op.mask.isNull() ? alike({&op.primary, &op.secondary, &op.dst}) : LayoutCost{};
+}
+LayoutCost Cpu::layoutCost(const ops::ArithmeticGradient& op) {
+    if (!op.mask.isNull()) return {};
+    return op.other.isNull() ? alike({&op.diffDst, &op.diffSrc}) : alike({&op.diffDst, &op.other, &op.diffSrc});
+}
+
+}  // namespace pewter::cpu
