@@ -24,17 +24,16 @@ struct BatchNormalizationForward {
     Tensor addend;
 };
 
-/// With xh = (src - mean) / sqrt(variance + epsilon), z = gamma xh + beta, dz = diffDst * neuron'(z):
-/// diffBeta = sum dz, diffGamma = sum dz xh; accumulate adds to what is there.
-/// Of a forward pass with an addend: `result` is its dst, at which neuron' is taken instead of z, and diffSum, which may be
-/// diffDst, receives dz as its type rounds it, before the sums are made of it. Both or neither are null.
+/// With xh = (src - mean) / sqrt(variance + epsilon), z = gamma xh + beta + addend, dz = diffDst * neuron'(z):
+/// diffBeta = sum dz, diffGamma = sum dz xh; accumulate adds to what is there. addend null: 0. diffSum (null: nobody wants
+/// it), which may be diffDst, receives dz; the sums are then of dz as diffSum's type rounds it.
 struct BatchNormalizationStatisticsGradient {
     Tensor src, diffDst;
     Array mean, variance, gamma, beta, diffGamma, diffBeta;
     float epsilon = 0;
     Neuron neuron;
     bool accumulate = false;
-    Tensor result, diffSum;
+    Tensor addend, diffSum;
 };
 
 /// diffSrc = gamma / sqrt(variance + epsilon) * (dz - diffBeta / count - xh * diffGamma / count); with
