@@ -1,5 +1,5 @@
 #include "backends/cuda/Cuda.h"
-#include "backends/cuda/Normalization.cuh"
+#include "backends/cuda/NormalizationSums.cuh"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
 
@@ -134,16 +134,26 @@ void Cuda::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream)
 
 void Cuda::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     if (op.src.count() == 0) return;
-    normalize(streamOf(stream), op.src, op.dst, BatchLayer(op), neuronOf(streamOf(stream), op.neuron, op.src.c), 1, pixelsOf(op.src));
+    CudaStream& s = streamOf(stream);
+    const ops::Neuron neuron = neuronOf(s, op.neuron, op.src.c);
+    if (op.addend.isNull())
+        normalize(s, op.src, op.dst, BatchLayer(op), neuron, 1, pixelsOf(op.src));
+    else
+        normalizeSum(s, op.src, op.addend, op.dst, BatchLayer(op), neuron, pixelsOf(op.src));
 }
 
 void Cuda::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& stream) {
     const std::int64_t pixels = pixelsOf(op.src);
     if (op.src.c == 0) return;
-    float* const parts = partsFor(streamOf(stream), pixels, op.src.c);
+    CudaStream& s = streamOf(stream);
+    float* const parts = partsFor(s, pixels, op.src.c);
     const BatchLayer layer(op);
-    gradientSums(streamOf(stream), op.src, op.diffDst, layer, neuronOf(streamOf(stream), op.neuron, op.src.c), 1, pixels, parts,
-                 StoreGradients{layer, runOf(op.diffGamma), runOf(op.diffBeta), op.accumulate});
+    const StoreGradients store{layer, runOf(op.diffGamma), runOf(op.diffBeta), op.accumulate};
+    const ops::Neuron neuron = neuronOf(s, op.neuron, op.src.c);
+    if (op.addend.isNull() && op.diffSum.isNull())
+        gradientSums(s, op.src, op.diffDst, layer, neuron, 1, pixels, parts, store);
+    else
+        sumGradient(s, op.src, op.diffDst, op.addend, op.diffSum, layer, neuron, pixels, parts, store);
 }
 
 void Cuda::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {

@@ -208,9 +208,14 @@ struct SumVisit {
     const Each& each;
     const OwnFactors<Each>& own;
     ColumnSums<Each::kLanes>& sums;
+    int rows;
 
-    PEWTER_DEVICE void operator()(std::int64_t, const typename Each::Sample* sample, int count, int vector) const {
-        each.add(sums, vector, sample, count, own.value);
+    /// What also writes its pixels is told which they are.
+    PEWTER_DEVICE void operator()(std::int64_t pixel, const typename Each::Sample* sample, int count, int vector) const {
+        if constexpr (requires { each.add(sums, vector, sample, count, own.value, pixel, rows); })
+            each.add(sums, vector, sample, count, own.value, pixel, rows);
+        else
+            each.add(sums, vector, sample, count, own.value);
     }
 };
 
@@ -234,7 +239,7 @@ __global__ void __launch_bounds__(kThreads, 2) sumColumnsKernel(Columns columns,
         if (walk.column < block.count) {
             const OwnFactors<Each> own(factors, walk.column);
             each.start(sums, block.from, block.to, block.vector + walk.column);
-            walk.run(each, SumVisit<Each>{each, own, sums});
+            walk.run(each, SumVisit<Each>{each, own, sums, block.rows});
             float* const to = first + walk.column * kLanes;
             for (int l = 0; l < kLanes && kShifts > 0 && walk.row == 0; ++l) to[l] = sums.shift[l];
             for (int k = 0; k < kValues && block.rows == 1; ++k)

@@ -21,11 +21,21 @@ struct Parameters {
 
     /// xh, the normalised value of x.
     double normalised(double x, std::size_t c) const { return (x - mean[c]) * inverseDeviation[c]; }
-    /// z, what the neuron takes.
+    /// z, what the neuron takes, where nothing is added.
     double scaled(double x, std::size_t c) const { return gamma[c] * normalised(x, c) + beta[c]; }
 
     std::vector<double> mean, gamma, beta, inverseDeviation;
 };
+
+/// z of every element.
+template <class Op>
+Values neuronInputs(const Op& op, const Parameters& layer) {
+    Values z(op.src);
+    const Values addend(op.addend);
+    for (std::int64_t i = 0; i < z.count(); ++i)
+        z[i] = layer.scaled(z[i], i % z.c) + (addend.isEmpty() ? 0 : addend[i]);
+    return z;
+}
 
 }  // namespace
 
@@ -56,17 +66,20 @@ void Reference::run(const ops::BatchNormalizationStatistics& op, ops::Stream&) {
 
 void Reference::run(const ops::BatchNormalizationForward& op, ops::Stream&) {
     const Parameters layer(op);
-    Values values(op.src);
-    for (std::int64_t i = 0; i < values.count(); ++i) {
-        const std::int64_t c = i % values.c;
-        values[i] = neuron(op.neuron, layer.scaled(values[i], c), c);
-    }
+    Values values = neuronInputs(op, layer);
+    for (std::int64_t i = 0; i < values.count(); ++i) values[i] = neuron(op.neuron, values[i], i % values.c);
     values.writeTo(op.dst);
 }
 
 void Reference::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream&) {
     const Parameters layer(op);
-    const Values src(op.src), diffDst(op.diffDst);
+    const Values src(op.src), z = neuronInputs(op, layer);
+    Values diff(op.diffDst);
+    for (std::int64_t i = 0; i < diff.count(); ++i) diff[i] *= neuronDerivative(op.neuron, z[i], i % diff.c);
+    if (!op.diffSum.isNull()) {
+        diff.writeTo(op.diffSum);
+        diff = Values(op.diffSum);
+    }
     std::vector<double> diffGamma(op.mean.size, 0.0), diffBeta(op.mean.size, 0.0);
     if (op.accumulate) {
         diffGamma = valuesOf(op.diffGamma);
@@ -74,9 +87,8 @@ void Reference::run(const ops::BatchNormalizationStatisticsGradient& op, ops::St
     }
     for (std::int64_t i = 0; i < src.count(); ++i) {
         const std::int64_t c = i % src.c;
-        const double dz = diffDst[i] * neuronDerivative(op.neuron, layer.scaled(src[i], c), c);
-        diffBeta[c] += dz;
-        diffGamma[c] += dz * layer.normalised(src[i], c);
+        diffBeta[c] += diff[i];
+        diffGamma[c] += diff[i] * layer.normalised(src[i], c);
     }
     write(diffGamma, op.diffGamma);
     write(diffBeta, op.diffBeta);
