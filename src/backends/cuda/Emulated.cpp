@@ -51,7 +51,7 @@ std::unique_ptr<ops::Stream> Cuda::newStream() { return std::make_unique<CudaStr
 
 CudaStream::CudaStream(int device) : device_(device) {}
 CudaStream::~CudaStream() {
-    for (const auto& [memory, bytes] : scratch_) std::free(memory);
+    for (const auto& one : scratch_) std::free(one.memory);
 }
 bool CudaStream::isCapturing() const { return false; }
 void CudaStream::settleLater() {
@@ -78,9 +78,9 @@ const std::uint64_t* CudaStream::numberOnDevice(const std::uint64_t*) { return n
 const void* CudaStream::constants(const void* host, std::size_t) { return host; }
 
 void* CudaStream::scratch(std::size_t bytes) {
-    if (scratch_.empty() || scratch_.back().second < bytes)
-        scratch_.emplace_back(resolve(Cuda(device_).allocate(bytes)), bytes);
-    return scratch_.back().first;
+    if (scratch_.empty() || scratch_.back().bytes < bytes)
+        scratch_.push_back({resolve(Cuda(device_).allocate(bytes)), bytes, false});
+    return scratch_.back().memory;
 }
 
 void checkLaunch(const char*) {}

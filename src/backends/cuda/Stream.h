@@ -81,7 +81,7 @@ public:
     void noteLaunch();
 
     /// Device memory for one operation, good until the next call on this stream; throws std::bad_alloc. Never moves under
-    /// a kept graph: what became too small lives on.
+    /// a kept graph: what became too small lives on if one uses it.
     void* scratch(std::size_t bytes);
 
     /// Device memory with these bytes of the host, for good: for the few tables that operations bring along.
@@ -94,7 +94,12 @@ public:
 private:
     int device_;
     NativeStream native_{};
-    std::vector<std::pair<void*, std::size_t>> scratch_;
+    struct Scratch {
+        void* memory;
+        std::size_t bytes;
+        bool isKept;  ///< a kept graph uses it
+    };
+    std::vector<Scratch> scratch_;
     std::unique_ptr<Later> later_;
     std::map<std::string, void*> constants_;  ///< by content
     std::unique_ptr<Graphs> graphs_;

@@ -17,7 +17,7 @@ CudaStream::~CudaStream() {
     cudaSetDevice(device_);
     cudaStreamSynchronize(native_);
     graphs_.reset();
-    for (const auto& [memory, bytes] : scratch_) cudaFree(memory);
+    for (const auto& one : scratch_) cudaFree(one.memory);
     for (const auto& [content, memory] : constants_) cudaFree(memory);
     for (auto event : events_) cudaEventDestroy(event);
     cudaStreamDestroy(native_);
@@ -83,7 +83,7 @@ const void* CudaStream::constants(const void* host, std::size_t bytes) {
     auto& memory = constants_[std::string(static_cast<const char*>(host), bytes)];
     if (!memory) {
         if (graphs_->isCapturing()) throw CannotCapture{"a table of an operation came new"};
-        check(cudaMalloc(&memory, bytes), "cudaMalloc");
+        memory = newMemory(bytes, "a table of an operation");
         check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, native_), "cudaMemcpyAsync");
         check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
     }
@@ -91,14 +91,20 @@ const void* CudaStream::constants(const void* host, std::size_t bytes) {
 }
 
 void* CudaStream::scratch(std::size_t bytes) {
-    if (scratch_.empty() || scratch_.back().second < bytes) {
-        if (graphs_->isCapturing()) throw CannotCapture{"scratch memory grew"};
-        const std::size_t size = std::max<std::size_t>(bytes + bytes / 4, 1 << 20);
-        void* memory = nullptr;
-        check(cudaMalloc(&memory, size), "cudaMalloc");
-        scratch_.emplace_back(memory, size);
+    const bool isCapturing = graphs_->isCapturing();
+    if (scratch_.empty() || scratch_.back().bytes < bytes) {
+        if (isCapturing) throw CannotCapture{"scratch memory grew"};
+        if (!scratch_.empty() && !scratch_.back().isKept) {
+            check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
+            cudaFree(scratch_.back().memory);
+            scratch_.pop_back();
+        }
+        constexpr std::size_t kPiece = std::size_t{2} << 20;  // what the device hands out at least
+        const std::size_t size = (bytes + kPiece - 1) / kPiece * kPiece;
+        scratch_.push_back({newMemory(size, "scratch memory"), size, false});
     }
-    return scratch_.back().first;
+    scratch_.back().isKept |= isCapturing;
+    return scratch_.back().memory;
 }
 
 }  // namespace pewter::cuda
