@@ -211,8 +211,7 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
     const auto known = plans_.find(way.task);
     if (known != plans_.end()) return known->second.get();
     auto found = candidates(way.task);
-    auto& chosen = plans_[way.task];
-    if (found.empty()) return nullptr;
+    if (found.empty()) return (plans_[way.task] = nullptr).get();
     std::size_t best = 0;
     if (!stream.isCapturing()) {
         Pointers pointers = pointersOf(stream, problem, way, 0);
@@ -221,11 +220,11 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
         workspace = aligned(workspace);
         const bool adds = way.task.accumulate != 0;
         // Memory of its own: scratch holds packed operands, and sums must not be added twice.
-        char* memory = nullptr;
         const std::size_t sums = adds ? spanOf(problem.operands.result(problem.direction)) : 0;
-        check(cudaMalloc(&memory, workspace + sums), "cudaMalloc");
-        pointers.workspace = memory;
-        if (adds) pointers.result(problem.direction) = memory + workspace;
+        const std::unique_ptr<char, decltype(&cudaFree)> memory(
+            static_cast<char*>(newMemory(workspace + sums, "choosing an engine of cuDNN")), cudaFree);
+        pointers.workspace = memory.get();
+        if (adds) pointers.result(problem.direction) = memory.get() + workspace;
         double least = std::numeric_limits<double>::infinity();
         for (std::size_t i = 0; i < found.size(); ++i) {
             const double time = timeOf(stream, [&] { execute(stream, found[i], pointers); });
@@ -235,13 +234,11 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
             }
         }
         check(cudaStreamSynchronize(stream.native()), "cudaStreamSynchronize");
-        check(cudaFree(memory), "cudaFree");
-        if (least == std::numeric_limits<double>::infinity()) return nullptr;
+        if (least == std::numeric_limits<double>::infinity()) return (plans_[way.task] = nullptr).get();
         if (way.task.packs) least += timeOf(stream, [&] { pointersOf(stream, problem, way, 0, true); });
         found[best].milliseconds = least;
     }
-    chosen = std::make_unique<Plan>(std::move(found[best]));
-    return chosen.get();
+    return (plans_[way.task] = std::make_unique<Plan>(std::move(found[best]))).get();
 }
 
 void CudnnConvolutions::execute(CudaStream& stream, const Plan& plan, const Pointers& pointers) {

@@ -1,5 +1,4 @@
 // Memory and listing of GPUs.
-#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -23,6 +22,9 @@ bool isSticky(cudaError_t status) {
         case cudaErrorAssert:
         case cudaErrorHardwareStackError:
         case cudaErrorInvalidPc:
+        case cudaErrorInvalidAddressSpace:
+        case cudaErrorContained:
+        case cudaErrorExternalDevice:
         case cudaErrorECCUncorrectable:
         case cudaErrorLaunchTimeout: return true;
         default: return false;
@@ -34,10 +36,24 @@ bool isSticky(cudaError_t status) {
 void check(cudaError_t status, const char* call) {
     if (status == cudaSuccess) return;
     cudaGetLastError();  // the next call starts clean
-    if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
     const std::string what = std::string(call) + ": " + cudaGetErrorString(status);
+    if (status == cudaErrorMemoryAllocation) throw OutOfMemory(what);
     if (isSticky(status)) throw ops::DeviceFault(what);
     throw std::runtime_error(what);
+}
+
+void* newMemory(std::size_t bytes, const char* purpose) {
+    void* memory = nullptr;
+    const auto status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        std::size_t free = 0, total = 0;
+        cudaMemGetInfo(&free, &total);
+        throw OutOfMemory("out of memory: " + std::string(purpose) + " wants " + std::to_string(bytes) + " bytes, free are " +
+                          std::to_string(free) + " of " + std::to_string(total));
+    }
+    check(status, "cudaMalloc");
+    return memory;
 }
 
 void use(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
@@ -67,9 +83,7 @@ std::uint64_t Cuda::memoryBytes() const {
 
 void* Cuda::allocate(std::size_t bytes) {
     use(device_);
-    void* memory = nullptr;
-    check(cudaMalloc(&memory, bytes), "cudaMalloc");
-    return memory;
+    return newMemory(bytes, "the pool");
 }
 // Failures while memory goes back have nobody to tell; the next call meets them.
 void Cuda::deallocate(void* memory, std::size_t) noexcept {

@@ -130,7 +130,9 @@ void Graphs::run(Items items) {
 
 void Graphs::capture(Kept& kept, Items& items, std::vector<const void*> addresses) {
     const cudaStream_t native = stream_.native();
+    auto* const numbers = static_cast<std::uint64_t*>(newMemory(sizeof(Numbers), "numbers of a graph"));
     Variant& variant = kept.variants.emplace_front();
+    variant.numbers = numbers;
     variant.addresses = std::move(addresses);
     const auto giveUp = [&](std::string why) {
         capturing_ = nullptr;
@@ -145,8 +147,10 @@ void Graphs::capture(Kept& kept, Items& items, std::vector<const void*> addresse
         cudaStreamEndCapture(native, &graph);
         if (graph) cudaGraphDestroy(graph);
     };
-    check(cudaMalloc(&variant.numbers, sizeof(Numbers)), "cudaMalloc");
-    check(cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    if (const auto begun = cudaStreamBeginCapture(native, cudaStreamCaptureModeThreadLocal); begun != cudaSuccess) {
+        kept.variants.pop_front();
+        check(begun, "cudaStreamBeginCapture");
+    }
     capturing_ = &variant;
     try {
         runPlainly(kept, items);

@@ -32,7 +32,8 @@ Loaded load(const char* title, const char* variable, const std::vector<std::stri
     for (const auto& name : wanted ? std::vector<std::string>{wanted} : names) {
         result.library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
         if (result.library) return result;
-        tried += (tried.empty() ? "" : ", ") + name;
+        const char* why = dlerror();  // begins with the name of what is missing, which may be a library that it needs
+        tried += (tried.empty() ? "" : ", ") + (why ? std::string(why) : name);
     }
     result.problem = std::string(title) + " was not found (tried " + tried + "); " + variable +
                      " names its file, or \"off\" to do without";
