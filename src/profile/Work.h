@@ -86,9 +86,9 @@ inline Work workOf(const ops::DropoutGradient& op) {
     return {0, bytesOfAll(op.diffDst, op.mask, op.diffSrc)};
 }
 inline Work workOf(const ops::BatchNormalizationStatistics& op) { return {0, bytesOf(op.src)}; }
-inline Work workOf(const ops::BatchNormalizationForward& op) { return {0, bytesOfAll(op.src, op.dst)}; }
+inline Work workOf(const ops::BatchNormalizationForward& op) { return {0, bytesOfAll(op.src, op.addend, op.dst)}; }
 inline Work workOf(const ops::BatchNormalizationStatisticsGradient& op) {
-    return {0, bytesOfAll(op.src, op.diffDst)};
+    return {0, bytesOfAll(op.src, op.diffDst, op.addend, op.diffSum)};
 }
 inline Work workOf(const ops::BatchNormalizationGradient& op) {
     return {0, bytesOfAll(op.src, op.diffDst, op.diffSrc)};

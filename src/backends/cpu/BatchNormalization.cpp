@@ -43,22 +43,35 @@ public:
 
     bool hasNeuron() const { return neuron.type != ops::NeuronType::None; }
 
-    void forward(const float* x, float* y, std::int64_t first, std::int64_t count) const {
-        PEWTER_VECTOR(normalizeRun)(x, mean.of(first), scale.of(first), beta.of(first), y, count);
+    /// The neuron's input; addend may be null.
+    void normalize(const float* x, const float* addend, float* z, std::int64_t first, std::int64_t count) const {
+        if (addend)
+            PEWTER_VECTOR(normalizeSumRun)(x, addend, mean.of(first), scale.of(first), beta.of(first), z, count);
+        else
+            PEWTER_VECTOR(normalizeRun)(x, mean.of(first), scale.of(first), beta.of(first), z, count);
+    }
+
+    void forward(const float* x, const float* addend, float* y, std::int64_t first, std::int64_t count) const {
+        normalize(x, addend, y, first, count);
         if (hasNeuron()) PEWTER_VECTOR(neuronForward)(neuron, slopes.of(first), y, y, count);
     }
 
     /// dz = diffDst * f'(z); diffDst itself without a neuron, else in `room`. count <= kShortRun.
     const float* throughNeuron(const float* x, const float* diffDst, float* room, std::int64_t first,
-                               std::int64_t count) const {
+                               std::int64_t count, const float* addend = nullptr) const {
         if (!hasNeuron()) return diffDst;
+        if (neuron.type == ops::NeuronType::ReLU && addend) {
+            PEWTER_VECTOR(rectifiedSumRun)
+            (x, addend, diffDst, mean.of(first), scale.of(first), beta.of(first), neuron.a, room, count);
+            return room;
+        }
         if (neuron.type == ops::NeuronType::ReLU) {
             PEWTER_VECTOR(rectifiedRun)
             (x, diffDst, mean.of(first), scale.of(first), beta.of(first), neuron.a, room, count);
             return room;
         }
         alignas(64) float z[kShortRun];
-        PEWTER_VECTOR(normalizeRun)(x, mean.of(first), scale.of(first), beta.of(first), z, count);
+        normalize(x, addend, z, first, count);
         // Memory for the next run is asked for while the neuron keeps the processor busy.
         constexpr std::int64_t kPiece = 128, kLine = 16;
         const float* const slope = slopes.of(first);
@@ -125,11 +138,12 @@ void addStatistics(const ops::Tensor& image, Scratch::Frame& frame, double* sums
     }
 }
 
-/// One plane of an image in blocks as an image of its own.
-Source planeAt(const ops::Tensor& image, std::int64_t picture, std::int64_t block) {
+/// One plane of an image in blocks as an image of its own; null if that is.
+ops::Tensor planeAt(const ops::Tensor& image, std::int64_t picture, std::int64_t block) {
+    if (image.isNull()) return {};
     const std::int64_t plane = planeOf(image), blocks = image.c / ops::kChannelBlock;
-    return Source(ops::Tensor::dense(static_cast<float*>(image.data) + (picture * blocks + block) * plane, image.type, 1, 1,
-                                     plane / ops::kChannelBlock, ops::kChannelBlock));
+    return ops::Tensor::dense(static_cast<float*>(image.data) + (picture * blocks + block) * plane, image.type, 1, 1,
+                              plane / ops::kChannelBlock, ops::kChannelBlock);
 }
 
 /// fn(picture, block, room) for all planes of an image in blocks, those of one block one after the other, and each thread's
@@ -150,7 +164,7 @@ void addStatisticsOfBlocks(const ops::Tensor& image, Scratch::Frame& frame, doub
     const std::int64_t c = ops::kChannelBlock, pixels = image.h * image.w;
     forPlanes(image, 1, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
         double *const mean = sums + block * c, *const squares = sums + image.c + block * c;
-        const Source plane = planeAt(image, n, block);
+        const Source plane(planeAt(image, n, block));
         if (n > 0) return mergePixels(plane, 0, pixels, n * pixels, mean, squares, room);
         channelStatistics(plane, 0, pixels, room);
         std::copy_n(room.sums, c, mean);
@@ -158,23 +172,58 @@ void addStatisticsOfBlocks(const ops::Tensor& image, Scratch::Frame& frame, doub
     });
 }
 
+/// The images of a statistics gradient, or one plane of each; the last two may be null.
+struct GradientImages {
+    GradientImages(const ops::Tensor& x, const ops::Tensor& g, const ops::Tensor& added, const ops::Tensor& sum, bool streamed)
+        : src(x), diffDst(g), addend(added), rounded(sum), diffSum(sum), past(streamed) {}
+
+    /// Operands of a SumRoom.
+    static std::int64_t operands(bool hasAddend) { return hasAddend ? 4 : 3; }
+
+    Source src, diffDst, addend;
+    Source rounded;  ///< what diffSum holds
+    Sink diffSum;
+    bool past;  ///< diffSum goes past the caches
+};
+
+/// The elements [first, first + count) of dz, at most a SumRoom's block, which diffSum receives if there is one.
+const float* throughNeurons(const Layer& layer, const GradientImages& images, const float* x, const float* diffDst,
+                            std::int64_t first, std::int64_t count, std::int64_t tile, SumRoom& room) {
+    const bool writes = !images.diffSum.isNull();
+    if (!layer.hasNeuron() && !writes) return diffDst;
+    const float* const addend =
+        images.addend.isNull() ? nullptr : images.addend.read(first, count, room.operand(3));
+    float* const through = room.operand(2);
+    float* const place = writes ? images.diffSum.room(first, count, through) : through;
+    float* const to = images.past ? through : place;
+    for (std::int64_t i = 0; i < count; i += kShortRun) {
+        const std::int64_t some = std::min(kShortRun, count - i);
+        const float* const dz = layer.throughNeuron(x + i, diffDst + i, to + i, tile + i % room.channels, some,
+                                                    addend ? addend + i : nullptr);
+        if (images.past)
+            PEWTER_VECTOR(copyRunPast)(dz, place + i, some);
+        else if (dz != to + i)
+            std::copy_n(dz, some, to + i);
+    }
+    if (images.past) return layer.hasNeuron() ? to : diffDst;
+    if (!writes) return to;
+    images.diffSum.write(first, count, to);
+    return images.rounded.read(first, count, through);
+}
+
 /// Adds the sums of dz and of dz * (src - mean) over the pixels [from, to) to diffBeta and diffGamma. tile: where the
 /// layer's image has the first of their channels.
-void addGradients(const Layer& layer, const Source& src, const Source& diffDst, std::int64_t from, std::int64_t to,
-                  std::int64_t tile, double* diffBeta, double* diffGamma, SumRoom& room) {
+void addGradients(const Layer& layer, const GradientImages& images, std::int64_t from, std::int64_t to, std::int64_t tile,
+                  double* diffBeta, double* diffGamma, SumRoom& room) {
     const std::int64_t c = room.channels;
     for (std::int64_t p = from; p < to; p += room.pixels) {
         const std::int64_t pixels = std::min(room.pixels, to - p), count = pixels * c;
-        const float* x = src.read(p * c, count, room.operand(0));
-        const float* dz = diffDst.read(p * c, count, room.operand(1));
-        if (layer.hasNeuron()) {
-            float* const through = room.operand(2);
-            for (std::int64_t i = 0; i < count; i += kShortRun)
-                layer.throughNeuron(x + i, dz + i, through + i, tile + i % c, std::min(kShortRun, count - i));
-            dz = through;
-        }
+        const float* x = images.src.read(p * c, count, room.operand(0));
+        const float* diffDst = images.diffDst.read(p * c, count, room.operand(1));
+        const float* dz = throughNeurons(layer, images, x, diffDst, p * c, count, tile, room);
         PEWTER_VECTOR(gradientSums)(x, dz, pixels, c, layer.mean.of(tile), diffBeta, diffGamma, room.lanes);
     }
+    if (images.past) baseline::streamEnd();
 }
 
 }  // namespace
@@ -214,15 +263,15 @@ void Cpu::run(const ops::BatchNormalizationStatistics& op, ops::Stream& stream) 
 void Cpu::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
     const Layer layer(op, op.src.c, frame);
-    const Source src(op.src);
+    const Source src(op.src), addend(op.addend);
     const Sink dst(op.dst);
     const bool past = isStreamed(op.dst);
     forShortRuns(op.src, [&](std::int64_t first, std::int64_t count) {
-        alignas(64) float in[kShortRun], out[kShortRun];
+        alignas(64) float in[kShortRun], added[kShortRun], out[kShortRun];
         const float* x = src.read(first, count, in);
         float* const room = dst.room(first, count, out);
         float* const y = past ? out : room;
-        layer.forward(x, y, first, count);
+        layer.forward(x, addend.isNull() ? nullptr : addend.read(first, count, added), y, first, count);
         writeRun(dst, past, first, count, y, room);
     });
 }
@@ -234,23 +283,26 @@ void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& 
     const Layer layer(op, c, frame);
     double* const sums = doubles(frame, 2 * c);
     std::fill_n(sums, 2 * c, 0.0);
+    const bool past = isStreamed(op.diffSum);
+    const std::int64_t operands = GradientImages::operands(!op.addend.isNull());
     if (op.src.inBlocks()) {
-        forPlanes(op.src, 3, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
+        forPlanes(op.src, operands, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
             double* const diffBeta = sums + block * ops::kChannelBlock;
-            addGradients(layer, planeAt(op.src, n, block), planeAt(op.diffDst, n, block), 0, op.src.h * op.src.w,
-                         block * planeOf(op.src), diffBeta, diffBeta + c, room);
+            const GradientImages planes(planeAt(op.src, n, block), planeAt(op.diffDst, n, block),
+                                        planeAt(op.addend, n, block), planeAt(op.diffSum, n, block), past);
+            addGradients(layer, planes, 0, op.src.h * op.src.w, block * planeOf(op.src), diffBeta, diffBeta + c, room);
         });
     } else {
-        const Source src(op.src), diffDst(op.diffDst);
+        const GradientImages images(op.src, op.diffDst, op.addend, op.diffSum, past);
         const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
         std::vector<SumRoom> rooms;
         for (std::int64_t part = 0; part < parts; ++part) {
-            rooms.emplace_back(c, 3, frame);
+            rooms.emplace_back(c, operands, frame);
             std::fill_n(rooms.back().sums, 2 * c, 0.0);
         }
         forParts(parts, pixels, [&](std::int64_t part, std::int64_t from, std::int64_t to) {
             SumRoom& room = rooms[static_cast<std::size_t>(part)];
-            addGradients(layer, src, diffDst, from, to, 0, room.sums, room.sums + c, room);
+            addGradients(layer, images, from, to, 0, room.sums, room.sums + c, room);
         });
         for (const SumRoom& room : rooms)
             for (std::int64_t i = 0; i < 2 * c; ++i) sums[i] += room.sums[i];

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <initializer_list>
+#include <vector>
 
 #include "backends/cpu/ConvolutionChoices.h"
 #include "backends/cpu/ConvolutionSlices.h"
@@ -22,12 +22,13 @@ bool canBeInBlocks(const Tensor& t) {
     return t.type == ops::Type::Float32 && t.isDense() && t.c % ops::kChannelBlock == 0 && t.count() > 0;
 }
 
-/// Images of equal extents that have to be alike; none where the neuron has a slope a channel.
-LayoutCost alike(std::initializer_list<const Tensor*> images, const ops::Neuron& neuron = {}) {
+/// Images of equal extents that have to be alike, leaving out null ones; none where the neuron has a slope a channel.
+LayoutCost alike(std::vector<const Tensor*> images, const ops::Neuron& neuron = {}) {
     if (neuron.slopes) return {};
+    std::erase_if(images, [](const Tensor* image) { return image->isNull(); });
     for (const Tensor* image : images)
-        if (!canBeInBlocks(*image) || !image->sameExtents(**images.begin())) return {};
-    return {images, std::nullopt};
+        if (!canBeInBlocks(*image) || !image->sameExtents(*images[0])) return {};
+    return {std::move(images), std::nullopt};
 }
 
 }  // namespace
@@ -82,9 +83,11 @@ LayoutCost Cpu::layoutCost(const ops::ConvolutionWeightsGradient& op) {
 }
 
 LayoutCost Cpu::layoutCost(const ops::BatchNormalizationStatistics& op) { return alike({&op.src}); }
-LayoutCost Cpu::layoutCost(const ops::BatchNormalizationForward& op) { return alike({&op.src, &op.dst}, op.neuron); }
+LayoutCost Cpu::layoutCost(const ops::BatchNormalizationForward& op) {
+    return alike({&op.src, &op.addend, &op.dst}, op.neuron);
+}
 LayoutCost Cpu::layoutCost(const ops::BatchNormalizationStatisticsGradient& op) {
-    return alike({&op.src, &op.diffDst}, op.neuron);
+    return alike({&op.src, &op.diffDst, &op.addend, &op.diffSum}, op.neuron);
 }
 LayoutCost Cpu::layoutCost(const ops::BatchNormalizationGradient& op) {
     return alike({&op.src, &op.diffDst, &op.diffSrc}, op.neuron);
@@ -97,8 +100,7 @@ LayoutCost Cpu::layoutCost(const ops::Arithmetic& op) {
     return op.mask.isNull() ? alike({&op.primary, &op.secondary, &op.dst}) : LayoutCost{};
 }
 LayoutCost Cpu::layoutCost(const ops::ArithmeticGradient& op) {
-    if (!op.mask.isNull()) return {};
-    return op.other.isNull() ? alike({&op.diffDst, &op.diffSrc}) : alike({&op.diffDst, &op.other, &op.diffSrc});
+    return op.mask.isNull() ? alike({&op.diffDst, &op.other, &op.diffSrc}) : LayoutCost{};
 }
 
 }  // namespace pewter::cpu

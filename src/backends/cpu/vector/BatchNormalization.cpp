@@ -73,6 +73,31 @@ PEWTER_INLINE void tiledPair(std::int64_t count, std::int64_t c, float* lanes, f
     }
 }
 
+/// rectifiedRun, with what there is to add to its result.
+template <class... Addend>
+PEWTER_INLINE void rectify(const float* src, const float* diffDst, const float* mean, const float* scale, const float* beta,
+                           float slope, float* dz, std::int64_t count, const Addend*... addend) {
+    constexpr std::int64_t kLine = 16;
+    const auto one = [=](std::int64_t i, auto lane) PEWTER_LAMBDA {
+        using V = decltype(lane);
+        V x, m, s, b, g;
+        loadFrom(src + i, x), loadFrom(mean + i, m), loadFrom(scale + i, s), loadFrom(beta + i, b);
+        loadFrom(diffDst + i, g);
+        V z = (x - m) * s + b;
+        ((loadFrom(addend + i, x), z += x), ...);
+        g *= z >= V{} ? V{} + 1.0f : V{} + slope;
+        storeTo(dz + i, g);
+    };
+    std::int64_t i = 0;
+    for (; i + kLine <= count; i += kLine) {
+        __builtin_prefetch(src + count + i);
+        __builtin_prefetch(diffDst + count + i);
+        (__builtin_prefetch(addend + count + i), ...);
+        for (std::int64_t k = i; k < i + kLine; k += kLanes) one(k, Vector{});
+    }
+    for (; i < count; ++i) one(i, 0.0f);
+}
+
 }  // namespace
 
 void blockStatistics(const float* src, std::int64_t pixels, std::int64_t c, const float* start, double* mean,
@@ -186,6 +211,12 @@ void normalizeRun(const float* src, const float* mean, const float* scale, const
     for (std::int64_t i = 0; i < count; ++i) dst[i] = (src[i] - mean[i]) * scale[i] + beta[i];
 }
 
+void normalizeSumRun(const float* src, const float* addend, const float* mean, const float* scale, const float* beta,
+                     float* dst, std::int64_t count) {
+    PEWTER_VECTORIZE
+    for (std::int64_t i = 0; i < count; ++i) dst[i] = (src[i] - mean[i]) * scale[i] + beta[i] + addend[i];
+}
+
 void normalizeRunPast(const float* src, const float* mean, const float* scale, const float* beta, float* dst,
                       std::int64_t count) {
     const std::int64_t head = unaligned(dst, count), whole = head + (count - head) / kLanes * kLanes;
@@ -240,23 +271,12 @@ void normalizeGradientRun(const float* src, const float* dz, const float* mean, 
 
 void rectifiedRun(const float* src, const float* diffDst, const float* mean, const float* scale, const float* beta,
                   float slope, float* dz, std::int64_t count) {
-    constexpr std::int64_t kLine = 16;
-    const auto one = [=](std::int64_t i, auto lane) PEWTER_LAMBDA {
-        using V = decltype(lane);
-        V x, m, s, b, g;
-        loadFrom(src + i, x), loadFrom(mean + i, m), loadFrom(scale + i, s), loadFrom(beta + i, b);
-        loadFrom(diffDst + i, g);
-        const V z = (x - m) * s + b;
-        g *= z >= V{} ? V{} + 1.0f : V{} + slope;
-        storeTo(dz + i, g);
-    };
-    std::int64_t i = 0;
-    for (; i + kLine <= count; i += kLine) {
-        __builtin_prefetch(src + count + i);
-        __builtin_prefetch(diffDst + count + i);
-        for (std::int64_t k = i; k < i + kLine; k += kLanes) one(k, Vector{});
-    }
-    for (; i < count; ++i) one(i, 0.0f);
+    rectify(src, diffDst, mean, scale, beta, slope, dz, count);
+}
+
+void rectifiedSumRun(const float* src, const float* addend, const float* diffDst, const float* mean, const float* scale,
+                     const float* beta, float slope, float* dz, std::int64_t count) {
+    rectify(src, diffDst, mean, scale, beta, slope, dz, count, addend);
 }
 
 void copyRunPast(const float* src, float* dst, std::int64_t count) { copyOut(src, count, true, dst); }

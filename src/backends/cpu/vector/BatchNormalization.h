@@ -13,10 +13,11 @@
 // shiftedStatistics:    the same in one pass: sums of the differences to shift and of their squares.
 // mergeStatistics:      joins (mean, squares) of `pixels` pixels to those of `pixelsBefore`.
 // normalizeRun:         dst[i] = (src[i] - mean[i]) * scale[i] + beta[i].
-// normalizeRunPast:     the same, past the caches; streamEnd() comes after the last one.
+// normalizeSumRun:      the same plus addend[i].
+// normalizeRunPast:     normalizeRun, past the caches; streamEnd() comes after the last one.
 // gradientSums:         diffBeta[k] += sum dz, diffGamma[k] += sum dz * (src - center), in one pass.
 // rectifiedRun:         dz[i] = diffDst[i], times slope where normalizeRun's result is negative; asks for the next run's
-//                       memory.
+//                       memory. rectifiedSumRun: normalizeSumRun's.
 // copyRunPast:          dst[i] = src[i], past the caches; streamEnd() comes after the last one.
 // normalizeGradientRun: diffSrc[i] = scale[i] * (dz[i] - a[i] - (src[i] - mean[i]) * b[i]).
 #define PEWTER_BATCH_NORMALIZATION_FUNCTIONS                                                            \
@@ -28,6 +29,8 @@
                          double* squaresBefore, double pixelsBefore, std::int64_t c);                   \
     void normalizeRun(const float* src, const float* mean, const float* scale, const float* beta,       \
                       float* dst, std::int64_t count);                                                  \
+    void normalizeSumRun(const float* src, const float* addend, const float* mean, const float* scale,  \
+                         const float* beta, float* dst, std::int64_t count);                            \
     void normalizeRunPast(const float* src, const float* mean, const float* scale, const float* beta,   \
                           float* dst, std::int64_t count);                                              \
     void gradientSums(const float* src, const float* dz, std::int64_t pixels, std::int64_t c,           \
@@ -36,6 +39,8 @@
                               const float* a, const float* b, float* diffSrc, std::int64_t count);  \
     void rectifiedRun(const float* src, const float* diffDst, const float* mean, const float* scale,    \
                       const float* beta, float slope, float* dz, std::int64_t count);                   \
+    void rectifiedSumRun(const float* src, const float* addend, const float* diffDst, const float* mean, \
+                         const float* scale, const float* beta, float slope, float* dz, std::int64_t count); \
     void copyRunPast(const float* src, float* dst, std::int64_t count);
 
 PEWTER_VECTOR_FUNCTIONS(PEWTER_BATCH_NORMALIZATION_FUNCTIONS)
