@@ -80,6 +80,7 @@ std::string Plan::text() const {
                                     {!options.fuseNeurons, "no fused neurons"},
                                     {!options.foldBatchNormalization, "no folded normalisation"},
                                     {!options.fuseNeuronGradients, "no fused neuron gradients"},
+                                    {!options.fuseSums, "no fused sums"},
                                     {!options.accumulateGradients, "no accumulated gradients"},
                                     {!options.inPlace, "nothing in place"},
                                     {!options.concatenateInPlace, "concatenations copied"},

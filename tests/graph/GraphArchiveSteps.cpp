@@ -137,6 +137,20 @@ protected:
         net.train();
         return net.graph;
     }
+    /// A normalisation with a sum and a neuron that become part of it.
+    std::shared_ptr<MPS::NNGraph> residual(Net& net) const {
+        net.input = input;
+        const auto x = MPS::CNNConvolutionNode::node(input, weights("stem", 3, 4))->resultImage();
+        const auto y = MPS::CNNBatchNormalizationNode::node(
+                           MPS::CNNConvolutionNode::node(x, weights("inner", 4, 4))->resultImage(),
+                           std::make_shared<BatchNormalizationDataSource>(device, "batch", 4, optimizer))
+                           ->resultImage();
+        const auto sum = Net::relu(MPS::NNAdditionNode::node(y, x)->resultImage());
+        net.classes = 4;
+        net.logits = MPS::NNReductionSpatialMeanNode::node(sum)->resultImage();
+        net.train();
+        return net.graph;
+    }
     std::shared_ptr<MPS::NNGraph> forwardLoss() const {
         auto descriptor = MPS::CNNLossDescriptor::cnnLossDescriptor(MPS::CNNLossType::MeanSquaredError,
                                                                     MPS::CNNReductionType::Sum);
@@ -173,7 +187,8 @@ protected:
 TEST_P(GraphArchiveSteps, EveryTypeOfStepIsInOneOfTheseArchives) {
     Net net(device);
     std::set<std::string> types;
-    for (const auto& graph : {training(net), forwardLoss(), binary(), scaled(), ofTheApplication()})
+    Net second(device);
+    for (const auto& graph : {training(net), residual(second), forwardLoss(), binary(), scaled(), ofTheApplication()})
         for (const auto& step : stepsOf(graph)) types.insert(step["type"].get<std::string>());
     EXPECT_THAT(types, ElementsAre("Arithmetic", "BatchNormalization", "BatchNormalizationGradient",
                                    "BinaryConvolution", "Concatenation", "Convolution", "ConvolutionGradient",
@@ -181,7 +196,7 @@ TEST_P(GraphArchiveSteps, EveryTypeOfStepIsInOneOfTheseArchives) {
                                    "CrossChannelGradient", "Dropout", "ForwardLoss", "Gradient",
                                    "GroupNormalization", "GroupNormalizationGradient",
                                    "InstanceNormalization", "InstanceNormalizationGradient", "Kernel", "Loss",
-                                   "LossGradient", "Reshape", "Scale", "Unary"));
+                                   "LossGradient", "NormalizationSumGradient", "Reshape", "Scale", "Unary"));
 }
 
 TEST_P(GraphArchiveSteps, GradientsOfEveryClassTrainOnTheSameWay) {
@@ -225,6 +240,14 @@ TEST_P(GraphArchiveSteps, GradientsThatAddUpAndCarryNeuronsBackDoSoAgain) {
     EXPECT_GT(neurons, 0u);
     const auto again = archivedAndRead(net.graph);
     EXPECT_EQ(trainSteps(net, *again, 1, 4), trainSteps(net, *net.graph, 1, 4));
+}
+
+TEST_P(GraphArchiveSteps, NormalisationsKeepTheirSums) {
+    Net net(device);
+    const auto graph = residual(net);
+    const auto again = archivedAndRead(graph);
+    EXPECT_EQ(again->debugDescription(), graph->debugDescription());
+    EXPECT_EQ(trainSteps(net, *again, 1, 4), trainSteps(net, *graph, 1, 4));
 }
 
 TEST_P(GraphArchiveSteps, ForwardLossesWithTheirGradients) {

@@ -21,7 +21,7 @@ class Flow {
 public:
     /// sources: written before the first step.
     Flow(const char* kind, const std::vector<bool>& sources)
-        : kind_(kind), written_(sources), read_(sources.size()), writer_(sources.size(), kNone) {}
+        : kind_(kind), written_(sources), writer_(sources.size(), kNone) {}
 
     void read(const std::string& who, const char* argument, const std::vector<std::size_t>& slots) {
         for (const std::size_t slot : slots) {
@@ -29,14 +29,11 @@ public:
                 throw Error(who, argument,
                             fmt::format("{} that an earlier step makes or that is an input", kind_),
                             found(slot));
-            read_[slot] = true;
         }
     }
     void add(const std::string& who, const char* argument, std::size_t slot) const {
-        if (slot >= written_.size() || writer_[slot] == kNone || read_[slot])
-            throw Error(who, argument,
-                        fmt::format("{} that an earlier step makes and that none has read", kind_),
-                        found(slot));
+        if (slot >= written_.size() || writer_[slot] == kNone)
+            throw Error(who, argument, fmt::format("{} that an earlier step makes", kind_), found(slot));
     }
     void write(const std::string& who, const char* argument, std::size_t slot, std::size_t step) {
         if (slot >= written_.size() || written_[slot])
@@ -60,7 +57,7 @@ private:
     }
 
     const char* kind_;
-    std::vector<bool> written_, read_;
+    std::vector<bool> written_;
     std::vector<std::size_t> writer_;
 };
 

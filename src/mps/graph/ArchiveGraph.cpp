@@ -23,7 +23,7 @@ using Format = MPS::ImageFeatureChannelFormat;
 namespace {
 
 /// Of what a graph writes; an older library names it instead of misreading it.
-constexpr std::uint64_t kGraphVersion = 1;
+constexpr std::uint64_t kGraphVersion = 2;
 
 /// Bits of a slot.
 constexpr std::int64_t kExported = 1, kSynchronize = 2, kMade = 4, kSource = 8, kAllBits = 15;

@@ -16,6 +16,7 @@
 #include "mps/graph/steps/ForwardLossStep.h"
 #include "mps/graph/steps/KernelStep.h"
 #include "mps/graph/steps/LossStep.h"
+#include "mps/graph/steps/NormalizationSumGradientStep.h"
 #include "mps/graph/steps/ReshapeStep.h"
 #include "mps/graph/steps/SampleNormalizationStep.h"
 #include "mps/graph/steps/ScaleStep.h"
@@ -116,15 +117,26 @@ Made convolution(const StepParts& parts, Sharing& sharing) {
     return step;
 }
 
+void checkNumbers(const StepParts& parts, std::size_t count) {
+    if (parts.numbers.size() != count)
+        refuse(parts, "numbers", fmt::format("{}", count), fmt::format("{}", parts.numbers.size()));
+}
+
 Made batchNormalization(const StepParts& parts, Sharing& sharing) {
-    if (parts.numbers.size() != 1) refuse(parts, "numbers", "1", fmt::format("{}", parts.numbers.size()));
-    return std::make_unique<BatchNormalizationStep>(kernelOf<MPS::CNNBatchNormalization>(parts), parts.numbers[0] != 0,
-                                                    sharing);
+    checkNumbers(parts, 2);
+    auto kernel = kernelOf<MPS::CNNBatchNormalization>(parts);
+    const auto neuron = kernel->fusedNeuronDescriptor();
+    auto step = std::make_unique<BatchNormalizationStep>(std::move(kernel), parts.numbers[0] != 0, sharing);
+    if (parts.numbers[1] != 0) step->absorbSum(neuron);
+    return step;
 }
 
 Made batchNormalizationGradient(const StepParts& parts, Sharing&) {
-    return std::make_unique<BatchNormalizationGradientStep>(kernelOf<MPS::CNNBatchNormalizationGradient>(parts),
-                                                            forwardOf<BatchNormalizationStep>(parts), parts.style);
+    checkNumbers(parts, 1);
+    auto step = std::make_unique<BatchNormalizationGradientStep>(kernelOf<MPS::CNNBatchNormalizationGradient>(parts),
+                                                                 forwardOf<BatchNormalizationStep>(parts), parts.style);
+    if (parts.numbers[0] == 0) step->leaveStatistics();
+    return step;
 }
 
 template <class AnyStep, class Kernel>
@@ -185,7 +197,9 @@ const std::map<std::string, Type>& types() {
          {kWeighted, 1, 1,
           weightedGradient<ConvolutionTransposeGradientStep, MPS::CNNConvolutionTransposeGradient,
                            ConvolutionTransposeStep>}},
-        {"BatchNormalization", {kUnary, 1, 1, batchNormalization}},
+        {"BatchNormalization", {{1, 2, 0, 0}, 1, 1, batchNormalization}},
+        {"NormalizationSumGradient",
+         {{3, 3, 1, 1}, 1, 1, simple<NormalizationSumGradientStep, MPS::CNNNeuronGradient>}},
         {"BatchNormalizationGradient", {kGradient, 1, 1, batchNormalizationGradient}},
         {"InstanceNormalization",
          {kUnary, 1, 1, weighted<SampleNormalizationStep<Instance>, MPS::CNNInstanceNormalization>}},
@@ -218,6 +232,8 @@ StepArity arityOf(const StepParts& parts) {
     if (parts.type == "Concatenation") arity.leastImages = arity.mostImages = arity.mostMade = parts.kernels.size();
     // The image at which the derivative of an absorbed neuron is taken.
     if (isWeightedGradient(parts)) arity.leastImages = arity.mostImages = parts.neuron ? 3 : 2;
+    if (parts.type == "BatchNormalization" && parts.numbers.size() == 2)
+        arity.leastImages = arity.mostImages = parts.numbers[1] != 0 ? 2 : 1;
     return arity;
 }
 

@@ -14,6 +14,7 @@
 #include "mps/graph/steps/ForwardLossStep.h"
 #include "mps/graph/steps/KernelStep.h"
 #include "mps/graph/steps/LossStep.h"
+#include "mps/graph/steps/NormalizationSumGradientStep.h"
 #include "mps/graph/steps/ReshapeStep.h"
 #include "mps/graph/steps/SampleNormalizationStep.h"
 #include "mps/graph/steps/ScaleStep.h"
@@ -102,7 +103,7 @@ template StepParts WeightedGradientStep<MPS::CNNConvolutionTransposeGradient>::p
 // --- normalisations ---
 
 StepParts BatchNormalizationStep::parts() {
-    return {.type = "BatchNormalization", .kernels = {kernel_}, .numbers = {calculatesStatistics()}};
+    return {.type = "BatchNormalization", .kernels = {kernel_}, .numbers = {calculatesStatistics(), hasSum_}};
 }
 
 StepParts BatchNormalizationGradientStep::parts() {
@@ -111,8 +112,11 @@ StepParts BatchNormalizationGradientStep::parts() {
             .forward = forwardStep_,
             .style = style_,
             .keepsUpdates = codedSource(forward_->dataSource()) != nullptr,
-            .resultDropped = statisticsOnly_};
+            .resultDropped = statisticsOnly_,
+            .numbers = {hasStatistics_}};
 }
+
+StepParts NormalizationSumGradientStep::parts() { return {.type = "NormalizationSumGradient", .kernels = {kernel_}}; }
 
 template <class Kind>
 StepParts SampleNormalizationStep<Kind>::parts() {

@@ -35,6 +35,12 @@ struct BatchNormalizationAccess {
         kernel.neuron_ = neuron;
     }
 
+    /// The state belongs to an encode of the kernel with these images.
+    static void setRecord(State& state, const MPS::CNNBatchNormalization& kernel, const MPS::Image& source,
+                          const MPS::Image& destination) {
+        state.setRecord(kernel.captureRecord(source, destination));
+    }
+
     static ArrayRef parameter(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
         return {buffer, 0, ops::Type::Float32, static_cast<std::int64_t>(channels)};
     }

@@ -1,10 +1,12 @@
 #include <MPS/CNNArithmetic.hpp>
+#include <algorithm>
 
 #include "mps/graph/SharedMemory.h"
 #include "mps/graph/passes/Fusion.h"
 #include "mps/graph/passes/Passes.h"
 #include "mps/graph/steps/ArithmeticStep.h"
 #include "mps/graph/steps/ConvolutionStep.h"
+#include "mps/graph/steps/NormalizationSumGradientStep.h"
 
 namespace pewter::mps {
 
@@ -23,6 +25,10 @@ private:
 
     /// The forward image whose gradient the step makes, and which therefore has its extents; kNone: not known.
     std::size_t forwardImage(const ProgramStep& step) const {
+        if (dynamic_cast<const NormalizationSumGradientStep*>(step.step.get())) {
+            const std::size_t forward = fusion_.maker(step.states[0]);
+            return forward == kNone ? kNone : program_.steps[forward].images.at(1);
+        }
         if (!step.isGradient || step.images.size() < 2 || step.states.size() != 1 || !step.step->isReplayable())
             return kNone;
         auto& kernel = step.step->kernel();
@@ -46,7 +52,7 @@ private:
         const std::size_t forward = forwardImage(program_.steps[first]);
         if (forward == kNone || forward != forwardImage(program_.steps[last])) return;
         auto* adding = dynamic_cast<ConvolutionGradientStep*>(program_.steps[last].step.get());
-        if (!adding || !adding->canAddToResult() || !fusion_.isReadBy(there, {index}) || !fusion_.isReadBy(added, {index}))
+        if (!adding || !adding->canAddToResult() || !isReadBefore(there, last, index) || !fusion_.isReadBy(added, {index}))
             return;
         adding->addToResult();
         fusion_.rewrite(last, there);
@@ -55,6 +61,13 @@ private:
         for (const std::size_t reader : behind)
             for (std::size_t position = 0; position < program_.steps[reader].images.size(); ++position)
                 if (program_.steps[reader].images[position] == step.result) fusion_.reread(reader, position, there);
+    }
+
+    /// Whether step `sum` alone reads the image from step `end` on.
+    bool isReadBefore(std::size_t slot, std::size_t end, std::size_t sum) const {
+        const auto& readers = fusion_.readers(slot);
+        return std::count(readers.begin(), readers.end(), sum) == 1 &&
+               std::all_of(readers.begin(), readers.end(), [&](std::size_t one) { return one == sum || one < end; });
     }
 
     /// One piece of memory of the graph's own.

@@ -63,6 +63,13 @@ public:
         images[position] = image;
         add(imageReaders_[image], index);
     }
+    /// Step `index` reads another state as its state `position`.
+    void rereadState(std::size_t index, std::size_t position, std::size_t state) {
+        auto& states = program_.steps[index].states;
+        forget(stateReaders_[states[position]], index);
+        states[position] = state;
+        add(stateReaders_[state], index);
+    }
     /// One source more.
     void readToo(std::size_t index, std::size_t image) {
         program_.steps[index].images.push_back(image);

@@ -6,6 +6,7 @@ void runPasses(GraphProgram& program, const MPS::NNGraphOptions& options) {
     if (options.foldBatchNormalization) foldBatchNormalization(program);
     if (options.fuseNeurons) fuseNeurons(program);
     if (options.fuseNeuronGradients) fuseNeuronGradients(program);
+    if (options.fuseSums) fuseSums(program);
     if (options.accumulateGradients) accumulateGradients(program);
     program.inPlace = options.inPlace;
     program.concatenateInPlace = options.concatenateInPlace;

@@ -21,6 +21,11 @@ void fuseNeurons(GraphProgram& program);
 /// neuron's derivative can be told from its result. The values between are no longer rounded to the images' types.
 void fuseNeuronGradients(GraphProgram& program);
 
+/// A batch normalisation takes in the sum of its result and another image, with the neuron behind it; in training the
+/// neuron's gradient, which is the gradient of both operands, and the normalisation's statistics gradient become one step.
+/// The values between are no longer rounded.
+void fuseSums(GraphProgram& program);
+
 /// A sum of two gradients is added up where the first of them lies, by the convolution gradient that makes the second,
 /// whose value is no longer rounded before. After the passes that make steps take in others.
 void accumulateGradients(GraphProgram& program);

@@ -1,8 +1,10 @@
 #include "mps/graph/steps/BatchNormalizationStep.h"
 
+#include "mps/core/Checks.h"
 #include "mps/graph/steps/Prepare.h"
 #include "mps/graph/steps/Update.h"
 #include "mps/kernels/BatchNormalizationAccess.h"
+#include "mps/kernels/NormalizationSum.h"
 
 namespace pewter::mps {
 
@@ -30,9 +32,14 @@ void BatchNormalizationStep::absorb(const MPS::NNNeuronDescriptor& neuron) {
     BatchNormalizationAccess::fuseNeuron(*kernel_, neuron);
 }
 
+void BatchNormalizationStep::absorbSum(const MPS::NNNeuronDescriptor& neuron) {
+    absorb(neuron);
+    hasSum_ = true;
+}
+
 MPS::ImageDescriptor BatchNormalizationStep::describe(const std::vector<std::shared_ptr<MPS::Image>>& images,
                                                       const MPS::StateBatch& states) {
-    return kernel_->destinationImageDescriptor(images, states);
+    return kernel_->destinationImageDescriptor({images[0]}, states);
 }
 
 MPS::StateBatch BatchNormalizationStep::makeStates(const MPS::StateOwner& owner,
@@ -51,24 +58,31 @@ void BatchNormalizationStep::encode(const StepArguments& arguments) {
     if (statistics_ && states.empty()) states = makeStates(MPS::StateOwner::of(commandBuffer), arguments);
     const auto state = states.empty() ? nullptr : stateOf(states);
     if (statistics_) statistics_->encodeBatch(commandBuffer, singlePictures(sources), state);
-    if (arguments.batch && state)
+    normalize(arguments, state);
+}
+
+void BatchNormalizationStep::normalize(const StepArguments& arguments,
+                                       const std::shared_ptr<MPS::CNNBatchNormalizationState>& state) {
+    const auto &sources = arguments.images[0], &destinations = arguments.destinations;
+    const auto& commandBuffer = arguments.commandBuffer;
+    if (hasSum_) {
+        encodeNormalizationSum(commandBuffer, *kernel_, sources, arguments.images[1], state, destinations);
+        for (const auto& images : arguments.images) consumeImages(images, kernel_->name());
+        if (state) consumeStates({state}, kernel_->name());
+    } else if (arguments.batch && state) {
         kernel_->encodeBatch(commandBuffer, sources, state, destinations);
-    else if (arguments.batch)
+    } else if (arguments.batch) {
         kernel_->encodeBatch(commandBuffer, sources, destinations);
-    else if (state)
+    } else if (state) {
         kernel_->encode(commandBuffer, sources[0], state, destinations[0]);
-    else
+    } else {
         kernel_->encode(commandBuffer, sources[0], destinations[0]);
+    }
 }
 
 void BatchNormalizationStep::recompute(const StepArguments& arguments) {
     if (arguments.states.empty()) return encode(arguments);
-    const auto &sources = arguments.images[0], &destinations = arguments.destinations;
-    const auto state = stateOf(arguments.states[0]);
-    if (arguments.batch)
-        kernel_->encodeBatch(arguments.commandBuffer, sources, state, destinations);
-    else
-        kernel_->encode(arguments.commandBuffer, sources[0], state, destinations[0]);
+    normalize(arguments, stateOf(arguments.states[0]));
 }
 
 void BatchNormalizationStep::reloadFromDataSource() {
@@ -104,8 +118,8 @@ void BatchNormalizationGradientStep::encode(const StepArguments& arguments) {
     const auto &gradients = arguments.images[0], &sources = arguments.images[1];
     const auto& commandBuffer = arguments.commandBuffer;
     const auto& states = arguments.states[0];
-    statistics_->encodeBatch(commandBuffer, singlePictures(gradients), singlePictures(sources),
-                             stateOf(states));
+    if (hasStatistics_)
+        statistics_->encodeBatch(commandBuffer, singlePictures(gradients), singlePictures(sources), stateOf(states));
     if (!statisticsOnly_ && arguments.batch)
         kernel_->encodeBatch(commandBuffer, gradients, sources, states, arguments.destinations);
     else if (!statisticsOnly_)
