@@ -204,6 +204,42 @@ TEST(CpuLayouts, GradientsOfStatisticsAreSumsOverTheSamePixels) {
             }
 }
 
+TEST(CpuLayouts, SumsBehindANormalisationOfBlocksGiveTheBitsOfWholePixels) {
+    PEWTER_NEEDS_CPU();
+    Random random(88);
+    for (const auto& [n, h, w, c] : kShapes)
+        for (const ops::Neuron& neuron : kNeurons) {
+            Norm norm(random, n, h, w, c);
+            OpTensor added = norm.src, sum = norm.src;
+            added.fillIntegers(random, -3, 4);
+            OpArray diffGamma = norm.diffGamma, diffBeta = norm.diffBeta;
+            const Image src(norm.src.view()), addend(added.view()), diffDst(norm.diffDst.view()), result(norm.result.view()),
+                diffSum(sum.view());
+            ops::BatchNormalizationForward forward{norm.src,  norm.result, norm.mean, norm.variance, norm.gamma,
+                                                   norm.beta, 0,           neuron,    added};
+            runCpu(forward);
+            forward.src = src, forward.dst = result, forward.addend = addend;
+            runCpu(forward);
+            EXPECT_EQ(result.values(), floatsOf(norm.result));
+            ops::BatchNormalizationStatisticsGradient back{norm.src,  norm.diffDst,   norm.mean,     norm.variance, norm.gamma,
+                                                           norm.beta, norm.diffGamma, norm.diffBeta, 0,             neuron,
+                                                           false,     added,          sum};
+            runCpu(back);
+            back.src = src, back.diffDst = diffDst, back.addend = addend, back.diffSum = diffSum;
+            back.diffGamma = diffGamma, back.diffBeta = diffBeta;
+            runCpu(back);
+            EXPECT_EQ(diffSum.values(), floatsOf(sum));
+            // A sigmoid's sums round, in another order.
+            if (neuron.type != ops::NeuronType::Sigmoid) {
+                EXPECT_EQ(diffGamma.values(), norm.diffGamma.values());
+                EXPECT_EQ(diffBeta.values(), norm.diffBeta.values());
+            }
+            back.diffSum = diffDst;  // in place
+            runCpu(back);
+            EXPECT_EQ(diffDst.values(), floatsOf(sum));
+        }
+}
+
 TEST(CpuLayouts, ElementsInBlocksGiveTheBitsOfElementsInPixels) {
     PEWTER_NEEDS_CPU();
     Random random(87);
@@ -251,6 +287,16 @@ TEST(CpuLayouts, OnlyWholeFloat32ImagesOfSixteensOfChannelsMayBeInBlocks) {
     EXPECT_TRUE(cpuBackend()->layoutCost(sum).images.empty());
     sum.secondary = x, sum.mask = mask;
     EXPECT_TRUE(cpuBackend()->layoutCost(sum).images.empty());
+    ops::BatchNormalizationForward normalized{x, x};
+    ops::BatchNormalizationStatisticsGradient sums{x, x};
+    EXPECT_EQ(cpuBackend()->layoutCost(normalized).images.size(), 2U);
+    EXPECT_EQ(cpuBackend()->layoutCost(sums).images.size(), 2U);
+    normalized.addend = sums.addend = sums.diffSum = x;
+    EXPECT_EQ(cpuBackend()->layoutCost(normalized).images.size(), 3U);
+    EXPECT_EQ(cpuBackend()->layoutCost(sums).images.size(), 4U);
+    normalized.addend = sums.diffSum = row;
+    EXPECT_TRUE(cpuBackend()->layoutCost(normalized).images.empty());
+    EXPECT_TRUE(cpuBackend()->layoutCost(sums).images.empty());
     // Too small to be measured, and of groups.
     ops::ConvolutionForward small{x, x, x, {}, {}};
     const OpTensor weights(ops::Type::Float32, 32, 1, 1, 32);

@@ -41,6 +41,28 @@ TEST(ReferenceBatchNormalization, TwoSamplesByHand) {
     EXPECT_EQ(diffSrc.values(), (Numbers{2, 0}));
 }
 
+TEST(ReferenceBatchNormalization, ASumOfTwoPixelsByHand) {
+    const OpTensor src(kType, 1, 1, 2, 1, {1, 3}), addend(kType, 1, 1, 2, 1, {4, -4}), diffDst(kType, 1, 1, 2, 1, {5, 7});
+    OpTensor dst = src, diffSum = src;
+    OpArray diffGamma(kType, 1), diffBeta = diffGamma;
+    const OpArray mean(kType, {2}), variance(kType, {1}), gamma(kType, {2}), beta(kType, {1});
+    const ops::Neuron relu{ops::NeuronType::ReLU, 0.5f};
+    // Without what is added, the first pixel would be left of 0 and the second right of it.
+    runReference(ops::BatchNormalizationForward{src, dst, mean, variance, gamma, beta, 0, relu, addend});
+    EXPECT_EQ(dst.values(), (Numbers{3, -0.5}));
+    ops::BatchNormalizationStatisticsGradient sums{src,      diffDst, mean, variance, gamma,  beta,   diffGamma,
+                                                   diffBeta, 0,       relu, false,    addend, diffSum};
+    runReference(sums);
+    EXPECT_EQ(diffSum.values(), (Numbers{5, 3.5}));
+    EXPECT_EQ(diffBeta.at(0), 8.5);
+    EXPECT_EQ(diffGamma.at(0), -1.5);
+    diffSum.fill(99);  // nobody wants it
+    sums.diffSum = {};
+    runReference(sums);
+    EXPECT_EQ(diffSum.values(), (Numbers{99, 99}));
+    EXPECT_EQ(diffGamma.at(0), -1.5);
+}
+
 TEST(ReferenceBatchNormalization, AConstantChannelNormalisesToBetaEvenWithTheSmallestEpsilon) {
     OpTensor src(ops::Type::Float32, 3, 3, 7, 1), dst = src;
     src.fill(0.1);

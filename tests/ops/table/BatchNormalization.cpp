@@ -4,7 +4,7 @@
 #include <MPS/NNNeuronDescriptor.hpp>
 #include <cmath>
 
-#include "table/Normalization.h"
+#include "table/NormalizationSums.h"
 #include "table/Table.h"
 
 namespace pewter::optable {
@@ -265,10 +265,12 @@ OpRow BatchNormalization() {
         return std::vector<Array>{y};
     };
     row.cases.push_back(stored);
+    for (auto& op : normalizationSums()) row.cases.push_back(std::move(op));
     row.large = {training("training, 26 MB", {32, 56, 56, 64}),
                  inference("inference, 26 MB", {32, 56, 56, 64}),
                  training("training, many channels, 26 MB", {64, 14, 14, 512}),
-                 withNeuron("training, tanh, 26 MB", {32, 56, 56, 64}, MPS::CNNNeuronType::TanH)};
+                 withNeuron("training, tanh, 26 MB", {32, 56, 56, 64}, MPS::CNNNeuronType::TanH),
+                 normalizationSum("training, sum and ReLU, 26 MB", {32, 56, 56, 64}, {.neuron = {ops::NeuronType::ReLU}})};
     row.errors = errors();
     return row;
 }
