@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "mtl/Device.h"
+#include "mtl/Diagnostics.h"
 
 namespace MTL {
 Resource::~Resource() = default;
@@ -18,6 +19,13 @@ namespace pewter::mtl {
 namespace {
 
 ops::Backend& backendOf(MTL::Device& device) { return static_cast<Device&>(device).backend(); }
+
+/// Bytes come and go only while the device works; afterwards the first cause says more than the call that fails next.
+ops::Backend& workingBackendOf(MTL::Device& device) {
+    if (const auto fault = static_cast<Device&>(device).fault())
+        throw MTL::Error("device " + device.name(), "bytes of a resource", "a device that works", fault->localizedDescription);
+    return backendOf(device);
+}
 
 }  // namespace
 
@@ -70,7 +78,7 @@ void readBytes(MTL::Buffer& buffer, std::size_t offset, void* to, std::size_t by
     if (const std::byte* from = own.hostAddress())
         std::memcpy(to, from + offset, bytes);
     else
-        backendOf(*own.device()).download(to, own.memory().address() + offset, bytes);
+        workingBackendOf(*own.device()).download(to, own.memory().address() + offset, bytes);
 }
 
 void writeBytes(MTL::Buffer& buffer, std::size_t offset, const void* from, std::size_t bytes) {
@@ -79,7 +87,7 @@ void writeBytes(MTL::Buffer& buffer, std::size_t offset, const void* from, std::
     if (std::byte* to = own.hostAddress())
         std::memcpy(to + offset, from, bytes);
     else
-        backendOf(*own.device()).upload(own.memory().address() + offset, from, bytes);
+        workingBackendOf(*own.device()).upload(own.memory().address() + offset, from, bytes);
 }
 
 void fillBytes(MTL::Buffer& buffer, std::uint8_t value) {
@@ -88,7 +96,7 @@ void fillBytes(MTL::Buffer& buffer, std::uint8_t value) {
         std::memset(to, value, own.length());
         return;
     }
-    auto& backend = backendOf(*own.device());
+    auto& backend = workingBackendOf(*own.device());
     const auto stream = backend.newStream();
     backend.fillBytes(own.memory().address(), value, own.length(), *stream);
     stream->synchronize();
@@ -106,13 +114,20 @@ HostView::HostView(MTL::Buffer& buffer, std::size_t offset, std::size_t bytes, H
         data_ += offset;
         return;
     }
+    if (access == HostAccess::Write) workingBackendOf(*buffer_.device());  // afterwards nobody could be told
     copy_.resize(bytes);
     data_ = copy_.data();
     if (access != HostAccess::Write) readBytes(buffer_, offset_, data_, bytes);
 }
 
 HostView::~HostView() {
-    if (!copy_.empty() && access_ != HostAccess::Read) writeBytes(buffer_, offset_, data_, copy_.size());
+    if (copy_.empty() || access_ == HostAccess::Read) return;
+    try {
+        writeBytes(buffer_, offset_, data_, copy_.size());
+    } catch (const std::exception& e) {
+        // Of a device that stops meanwhile the next command buffer tells.
+        diagnose(fmt::format("{} bytes of the host did not reach their buffer: {}", copy_.size(), e.what()));
+    }
 }
 
 }  // namespace pewter::mtl

@@ -5,6 +5,7 @@
 #include <MTL/Error.hpp>
 #include <chrono>
 #include <new>
+#include <typeinfo>
 #include <utility>
 
 #include "mtl/Buffer.h"
@@ -296,27 +297,42 @@ void CommandBuffer::runHandlers(std::vector<MTL::CommandBufferHandler>& handlers
 
 namespace {
 
-/// The failure that the exception being handled stands for. A device that it stops is noted.
-MTL::CommandFailure failureOf(const std::string& label, Device& device) {
-    const auto made = [&](MTL::CommandBufferError code, const std::string& why) {
+/// The failure that the exception being handled stands for: of the command, or, where the device has stopped, of `faulty`.
+MTL::CommandFailure failureOf(const std::string& command, const std::string& faulty) {
+    const auto made = [](MTL::CommandBufferError code, const std::string& label, const std::string& why) {
         return MTL::CommandFailure{
             code, fmt::format("{} failed: {}", label.empty() ? "an unnamed command" : label, why), label};
     };
     try {
         throw;
-    } catch (const std::bad_alloc&) {
-        return made(MTL::CommandBufferError::OutOfMemory, "out of memory");
+    } catch (const std::bad_alloc& e) {
+        const bool isPlain = typeid(e) == typeid(std::bad_alloc);
+        return made(MTL::CommandBufferError::OutOfMemory, command, isPlain ? "out of memory" : e.what());
     } catch (const ops::DeviceFault& e) {
-        // What was under way behind the command that failed says no more than that.
-        if (auto before = device.fault()) return *before;
-        auto failure = made(MTL::CommandBufferError::PageFault, e.what());
-        device.noteFault(failure);
-        return failure;
+        return made(MTL::CommandBufferError::PageFault, faulty, e.what());
     } catch (const std::exception& e) {
-        return made(MTL::CommandBufferError::Internal, e.what());
+        return made(MTL::CommandBufferError::Internal, command, e.what());
     } catch (...) {
-        return made(MTL::CommandBufferError::Internal, "unknown exception");
+        return made(MTL::CommandBufferError::Internal, command, "unknown exception");
     }
+}
+
+/// A command buffer and what is in it: all that is known of a fault of which the device tells afterwards.
+template <class Entries>
+std::string workOf(const std::string& name, const Entries& entries) {
+    std::size_t count = 0;
+    const std::string *first = nullptr, *last = nullptr;
+    const auto add = [&](const std::string& label) {
+        if (count++ == 0) first = &label;
+        last = &label;
+    };
+    for (const auto& entry : entries) {
+        if (!entry.list) add(entry.own.label);
+        for (std::size_t i = entry.first; entry.list && i < entry.last; ++i) add((*entry.list)[i].label);
+    }
+    if (count == 0) return name;
+    return count == 1 ? fmt::format("{} ('{}')", name, *first)
+                      : fmt::format("{} ({} commands, '{}' to '{}')", name, count, *first, *last);
 }
 
 const std::string kNoLabel;
@@ -364,9 +380,14 @@ void CommandBuffer::start(ops::Stream& stream) {
         }
         mark_ = stream.mark();
     } catch (...) {
-        handedOver_ = failureOf(running ? *running : "commit", deviceOf(*device()));
+        // A device that works beside the host tells of a fault at some later command than the one.
+        const std::string command = running ? *running : "commit";
+        const std::string faulty = stream.isAsynchronous() ? workOf(nameOf(label()), commands_) : command;
+        handedOver_ = failureOf(command, faulty);
         try {
             stream.synchronize();  // what was handed over before it may still be running
+        } catch (const ops::DeviceFault&) {
+            handedOver_ = failureOf(command, faulty);  // the cause, whatever a library made of it
         } catch (...) {
         }
     }
@@ -378,7 +399,16 @@ void CommandBuffer::finish(ops::Stream& stream) {
     try {
         if (!failure) stream.wait(mark_);
     } catch (...) {
-        failure = failureOf(nameOf(label()), deviceOf(*device()));
+        const std::string work = workOf(nameOf(label()), commands_);
+        failure = failureOf(work, work);
+    }
+    if (failure && failure->code == MTL::CommandBufferError::PageFault) {
+        // Buffers end in order, so the first one to come here has the cause; those handed over behind it say no more.
+        auto& own = deviceOf(*device());
+        if (auto before = own.fault())
+            failure = std::move(before);
+        else
+            own.noteFault(*failure);
     }
     commands_.clear();  // returns temporary memory before anybody is told
     {

@@ -2,6 +2,7 @@
 
 #include <MTL/Error.hpp>
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "mtl/CommandBuffer.h"
@@ -36,6 +37,16 @@ thread_local const void* servedWorker = nullptr;
 
 /// One that runs and one that follows it before the device runs dry. The stream knows the ends of so many.
 constexpr std::size_t kMostRunning = 2;
+
+/// A new stream, or one that does nothing and why: nobody is there to catch anything on a queue's thread.
+std::unique_ptr<ops::Stream> newStreamOr(std::exception_ptr& problem, ops::Backend& backend) {
+    try {
+        return backend.newStream();
+    } catch (...) {
+        problem = std::current_exception();
+        return std::make_unique<ops::Stream>();
+    }
+}
 
 }  // namespace
 
@@ -116,7 +127,8 @@ void CommandQueue::forget(const CommandBuffer* buffer, bool reserved) {
 
 void CommandQueue::work(std::shared_ptr<Worker> state) {
     servedWorker = state.get();
-    const auto stream = state->backend->newStream();
+    std::exception_ptr problem;
+    const auto stream = newStreamOr(problem, *state->backend);
     const bool isAsynchronous = stream->isAsynchronous();
     std::unique_lock lock(state->mutex);
     const auto finish = [&stream, state = state.get()](std::unique_lock<std::mutex>& held, std::shared_ptr<CommandBuffer> buffer) {
@@ -149,6 +161,10 @@ void CommandQueue::work(std::shared_ptr<Worker> state) {
         auto next = std::move(state->order.front().buffer);
         state->order.pop_front();
         lock.unlock();
+        if (problem) {  // the only command that such a stream can take
+            next->takeCommands();
+            next->append("the stream of its queue", [problem](ops::Stream&) { std::rethrow_exception(problem); });
+        }
         next->start(*stream);
         lock.lock();
         if (isAsynchronous)

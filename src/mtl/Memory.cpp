@@ -8,6 +8,8 @@
 #include <chrono>
 #include <new>
 
+#include "ops/DeviceFault.h"
+
 namespace pewter::mtl {
 
 namespace {
@@ -62,6 +64,9 @@ std::shared_ptr<Memory> MemoryPool::allocate(std::size_t bytes, const char* purp
         }
     }
     if (!block.address) {
+        const auto refuse = [&](const std::string& why) {
+            throw MTL::Error(fmt::format("device {}", backend_->name()), purpose, fmt::format("{} bytes of memory", bytes), why);
+        };
         try {
             block.address = take(size);
         } catch (const std::bad_alloc&) {
@@ -69,10 +74,10 @@ std::shared_ptr<Memory> MemoryPool::allocate(std::size_t bytes, const char* purp
             try {
                 block.address = take(size);
             } catch (const std::bad_alloc&) {
-                throw MTL::Error(fmt::format("device {}", backend_->name()), purpose,
-                                 fmt::format("{} bytes of memory", bytes),
-                                 fmt::format("out of memory, with {} bytes taken", systemBytes()));
+                refuse(fmt::format("out of memory, with {} bytes taken", systemBytes()));
             }
+        } catch (const ops::DeviceFault& e) {
+            refuse(fmt::format("a device that has stopped: {}", e.what()));
         }
         block.size = size;
         std::lock_guard lock(mutex_);
