@@ -117,7 +117,9 @@ TEST_F(CpuNormalizationSums, InPlaceIsAsApart) {
         const Shape shape = i == 0 ? Shape{1, 182, 182, 67} : drawShape(random);
         const SumLayer layer(random, shape, false);
         const ops::Type type = kTypes[i % 3];
-        const auto as = [&](const OpTensor& from) { return OpTensor(type, shape.n, shape.h, shape.w, shape.c, from.values()); };
+        const auto as = [&](const OpTensor& from) {
+            return OpTensor(type, shape.n, shape.h, shape.w, shape.c, from.values());
+        };
         const OpTensor dst = as(layer.dst), diffSum = as(layer.diffSum), diffDst = as(layer.diffDst);
         auto forward = layer.forward();
         forward.dst = dst;
@@ -141,7 +143,7 @@ TEST_F(CpuNormalizationSums, InPlaceIsAsApart) {
     }
 }
 
-/// Results that go past the caches.
+/// So large that forward results go past the caches.
 TEST_F(CpuNormalizationSums, LargeResultsAreExactlyTheReferences) {
     Random random(715);
     SumLayer layer(random, {1, 182, 182, 64}, false);

@@ -174,16 +174,12 @@ void addStatisticsOfBlocks(const ops::Tensor& image, Scratch::Frame& frame, doub
 
 /// The images of a statistics gradient, or one plane of each; the last two may be null.
 struct GradientImages {
-    GradientImages(const ops::Tensor& x, const ops::Tensor& g, const ops::Tensor& added, const ops::Tensor& sum, bool streamed)
-        : src(x), diffDst(g), addend(added), rounded(sum), diffSum(sum), past(streamed) {}
-
-    /// Operands of a SumRoom.
-    static std::int64_t operands(bool hasAddend) { return hasAddend ? 4 : 3; }
+    GradientImages(const ops::Tensor& x, const ops::Tensor& g, const ops::Tensor& added, const ops::Tensor& sum)
+        : src(x), diffDst(g), addend(added), rounded(sum), diffSum(sum) {}
 
     Source src, diffDst, addend;
     Source rounded;  ///< what diffSum holds
-    Sink diffSum;
-    bool past;  ///< diffSum goes past the caches
+    Sink diffSum;    ///< its blocks are added up where they lie: past the caches would be no faster
 };
 
 /// The elements [first, first + count) of dz, at most a SumRoom's block, which diffSum receives if there is one.
@@ -194,18 +190,13 @@ const float* throughNeurons(const Layer& layer, const GradientImages& images, co
     const float* const addend =
         images.addend.isNull() ? nullptr : images.addend.read(first, count, room.operand(3));
     float* const through = room.operand(2);
-    float* const place = writes ? images.diffSum.room(first, count, through) : through;
-    float* const to = images.past ? through : place;
+    float* const to = writes ? images.diffSum.room(first, count, through) : through;
     for (std::int64_t i = 0; i < count; i += kShortRun) {
         const std::int64_t some = std::min(kShortRun, count - i);
         const float* const dz = layer.throughNeuron(x + i, diffDst + i, to + i, tile + i % room.channels, some,
                                                     addend ? addend + i : nullptr);
-        if (images.past)
-            PEWTER_VECTOR(copyRunPast)(dz, place + i, some);
-        else if (dz != to + i)
-            std::copy_n(dz, some, to + i);
+        if (dz != to + i) std::copy_n(dz, some, to + i);
     }
-    if (images.past) return layer.hasNeuron() ? to : diffDst;
     if (!writes) return to;
     images.diffSum.write(first, count, to);
     return images.rounded.read(first, count, through);
@@ -223,7 +214,6 @@ void addGradients(const Layer& layer, const GradientImages& images, std::int64_t
         const float* dz = throughNeurons(layer, images, x, diffDst, p * c, count, tile, room);
         PEWTER_VECTOR(gradientSums)(x, dz, pixels, c, layer.mean.of(tile), diffBeta, diffGamma, room.lanes);
     }
-    if (images.past) baseline::streamEnd();
 }
 
 }  // namespace
@@ -265,7 +255,8 @@ void Cpu::run(const ops::BatchNormalizationForward& op, ops::Stream& stream) {
     const Layer layer(op, op.src.c, frame);
     const Source src(op.src), addend(op.addend);
     const Sink dst(op.dst);
-    const bool past = isStreamed(op.dst);
+    // Where a source lies the caches have the lines already.
+    const bool past = isStreamed(op.dst) && op.dst.data != op.addend.data;
     forShortRuns(op.src, [&](std::int64_t first, std::int64_t count) {
         alignas(64) float in[kShortRun], added[kShortRun], out[kShortRun];
         const float* x = src.read(first, count, in);
@@ -283,17 +274,16 @@ void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& 
     const Layer layer(op, c, frame);
     double* const sums = doubles(frame, 2 * c);
     std::fill_n(sums, 2 * c, 0.0);
-    const bool past = isStreamed(op.diffSum);
-    const std::int64_t operands = GradientImages::operands(!op.addend.isNull());
+    const std::int64_t operands = op.addend.isNull() ? 3 : 4;
     if (op.src.inBlocks()) {
         forPlanes(op.src, operands, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
             double* const diffBeta = sums + block * ops::kChannelBlock;
             const GradientImages planes(planeAt(op.src, n, block), planeAt(op.diffDst, n, block),
-                                        planeAt(op.addend, n, block), planeAt(op.diffSum, n, block), past);
+                                        planeAt(op.addend, n, block), planeAt(op.diffSum, n, block));
             addGradients(layer, planes, 0, op.src.h * op.src.w, block * planeOf(op.src), diffBeta, diffBeta + c, room);
         });
     } else {
-        const GradientImages images(op.src, op.diffDst, op.addend, op.diffSum, past);
+        const GradientImages images(op.src, op.diffDst, op.addend, op.diffSum);
         const std::int64_t parts = partsOf(pixels, std::max<std::int64_t>(1, kElementGrain / c));
         std::vector<SumRoom> rooms;
         for (std::int64_t part = 0; part < parts; ++part) {
