@@ -25,7 +25,7 @@ using nlohmann::json;
 struct BenchOptions {
     std::vector<std::string> networks;
     std::string device, precision = "fp32", json;
-    std::optional<std::size_t> batch, threads;
+    std::optional<std::size_t> batch, threads, memoryBudget;
     std::size_t steps = 20;
     bool breakdown = false;
     float lossScale = 0;
@@ -194,6 +194,7 @@ void benchAll(const BenchOptions& options) {
         settings.format = formatOf(options.precision);
         settings.options = optionsOf(options.precision);
         settings.lossScale = options.lossScale;
+        settings.memoryBudget = options.memoryBudget;
         settings.optimizer.descriptor.learningRate = description->learningRate;
         const auto measured = measure(*description, device, settings, options.steps);
         list.push_back(toJson(measured, options, *device, ceilings));
@@ -220,6 +221,7 @@ void addBenchCommand(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     addPrecision(*command, options->precision);
     addLossScale(*command, options->lossScale);
+    addMemoryBudget(*command, options->memoryBudget);
     command->add_option("--steps", options->steps, "Steps to time, after three others")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();

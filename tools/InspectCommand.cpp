@@ -97,8 +97,8 @@ void inspect(const InspectOptions& options) {
     settings.format = formatOf(options.precision);
     settings.options = optionsOf(options.precision) | (options.exact ? MPS::KernelOptionsDirectConvolution : MPS::KernelOptionsNone);
     settings.optimizer.descriptor.learningRate = description.learningRate;
+    settings.memoryBudget = options.memoryBudget;
     TrainingNetwork network(description, device, settings);
-    setMemoryBudget(network, options.memoryBudget);
     const auto report = reportOf(network);
     const pewter::inspect::Subject subject{description.name, device->name(), settings.batchSize};
     bool isAlone = false;

@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <MPS/NNGraph.hpp>
-#include <MPS/NNRecomputePolicy.hpp>
 #include <MPS/Types.hpp>
 #include <MTL/Device.hpp>
 #include <Pewter/train/TrainingNetwork.hpp>
@@ -47,10 +46,7 @@ inline void addLossScale(CLI::App& command, float& scale) {
         ->check(CLI::PositiveNumber);
 }
 
-/// --memory-budget: forward images are computed again where that keeps a training step within it.
-inline void setMemoryBudget(pewter::train::TrainingNetwork& network, const std::optional<std::size_t>& bytes) {
-    if (bytes) network.trainingGraph().setRecomputePolicy(MPS::NNRecomputePolicy::budget(*bytes));
-}
+/// --memory-budget
 inline void addMemoryBudget(CLI::App& command, std::optional<std::size_t>& bytes) {
     command
         .add_option("--memory-budget", bytes,

@@ -71,9 +71,9 @@ void train(const TrainOptions& options) {
     settings.options = optionsOf(options.precision);
     settings.lossScale = options.lossScale;
     settings.optimizer.descriptor.learningRate = options.learningRate.value_or(description.learningRate);
+    settings.memoryBudget = options.memoryBudget;
     TrainingNetwork network(description, device, settings);
     if (!options.load.empty()) network.load(options.load);
-    setMemoryBudget(network, options.memoryBudget);
     const auto data = loadData(description, options, settings.batchSize);
     Trainer trainer(network, data.train);
 

@@ -4,6 +4,7 @@
 #include <MPS/CNNLossNode.hpp>
 #include <MPS/CNNSoftMaxNode.hpp>
 #include <MPS/NNGraph.hpp>
+#include <MPS/NNRecomputePolicy.hpp>
 #include <MTL/Device.hpp>
 #include <MTL/Error.hpp>
 #include <Pewter/train/TrainingNetwork.hpp>
@@ -48,6 +49,10 @@ OptimizerSettings scaled(OptimizerSettings optimizer, float scale) {
 
 std::string sourceKey(std::size_t index) { return "dataSource" + std::to_string(index); }
 
+void setMemoryBudget(MPS::NNGraph& graph, const std::optional<std::size_t>& bytes) {
+    if (bytes) graph.setRecomputePolicy(MPS::NNRecomputePolicy::budget(*bytes));
+}
+
 }  // namespace
 
 TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const std::shared_ptr<MTL::Device>& device,
@@ -83,6 +88,7 @@ TrainingNetwork::TrainingNetwork(const NetworkDescription& description, const st
     training_->setLabel(description.name + " training");
     training_->setFormat(settings.format);
     training_->setOptions(settings.options);
+    setMemoryBudget(*training_, settings.memoryBudget);
 
     sources_ = builder_.dataSources();
 }
@@ -154,6 +160,7 @@ void TrainingNetwork::load(const std::string& path) {
     }
     lossScale_ = scale;
     training_ = std::move(training);
+    setMemoryBudget(*training_, settings_.memoryBudget);
     inference_ = std::move(inference);
     sources_ = std::move(sources);
 }

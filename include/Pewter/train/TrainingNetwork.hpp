@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct TrainingSettings {
     /// What losses and their gradients are multiplied by and weights' gradients divided by, so that float16 does not lose
     /// small gradients on the way. 0: kLossScale with float16, 1 with everything else, which has the exponents of float32.
     float lossScale = 0;
+    /// Bytes of temporary memory for a training step: forward images are computed again where that keeps it within them
+    /// (NNRecomputePolicy::budget). Nothing: all that gradients need is kept.
+    std::optional<std::size_t> memoryBudget;
 };
 
 /// A network on a device: a training graph that ends in the loss of its target, and an inference graph over the same data
