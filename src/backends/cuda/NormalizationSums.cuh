@@ -34,10 +34,10 @@ struct NormalizeSum {
     }
 };
 
-/// diffSum = dz; of what that rounds it to, sum dz and sum dz (x - mean).
+/// diffSum = dz; of what that rounds it to, sum dz and sum dz (x - mean). With more pixels ahead registers would not do.
 template <class Pixels, class Layer, Act kAct>
 struct SumGradient {
-    static constexpr int kLanes = Pixels::kLanes, kFactors = 3, kUnroll = aheadOf<Pixels>(4), kSums = 2;
+    static constexpr int kLanes = Pixels::kLanes, kFactors = 3, kUnroll = aheadOf<Pixels>(2), kSums = 2;
     struct Sample {
         typename Pixels::Sample x, diff, addend;
     };
@@ -55,28 +55,28 @@ struct SumGradient {
     PEWTER_DEVICE void start(ColumnSums<kLanes>&, std::int64_t, std::int64_t, int) const {}
     PEWTER_DEVICE void add(ColumnSums<kLanes>& sums, int vector, const Sample* sample, int count, const float (*f)[kLanes],
                            std::int64_t pixel, int rows) const {
+        constexpr bool isAny = std::is_same_v<Pixels, AnyPixels>;
         PEWTER_UNROLL_ALL
         for (int u = 0; u < kUnroll; ++u)
             if (u < count) {
                 typename Pixels::Sample out;
-                float distance[kLanes], dz[kLanes];
                 for (int l = 0; l < kLanes; ++l) {
-                    distance[l] = toFloat(sample[u].x.lane[l]) - f[0][l];
-                    const float z = distance[l] * f[1][l] + f[2][l] + toFloat(sample[u].addend.lane[l]);
-                    dz[l] = toFloat(sample[u].diff.lane[l]) *
-                            activationDerivative<kAct>(neuron, z, vector * kLanes + l);
-                    fromFloat(out.lane[l], dz[l]);
+                    const float distance = toFloat(sample[u].x.lane[l]) - f[0][l];
+                    const float z = distance * f[1][l] + f[2][l] + toFloat(sample[u].addend.lane[l]);
+                    float dz =
+                        toFloat(sample[u].diff.lane[l]) * activationDerivative<kAct>(neuron, z, vector * kLanes + l);
+                    fromFloat(out.lane[l], dz);
+                    if (hasDiffSum) {
+                        if constexpr (isAny) {  // rounded where it lies
+                            diffSum.store(pixel + u * rows, vector, out);
+                            out = diffSum.load(pixel + u * rows, vector);
+                        }
+                        dz = toFloat(out.lane[l]);
+                    }
+                    sums.sum[l] += dz;
+                    sums.sum[kLanes + l] += dz * distance;
                 }
-                if (hasDiffSum) {
-                    diffSum.store(pixel + u * rows, vector, out);
-                    // Of any type: rounded where it lies.
-                    if constexpr (std::is_same_v<Pixels, AnyPixels>) out = diffSum.load(pixel + u * rows, vector);
-                    for (int l = 0; l < kLanes; ++l) dz[l] = toFloat(out.lane[l]);
-                }
-                for (int l = 0; l < kLanes; ++l) {
-                    sums.sum[l] += dz[l];
-                    sums.sum[kLanes + l] += dz[l] * distance[l];
-                }
+                if (hasDiffSum && !isAny) diffSum.store(pixel + u * rows, vector, out);
             }
     }
 };
