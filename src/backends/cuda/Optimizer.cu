@@ -1,5 +1,6 @@
 #include "backends/cuda/Optimizer.cuh"
 
+#include "backends/cuda/BlockTable.cuh"
 #include "backends/cuda/Cuda.h"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
@@ -110,16 +111,13 @@ inline constexpr std::int64_t kBlock = 4 * kThreads;
 
 struct Table {
     Update update[kUpdates];
-    /// The first block of every update; the blocks of the last one end the grid.
-    std::uint32_t first[kUpdates];
-    int count;
+    BlockTable<kUpdates> blocks;
 };
 
 __global__ void updateKernel(Table table) {
-    int k = 0;
-    while (k + 1 < table.count && table.first[k + 1] <= blockIdx.x) ++k;
+    const int k = table.blocks.runOf(blockIdx.x);
     const Update& u = table.update[k];
-    const std::int64_t from = (blockIdx.x - table.first[k]) * kBlock;
+    const std::int64_t from = (blockIdx.x - table.blocks.first[k]) * kBlock;
     const std::int64_t end = from + kBlock < u.count ? from + kBlock : u.count;
     std::int64_t rest = from;
     if (u.fours) {
@@ -167,14 +165,10 @@ void runUpdates(CudaStream& stream, const Update* updates, std::int64_t count) {
     static_assert(sizeof(Table) <= 4000, "kernels take 4 KB of parameters");
     for (std::int64_t start = 0; start < count; start += kUpdates) {
         Table table{};
-        std::int64_t blocks = 0;
         for (std::int64_t k = start; k < std::min(count, start + kUpdates); ++k) {
-            if (updates[k].count == 0) continue;
-            table.update[table.count] = updates[k];
-            table.first[table.count++] = static_cast<std::uint32_t>(blocks);
-            blocks += (updates[k].count + kBlock - 1) / kBlock;
+            if (updates[k].count > 0) table.update[table.blocks.add(updates[k].count, kBlock)] = updates[k];
         }
-        launchRenewably(stream, updateKernel, blocks, kThreads, table);
+        launchRenewably(stream, updateKernel, table.blocks.blocks, kThreads, table);
     }
 }
 

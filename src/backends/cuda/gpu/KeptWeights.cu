@@ -1,48 +1,38 @@
 #include "backends/cuda/gpu/KeptWeights.h"
 
-#include "backends/cuda/Launch.cuh"
+#include "backends/cuda/BlockTable.cuh"
+#include "backends/cuda/Lanes.cuh"
 #include "backends/cuda/Recast.cuh"
 
 namespace pewter::cuda {
 
 namespace {
 
+constexpr std::uint32_t kLanes = 8, kBlock = kThreads * kLanes;
+
 /// Runs of float32 that become runs of one 16-bit type in one launch.
 struct ConversionTable {
     static constexpr int kMost = 120;
+    BlockTable<kMost> blocks;
     const float* from[kMost];
     void* to[kMost];
     std::uint32_t count[kMost];
-    std::uint32_t first[kMost];  ///< block of each
-    int runs;
-    bool half;
 };
 static_assert(sizeof(ConversionTable) <= 4000, "kernels take 4 KB of parameters");
 
-constexpr std::uint32_t kLanes = 8, kBlock = kThreads * kLanes;
-
-struct alignas(16) EightShorts {
-    std::uint16_t lane[kLanes];
-};
-struct alignas(16) FourFloats {
-    float lane[4];
-};
-
+template <class T>
 __global__ void convertTableKernel(const ConversionTable table) {
-    int k = 0;
-    while (k + 1 < table.runs && table.first[k + 1] <= blockIdx.x) ++k;
-    const std::uint32_t begin = (blockIdx.x - table.first[k]) * kBlock + threadIdx.x * kLanes, count = table.count[k];
-    const float* from = table.from[k];
-    auto* to = static_cast<std::uint16_t*>(table.to[k]);
-    const auto convert = [&](float x) { return table.half ? floatToHalf(x) : floatToBrain(x); };
+    static_assert(TypedLanes<T>::kCount == kLanes);
+    const int k = table.blocks.runOf(blockIdx.x);
+    const std::uint32_t begin = (blockIdx.x - table.blocks.first[k]) * kBlock + threadIdx.x * kLanes, count = table.count[k];
+    View to{};
+    to.data = static_cast<char*>(table.to[k]);
     if (begin + kLanes <= count) {
-        const auto* in = reinterpret_cast<const FourFloats*>(from + begin);
-        const FourFloats low = in[0], high = in[1];
-        EightShorts out;
-        for (std::uint32_t l = 0; l < 4; ++l) out.lane[l] = convert(low.lane[l]), out.lane[4 + l] = convert(high.lane[l]);
-        *reinterpret_cast<EightShorts*>(to + begin) = out;
+        float values[kLanes];
+        loadFloats(table.from[k] + begin, values);
+        TypedLanes<T>::store(to, begin, values);
     } else {
-        for (std::uint32_t i = begin; i < count; ++i) to[i] = convert(from[i]);
+        for (std::uint32_t i = begin; i < count; ++i) fromFloat(reinterpret_cast<T*>(to.data)[i], table.from[k][i]);
     }
 }
 
@@ -62,21 +52,19 @@ void KeptWeights::begin(CudaStream& stream, bool capturing) {
     if (!capturing) return;
     for (const ops::Type type : {ops::Type::BFloat16, ops::Type::Float16}) {
         ConversionTable table{};
-        table.half = type == ops::Type::Float16;
-        std::uint32_t blocks = 0;
         const auto finish = [&] {
-            if (table.runs) launch(stream, convertTableKernel, blocks, kThreads, table);
-            table.runs = 0, blocks = 0;
+            const auto kernel = type == ops::Type::Float16 ? convertTableKernel<Half> : convertTableKernel<Brain>;
+            if (table.blocks.runs) launch(stream, kernel, table.blocks.blocks, kThreads, table);
+            table.blocks = {};
         };
         for (auto& [key, kept] : forms_) {
             if (!kept.early || kept.count == 0 || std::get<WeightsForm>(key).type != type) continue;
-            table.from[table.runs] = static_cast<const float*>(std::get<0>(key));
-            table.to[table.runs] = kept.memory;
-            table.count[table.runs] = static_cast<std::uint32_t>(kept.count);
-            table.first[table.runs++] = blocks;
-            blocks += static_cast<std::uint32_t>((kept.count + kBlock - 1) / kBlock);
+            const int k = table.blocks.add(kept.count, kBlock);
+            table.from[k] = static_cast<const float*>(std::get<0>(key));
+            table.to[k] = kept.memory;
+            table.count[k] = static_cast<std::uint32_t>(kept.count);
             kept.valid = true;
-            if (table.runs == ConversionTable::kMost) finish();
+            if (table.blocks.runs == table.kMost) finish();
         }
         finish();
     }
