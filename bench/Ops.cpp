@@ -199,13 +199,13 @@ Run copyTo(ops::Type from, ops::Type to) {
 
 /// Statistics and parameters of a batch normalisation.
 struct Norm {
-    ops::Tensor src, dst;
+    ops::Tensor src, dst, addend;
     ops::Array mean, variance, gamma, beta, diffGamma, diffBeta;
     ops::Neuron relu{.type = ops::NeuronType::ReLU};
     std::int64_t pixels;
 
     Norm(Bench& bench, const Problem& p)
-        : src(source(bench, p)), dst(source(bench, p)), pixels(p.source[0] * p.source[1] * p.source[2]) {
+        : src(source(bench, p)), dst(source(bench, p)), addend(source(bench, p)), pixels(p.source[0] * p.source[1] * p.source[2]) {
         for (auto* array : {&mean, &variance, &gamma, &beta, &diffGamma, &diffBeta})
             *array = bench.array(p.source[3]);
         auto* values = static_cast<float*>(variance.data);
@@ -287,6 +287,20 @@ const std::map<std::string, Run>& operations() {
              measure(s, b,
                      ops::BatchNormalizationForward{n.src, n.dst, n.mean, n.variance, n.gamma, n.beta, 1e-5f,
                                                     n.relu});
+         }},
+        {"norm_sum_forward",
+         [](State& s, Bench& b, const Problem& p) {
+             const Norm n(b, p);
+             measure(s, b,
+                     ops::BatchNormalizationForward{n.src, n.addend, n.mean, n.variance, n.gamma, n.beta, 1e-5f, n.relu,
+                                                    n.addend});
+         }},
+        {"norm_sum_statistics_gradient",
+         [](State& s, Bench& b, const Problem& p) {
+             const Norm n(b, p);
+             measure(s, b,
+                     ops::BatchNormalizationStatisticsGradient{n.src, n.dst, n.mean, n.variance, n.gamma, n.beta, n.diffGamma,
+                                                               n.diffBeta, 1e-5f, n.relu, false, n.addend, n.dst});
          }},
         {"norm_statistics_gradient",
          [](State& s, Bench& b, const Problem& p) {
