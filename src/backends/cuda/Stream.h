@@ -83,6 +83,8 @@ public:
     /// Device memory for one operation, good until the next call on this stream; throws std::bad_alloc. Never moves under
     /// a kept graph: what became too small lives on if one uses it.
     void* scratch(std::size_t bytes);
+    /// Waits for the stream and frees scratch memory that no kept graph uses.
+    void giveBackScratch();
 
     /// Device memory with these bytes of the host, for good: for the few tables that operations bring along.
     const void* constants(const void* host, std::size_t bytes);

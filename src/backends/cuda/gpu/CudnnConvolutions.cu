@@ -214,17 +214,14 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
     if (found.empty()) return (plans_[way.task] = nullptr).get();
     std::size_t best = 0;
     if (!stream.isCapturing()) {
-        Pointers pointers = pointersOf(stream, problem, way, 0);
         std::size_t workspace = 1;
         for (const auto& plan : found) workspace = std::max(workspace, plan.workspace);
         workspace = aligned(workspace);
+        // What is there already must not be added to.
         const bool adds = way.task.accumulate != 0;
-        // Memory of its own: scratch holds packed operands, and sums must not be added twice.
         const std::size_t sums = adds ? spanOf(problem.operands.result(problem.direction)) : 0;
-        const std::unique_ptr<char, decltype(&cudaFree)> memory(
-            static_cast<char*>(newMemory(workspace + sums, "choosing an engine of cuDNN")), cudaFree);
-        pointers.workspace = memory.get();
-        if (adds) pointers.result(problem.direction) = memory.get() + workspace;
+        Pointers pointers = pointersOf(stream, problem, way, workspace + sums);
+        if (adds) pointers.result(problem.direction) = static_cast<char*>(pointers.workspace) + workspace;
         double least = std::numeric_limits<double>::infinity();
         for (std::size_t i = 0; i < found.size(); ++i) {
             const double time = timeOf(stream, [&] { execute(stream, found[i], pointers); });
@@ -237,6 +234,7 @@ const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, co
         if (least == std::numeric_limits<double>::infinity()) return (plans_[way.task] = nullptr).get();
         if (way.task.packs) least += timeOf(stream, [&] { pointersOf(stream, problem, way, 0, true); });
         found[best].milliseconds = least;
+        stream.giveBackScratch();  // those that were not chosen may have wanted more
     }
     return (plans_[way.task] = std::make_unique<Plan>(std::move(found[best]))).get();
 }

@@ -94,17 +94,20 @@ void* CudaStream::scratch(std::size_t bytes) {
     const bool isCapturing = graphs_->isCapturing();
     if (scratch_.empty() || scratch_.back().bytes < bytes) {
         if (isCapturing) throw CannotCapture{"scratch memory grew"};
-        if (!scratch_.empty() && !scratch_.back().isKept) {
-            check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
-            cudaFree(scratch_.back().memory);
-            scratch_.pop_back();
-        }
+        giveBackScratch();
         constexpr std::size_t kPiece = std::size_t{2} << 20;  // what the device hands out at least
         const std::size_t size = (bytes + kPiece - 1) / kPiece * kPiece;
         scratch_.push_back({newMemory(size, "scratch memory"), size, false});
     }
     scratch_.back().isKept |= isCapturing;
     return scratch_.back().memory;
+}
+
+void CudaStream::giveBackScratch() {
+    if (scratch_.empty() || scratch_.back().isKept) return;
+    check(cudaStreamSynchronize(native_), "cudaStreamSynchronize");
+    cudaFree(scratch_.back().memory);
+    scratch_.pop_back();
 }
 
 }  // namespace pewter::cuda
