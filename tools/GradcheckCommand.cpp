@@ -33,7 +33,7 @@ void addGradcheckCommand(CLI::App& app) {
         "gradcheck", "Compares every gradient with central differences in double; closes with \"N passed, N failed\".");
     command->add_option("--op", options->family, "One family of the op table")->type_name("NAME");
     command->add_flag("--all", options->all, "Every family");
-    command->add_option("--device", options->device, "A device that computes in double")->capture_default_str();
+    command->add_option("--device", options->device, "Whose gradients; differences are computed in double, on this device or on reference")->capture_default_str();
     command->add_flag("--quiet", options->quiet, "Only failures and the last line");
     command->callback([options] { run(*options); });
 }

@@ -61,6 +61,29 @@ TEST(CheckLibrary, ARightGradientPassesAndAWrongOneIsNamedByElement) {
     EXPECT_GT(wrong.worst, 1);
 }
 
+TEST(CheckLibrary, GradientsOfADeviceInFloat32AreComparedWithDifferencesOnReference) {
+    for (const auto& device : MTL::copyAllDevices()) {
+        if (device->name() == "reference") continue;
+        SCOPED_TRACE(device->name());
+        std::set<std::string> devices;
+        const auto noted = [&](double factor) {
+            auto op = square(factor);
+            op.run = [&devices, run = op.run](const auto& setting, const auto& operands, const auto* incoming) {
+                const bool isDouble = setting.format == Format::Float64;
+                devices.insert(setting.device->name() + (isDouble ? " in double" : " in float"));
+                return run(setting, operands, incoming);
+            };
+            return op;
+        };
+        const auto right = checkGradient(noted(2), device);
+        EXPECT_TRUE(right.passed) << right.problem;
+        EXPECT_EQ(devices, (std::set<std::string>{device->name() + " in float", "reference in double"}));
+        // Five units in the last place of 1 are allowed, and one of the derivative.
+        EXPECT_TRUE(checkGradient(noted(2 * (1 + 1e-7)), device).passed);
+        EXPECT_FALSE(checkGradient(noted(2 * (1 + 1e-5)), device).passed);
+    }
+}
+
 TEST(CheckLibrary, AGradientThatIsMissingOrNotANumberFails) {
     auto missing = square(2);
     missing.run = [run = missing.run](const auto& setting, const auto& operands, const auto* incoming) {

@@ -14,7 +14,8 @@ namespace pewter::check {
 /// exact but for rounding.
 constexpr double kImageStep = 0x1p-17;
 constexpr double kParameterStep = 1;
-/// |gradient - quotient| <= kGradientTolerance * max(1, |quotient|)
+/// |gradient - quotient| <= kGradientTolerance * max(1, |quotient|). Gradients of a device without float64 may besides be off
+/// by eps32 * ((gradientLength + 4) * gradientMagnitude + |quotient|), as in compareDevices().
 constexpr double kGradientTolerance = 1e-7;
 
 struct GradientReport {
@@ -26,7 +27,8 @@ struct GradientReport {
 };
 
 /// Compares the gradient of every differentiable operand with central differences of the outputs' product with a fixed
-/// incoming gradient. Reports, and does not throw, when the case itself throws.
+/// incoming gradient. On a device without float64 its own gradients in float32 are compared with differences that
+/// `reference` computes. Reports, and does not throw, when the case itself throws.
 PEWTER_API GradientReport checkGradient(const OpCase& op, const std::shared_ptr<MTL::Device>& device,
                                         std::uint64_t seed = 1);
 
@@ -59,7 +61,7 @@ struct GradientCheckSummary {
 };
 
 /// The gradient check of every case of the table that has a gradient, one line a case to `out`, closing with
-/// "N passed, N failed". Throws MPS::Error for an unknown family and for a device without float64.
+/// "N passed, N failed". Throws MPS::Error for an unknown family.
 PEWTER_API GradientCheckSummary checkGradients(const OpTable& table, const std::shared_ptr<MTL::Device>& device,
                                                const GradientCheckOptions& options,
                                                const std::function<void(const std::string&)>& out);
