@@ -2,13 +2,15 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 namespace pewter::mps {
 
 namespace {
 
-/// Less of the time of all convolutions is not worth it: measured times differ by as much.
-constexpr double kWorth = 0.005;
+/// Less of the time of all convolutions is not worth it: measured times differ by as much, and of many choices the best ones
+/// are those that were measured too short.
+constexpr double kWorth = 0.01;
 
 /// Operations that touch no image.
 template <class Op>
@@ -18,11 +20,17 @@ constexpr bool kArraysOnly = std::is_same_v<Op, ops::ArrayCopy> || std::is_same_
 template <class Op>
 constexpr bool kCopies = std::is_same_v<Op, ops::Copy> || std::is_same_v<Op, ops::CopyGradient>;
 
+/// Those whose cost may have to be measured.
+template <class Op>
+constexpr bool kMeasured = std::is_same_v<Op, ops::ConvolutionForward> || std::is_same_v<Op, ops::ConvolutionDataGradient> ||
+                           std::is_same_v<Op, ops::ConvolutionWeightsGradient>;
+
 }  // namespace
 
 class LayoutSearch::Probe final : public ops::OperationVisitor {
 public:
-    Probe(LayoutSearch& search, const std::vector<std::size_t>& around) : search_(search), around_(around) {}
+    Probe(LayoutSearch& search, const Later& command, bool measured)
+        : search_(search), command_(command), measured_(measured) {}
 
 #define PEWTER_DECLARE(Op) \
     void visit(const ops::Op& op) override { see(op); }
@@ -32,7 +40,9 @@ public:
 private:
     template <class Op>
     void see(const Op& op) {
-        if constexpr (!kArraysOnly<Op>) {
+        if (kMeasured<Op> && !measured_) {
+            search_.later_.push_back(command_);
+        } else if constexpr (!kArraysOnly<Op>) {
             if (const auto cost = search_.backend_.layoutCost(op); !cost.images.empty())
                 search_.note(cost);
             else if constexpr (kCopies<Op>)
@@ -40,12 +50,13 @@ private:
             else if constexpr (std::is_same_v<Op, ops::Fill>)
                 search_.keep({&op.dst});
             else
-                for (const std::size_t image : around_) search_.keep(image);
+                for (const std::size_t image : command_.around) search_.keep(image);
         }
     }
 
     LayoutSearch& search_;
-    const std::vector<std::size_t>& around_;
+    const Later& command_;
+    bool measured_;
 };
 
 std::size_t LayoutSearch::add(const ops::Tensor& image) {
@@ -55,12 +66,27 @@ std::size_t LayoutSearch::add(const ops::Tensor& image) {
 }
 
 void LayoutSearch::add(const mtl::Command& command, const std::vector<std::size_t>& around) {
+    ask({&command, around}, false);
+}
+
+void LayoutSearch::ask(const Later& command, bool measured) {
+    const auto& around = command.around;
     if (std::all_of(around.begin(), around.end(), [&](std::size_t image) { return kept_[image]; })) return;
-    if (command.show) {
-        Probe probe(*this, around);
-        command.show(probe);
+    if (command.command->show) {
+        Probe probe(*this, command, measured);
+        command.command->show(probe);
     } else {
         for (const std::size_t image : around) keep(image);
+    }
+}
+
+void LayoutSearch::spread() {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (const auto& [one, other] : ties_) {
+            if (kept_[one] == kept_[other]) continue;
+            kept_[one] = kept_[other] = changed = true;
+        }
     }
 }
 
@@ -108,7 +134,11 @@ double LayoutSearch::costOf(const std::vector<bool>& inBlocks) const {
     return sum;
 }
 
-LayoutSearch::Found LayoutSearch::solve() const {
+LayoutSearch::Found LayoutSearch::solve() {
+    for (const Later& command : std::exchange(later_, {})) {
+        spread();
+        ask(command, true);
+    }
     BinaryLabels labels(images_.size());
     const double before = costOf(std::vector<bool>(images_.size()));
     for (std::size_t image = 0; image < images_.size(); ++image)

@@ -24,14 +24,16 @@ public:
     void keep(std::size_t image) { kept_[image] = true; }
     /// The two lie in one place, or are otherwise to be alike.
     void tie(std::size_t one, std::size_t other) { ties_.emplace_back(one, other); }
-    /// The next command. around: all images that it can touch; what the backend has no answer for keeps them.
+    /// The next command, which lives until solve() is done. around: all images that it can touch; what the backend has no
+    /// answer for keeps them.
     void add(const mtl::Command& command, const std::vector<std::size_t>& around);
 
     struct Found {
         std::vector<bool> inBlocks;  ///< by number; empty: nothing is gained
         double saved = 0;            ///< milliseconds
     };
-    Found solve() const;
+    /// Asks about operations that are measured, which takes time, when all others have said which images they keep.
+    Found solve();
 
 private:
     class Probe;
@@ -40,6 +42,14 @@ private:
         BinaryLabels::Pair cost;
     };
 
+    struct Later {
+        const mtl::Command* command;
+        std::vector<std::size_t> around;
+    };
+
+    void ask(const Later& command, bool measured);
+    /// What is tied to an image that is kept is kept.
+    void spread();
     void note(const ops::LayoutCost& cost);
     void keep(std::initializer_list<const ops::Tensor*> operands);
     /// The image that an operand is; nothing for other memory. What is not the whole image keeps it.
@@ -52,6 +62,7 @@ private:
     std::vector<bool> kept_;
     std::vector<std::pair<std::size_t, std::size_t>> ties_;
     std::vector<Pair> pairs_;
+    std::vector<Later> later_;
 };
 
 }  // namespace pewter::mps

@@ -193,26 +193,15 @@ void CNNBatchNormalization::validate(const UnaryEncoding& encoding) const {
 }
 
 void CNNBatchNormalization::record(UnaryEncoding& encoding) {
-    ArrayRef mean = Access::parameter(parameters_->mean, parameters_->channels);
-    ArrayRef variance = Access::parameter(parameters_->variance, parameters_->channels);
-    if (!encoding.sourceStates.empty()) {
-        auto& state = static_cast<CNNBatchNormalizationState&>(*encoding.sourceStates[0]);
-        mean = Access::mean(state);
-        variance = Access::variance(state);
-    }
+    const auto& states = encoding.sourceStates;
     encoding.encoder->run([source = pointwiseSource(encoding, *this), destination = encoding.destination,
-                           mean, variance,
-                           gamma = Access::parameter(parameters_->gamma, parameters_->channels),
-                           beta = Access::parameter(parameters_->beta, parameters_->channels),
-                           epsilon = parameters_->epsilon, neuron = neuronOf(neuron_)] {
+                           arrays = states.empty() ? Access::arrays(*this)
+                                                   : Access::arrays(static_cast<CNNBatchNormalizationState&>(*states[0])),
+                           neuron = neuronOf(neuron_)] {
         ops::BatchNormalizationForward op;
+        arrays.putInto(op);
         op.src = source.tensor();
         op.dst = destination.tensor();
-        op.mean = mean.array();
-        op.variance = variance.array();
-        op.gamma = gamma.array();
-        op.beta = beta.array();
-        op.epsilon = epsilon;
         op.neuron = neuron.neuron;
         return op;
     });

@@ -19,6 +19,27 @@ struct BatchNormalizationParameters {
     std::string label;
 };
 
+/// The values of a layer for commands that run later.
+struct BatchNormalizationArrays {
+    ArrayRef mean, variance, gamma, beta;
+    /// Of states.
+    ArrayRef diffGamma, diffBeta;
+    float epsilon = 0;
+
+    template <class Op>
+    void putInto(Op& op) const {
+        op.mean = mean.array();
+        op.variance = variance.array();
+        op.gamma = gamma.array();
+        op.beta = beta.array();
+        op.epsilon = epsilon;
+        if constexpr (requires { op.diffGamma; }) {
+            op.diffGamma = diffGamma.array();
+            op.diffBeta = diffBeta.array();
+        }
+    }
+};
+
 /// What kernels do with batch normalisation states.
 struct BatchNormalizationAccess {
     using State = MPS::CNNBatchNormalizationState;
@@ -44,12 +65,6 @@ struct BatchNormalizationAccess {
     static ArrayRef parameter(const std::shared_ptr<MTL::Buffer>& buffer, std::size_t channels) {
         return {buffer, 0, ops::Type::Float32, static_cast<std::int64_t>(channels)};
     }
-    static ArrayRef gamma(const State& state) {
-        return parameter(state.parameters_->gamma, state.parameters_->channels);
-    }
-    static ArrayRef beta(const State& state) {
-        return parameter(state.parameters_->beta, state.parameters_->channels);
-    }
     /// The batch's statistics, or the kernel's before there are any.
     static ArrayRef mean(State& state) {
         return state.statisticsCount_ > 0 ? own(state, Mean)
@@ -67,6 +82,17 @@ struct BatchNormalizationAccess {
             state, slot, static_cast<std::int64_t>(channels),
             state.bufferSize(slot) == channels * sizeof(double) ? ops::Type::Float64 : ops::Type::Float32);
     }
+
+    static BatchNormalizationArrays arrays(State& state) {
+        auto all = arraysOf(*state.parameters_);
+        all.mean = mean(state);
+        all.variance = variance(state);
+        all.diffGamma = own(state, GradientForGamma);
+        all.diffBeta = own(state, GradientForBeta);
+        return all;
+    }
+    /// With the kernel's own statistics.
+    static BatchNormalizationArrays arrays(const MPS::CNNBatchNormalization& kernel) { return arraysOf(*kernel.parameters_); }
 
     static std::int64_t statisticsCount(const State& state) { return state.statisticsCount_; }
     static std::int64_t gradientCount(const State& state) { return state.gradientCount_; }
@@ -89,6 +115,15 @@ struct BatchNormalizationAccess {
         return before;
     }
     static void spend(State& state) { state.spent_ = true; }
+
+private:
+    static BatchNormalizationArrays arraysOf(const BatchNormalizationParameters& p) {
+        return {.mean = parameter(p.mean, p.channels),
+                .variance = parameter(p.variance, p.channels),
+                .gamma = parameter(p.gamma, p.channels),
+                .beta = parameter(p.beta, p.channels),
+                .epsilon = p.epsilon};
+    }
 };
 
 }  // namespace pewter::mps

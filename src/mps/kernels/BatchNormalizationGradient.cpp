@@ -86,17 +86,6 @@ void checkArea(const CNNGradientKernel& kernel, const BinaryEncoding& encoding) 
                     fmt::format("({}, {})", p.x, p.y));
 }
 
-template <class Op>
-void fill(Op& op, const ArrayRef& mean, const ArrayRef& variance, const ArrayRef& gamma, const ArrayRef& beta,
-          const ArrayRef& diffGamma, const ArrayRef& diffBeta) {
-    op.mean = mean.array();
-    op.variance = variance.array();
-    op.gamma = gamma.array();
-    op.beta = beta.array();
-    op.diffGamma = diffGamma.array();
-    op.diffBeta = diffBeta.array();
-}
-
 }  // namespace
 
 // --- statistics gradient ---
@@ -145,15 +134,11 @@ void CNNBatchNormalizationStatisticsGradient::record(BinaryEncoding& encoding) {
     const auto& shape = encoding.secondary.shape;
     const bool accumulate = Access::addGradients(state, shape.n * shape.h * shape.w) > 0;
     encoder.run([source = encoding.secondary, gradient = wholeIncoming(*this, encoding, state),
-                 mean = Access::mean(state), variance = Access::variance(state), gamma = Access::gamma(state),
-                 beta = Access::beta(state), diffGamma = Access::own(state, Access::GradientForGamma),
-                 diffBeta = Access::own(state, Access::GradientForBeta),
-                 epsilon = Access::parameters(state).epsilon, neuron = neuronOf(neuron_), accumulate] {
+                 arrays = Access::arrays(state), neuron = neuronOf(neuron_), accumulate] {
         ops::BatchNormalizationStatisticsGradient op;
-        fill(op, mean, variance, gamma, beta, diffGamma, diffBeta);
+        arrays.putInto(op);
         op.src = source.tensor();
         op.diffDst = gradient.tensor();
-        op.epsilon = epsilon;
         op.neuron = neuron.neuron;
         op.accumulate = accumulate;
         return op;
@@ -227,17 +212,12 @@ void CNNBatchNormalizationGradient::record(BinaryEncoding& encoding) {
     encoder.run([source = encoding.secondary, gradient = wholeIncoming(*this, encoding, state),
                  target = encoder.wholeGradient(encoding.destination, encoding.clip,
                                                 encoding.secondary.shape.w, encoding.secondary.shape.h),
-                 mean = Access::mean(state), variance = Access::variance(state), gamma = Access::gamma(state),
-                 beta = Access::beta(state), diffGamma = Access::own(state, Access::GradientForGamma),
-                 diffBeta = Access::own(state, Access::GradientForBeta),
-                 epsilon = Access::parameters(state).epsilon, neuron = neuronOf(neuron_),
-                 count = Access::statisticsCount(state)] {
+                 arrays = Access::arrays(state), neuron = neuronOf(neuron_), count = Access::statisticsCount(state)] {
         ops::BatchNormalizationGradient op;
-        fill(op, mean, variance, gamma, beta, diffGamma, diffBeta);
+        arrays.putInto(op);
         op.src = source.tensor();
         op.diffDst = gradient.tensor();
         op.diffSrc = target.tensor();
-        op.epsilon = epsilon;
         op.neuron = neuron.neuron;
         op.count = count;
         op.storedStatistics = count == 0;

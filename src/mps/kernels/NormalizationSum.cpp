@@ -41,30 +41,22 @@ void encodeNormalizationSum(const std::shared_ptr<MTL::CommandBuffer>& commandBu
                             const std::shared_ptr<MPS::CNNBatchNormalizationState>& state,
                             const MPS::ImageBatch& destinations) {
     const MPS::Image& source = *sources.at(0);
-    const auto& parameters = Access::parameters(kernel);
-    const std::size_t channels = parameters.channels, count = countOf(sources);
+    const std::size_t channels = kernel.numberOfFeatureChannels(), count = countOf(sources);
     if (source.featureChannels() != channels)
         throw MTL::Error(kernel.name(), "sourceImage", fmt::format("{} feature channels", channels),
                          fmt::format("{}", source.featureChannels()));
     checkSize(kernel.name(), "image added", addends, sources);
     checkNeuron(kernel.fusedNeuronDescriptor(), channels, kernel.name(), "fusedNeuronDescriptor");
-    const auto parameter = [&](const auto& buffer) { return Access::parameter(buffer, channels); };
     Encoder encoder(*commandBuffer, kernel);
     encoder.run([from = encoder.source(sources, 0, count), addend = encoder.source(addends, 0, count),
                  to = encoder.destination(destinations, 0, count, wholeOf(source), 0, channels),
-                 mean = state ? Access::mean(*state) : parameter(parameters.mean),
-                 variance = state ? Access::variance(*state) : parameter(parameters.variance),
-                 gamma = parameter(parameters.gamma), beta = parameter(parameters.beta), epsilon = parameters.epsilon,
+                 arrays = state ? Access::arrays(*state) : Access::arrays(kernel),
                  neuron = neuronOf(kernel.fusedNeuronDescriptor())] {
         ops::BatchNormalizationForward op;
         op.src = from.tensor();
         op.addend = addend.tensor();
         op.dst = to.tensor();
-        op.mean = mean.array();
-        op.variance = variance.array();
-        op.gamma = gamma.array();
-        op.beta = beta.array();
-        op.epsilon = epsilon;
+        arrays.putInto(op);
         op.neuron = neuron.neuron;
         return op;
     });
@@ -86,23 +78,14 @@ void encodeNormalizationSumGradient(MTL::CommandBuffer& commandBuffer, const MPS
     const bool accumulate = Access::addGradients(state, shape.n * shape.h * shape.w) > 0;
     encoder.run([from, incoming = encoder.source(images.gradients, 0, count),
                  addend = encoder.source(images.addends, 0, count),
-                 sum = encoder.destination(images.sums, 0, count, wholeOf(source), 0, channels), mean = Access::mean(state),
-                 variance = Access::variance(state), gamma = Access::gamma(state), beta = Access::beta(state),
-                 diffGamma = Access::own(state, Access::GradientForGamma),
-                 diffBeta = Access::own(state, Access::GradientForBeta), epsilon = Access::parameters(state).epsilon,
-                 f = neuronOf(neuron), accumulate] {
+                 sum = encoder.destination(images.sums, 0, count, wholeOf(source), 0, channels),
+                 arrays = Access::arrays(state), f = neuronOf(neuron), accumulate] {
         ops::BatchNormalizationStatisticsGradient op;
         op.src = from.tensor();
         op.diffDst = incoming.tensor();
         op.addend = addend.tensor();
         op.diffSum = sum.tensor();
-        op.mean = mean.array();
-        op.variance = variance.array();
-        op.gamma = gamma.array();
-        op.beta = beta.array();
-        op.diffGamma = diffGamma.array();
-        op.diffBeta = diffBeta.array();
-        op.epsilon = epsilon;
+        arrays.putInto(op);
         op.neuron = f.neuron;
         op.accumulate = accumulate;
         return op;

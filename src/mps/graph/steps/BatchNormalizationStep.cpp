@@ -51,7 +51,7 @@ MPS::StateBatch BatchNormalizationStep::makeStates(const MPS::StateOwner& owner,
 }
 
 void BatchNormalizationStep::encode(const StepArguments& arguments) {
-    const auto &sources = arguments.images[0], &destinations = arguments.destinations;
+    const auto& sources = arguments.images[0];
     const auto& commandBuffer = arguments.commandBuffer;
     auto states = arguments.resultStates;
     // Statistics without anybody who wants the state (flag Always): it lives here only.
