@@ -20,6 +20,8 @@ public:
                            [] { return 0.0; }),
           gain_(gain) {}
 
+    static inline int asked = 0;
+
     bool hasLayouts() const override { return true; }
     using ProfilingBackend::layoutCost;
     ops::LayoutCost layoutCost(const ops::ConvolutionForward& op) override { return cost(op.src, op.dst); }
@@ -28,6 +30,7 @@ public:
 
 private:
     ops::LayoutCost cost(const ops::Tensor& one, const ops::Tensor& other) const {
+        ++asked;
         return {{&one, &other}, {{{{10, 11}, {11, 10 - gain_}}}}};
     }
     double gain_;
@@ -183,6 +186,25 @@ TEST(PassLayouts, WhatIsSeenFromOutsideLiesInPixels) {
         {false, false, false, false});
     expect([](const Node& node) { node->setImageAllocator(MPS::Image::defaultAllocator()); }, {false, false, false, false});
     expect([](const Node& node) { node->setFormat(Format::Float16); }, {false, false, false, false});
+}
+
+TEST(PassLayouts, NobodyIsAskedWhatAConvolutionTakesWhoseImagesLieInPixelsAnyway) {
+    const auto device = deviceThatSays(5);
+    PEWTER_NEEDS(device);
+    for (const bool soft : {false, true}) {
+        std::vector<Node> images{MPS::NNImageNode::node(nullptr)};
+        for (std::size_t i = 0; i < 3; ++i) {
+            images.push_back(MPS::CNNConvolutionNode::node(
+                                 images.back(), std::make_shared<LayerSource>(device, "layer" + std::to_string(i), 3, 16, 16, i))
+                                 ->resultImage());
+            if (soft) images.push_back(MPS::CNNSoftMaxNode::node(images.back())->resultImage());
+        }
+        const auto graph = MPS::NNGraph::graph(device, {images.back()}, {true}, with(true));
+        graph->setFormat(Format::Float32);
+        Said::asked = 0;
+        EXPECT_EQ(reportOf(*graph).imagesInBlocks, soft ? 0U : 2U);
+        EXPECT_EQ(Said::asked > 0, !soft);
+    }
 }
 
 TEST(PassLayouts, ACopyAndAnArchiveOfTheGraphHaveThePass) {

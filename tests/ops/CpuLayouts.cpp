@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "BlockedImage.h"
 #include "SquareConvolution.h"
-#include "backends/cpu/BlockedLayout.h"
 #include "support/RunCpu.h"
 
 /// Images in blocks of channels against the same images N,H,W,C.
@@ -16,36 +16,6 @@ namespace {
 
 using cpu::Algorithm;
 using cpu::Direction;
-
-/// A dense float32 image, and the same elements in blocks.
-class Image {
-public:
-    explicit Image(const ops::Tensor& plain) : shape_(plain), lines_(static_cast<std::size_t>(plain.count() / 16)) {
-        shape_.layout = ops::ImageLayout::ChannelBlocks;
-        shape_.data = lines_[0].values;
-        cpu::toBlocks(layout(), static_cast<const float*>(plain.data), lines_[0].values);
-    }
-    operator ops::Tensor() const { return shape_; }  // NOLINT: meant to convert
-    /// In N,H,W,C order.
-    std::vector<float> values() const {
-        std::vector<float> all(static_cast<std::size_t>(shape_.count()));
-        cpu::fromBlocks(layout(), lines_[0].values, false, all.data());
-        return all;
-    }
-
-private:
-    struct alignas(64) Line {
-        float values[16];
-    };
-    cpu::BlockedLayout layout() const { return {true, shape_.n, shape_.h * shape_.w, shape_.c}; }
-    ops::Tensor shape_;
-    std::vector<Line> lines_;
-};
-
-std::vector<float> floatsOf(const OpTensor& t) {
-    const auto* const data = static_cast<const float*>(t.view().data);
-    return {data, data + t.count()};
-}
 
 void run(Direction direction, const ops::Tensor& src, const ops::Tensor& dst, const OpTensor& weights, const ops::Window& window,
          const ops::Array& bias, bool add) {
@@ -70,7 +40,7 @@ TEST(CpuLayouts, ConvolutionsReadAndWriteEitherLayout) {
                     return ops::Array{values.data(), ops::Type::Float32, static_cast<std::int64_t>(values.size())};
                 };
                 OpTensor src = square.src, dst = square.dst, weights = square.weights;
-                const Image srcBlocks(src.view()), dstBlocks(dst.view());
+                const BlockedImage srcBlocks(src.view()), dstBlocks(dst.view());
                 run(direction, square.src, square.dst, square.weights, square.window, array(biasPlain), add);
                 run(direction, blocked & 1 ? ops::Tensor(srcBlocks) : src.view(),
                     blocked & 2 ? ops::Tensor(dstBlocks) : dst.view(), weights, square.window, array(bias), add);
@@ -90,7 +60,7 @@ TEST(CpuLayouts, WinogradInBlocksGivesTheBitsOfTheDetour) {
             if (add && direction == Direction::Forward) continue;
             Square square(random, 2, 9, 32, 48, 1, false);
             OpTensor weights = square.weights;
-            const Image src(square.src.view()), dst(square.dst.view());
+            const BlockedImage src(square.src.view()), dst(square.dst.view());
             if (!compute(square, direction, Algorithm::Winograd, add)) continue;
             cpu::ConvolutionTask task{direction, square.problem(), false, add};
             task.srcLayout = task.dstLayout = ops::ImageLayout::ChannelBlocks;
@@ -151,7 +121,7 @@ TEST(CpuLayouts, StatisticsOfBlocksOfChannels) {
         Norm norm(random, n, h, w, c);
         OpArray mean = norm.mean, variance = norm.variance;
         runCpu(ops::BatchNormalizationStatistics{norm.src, norm.mean, norm.variance, 0});
-        const Image src(norm.src.view());
+        const BlockedImage src(norm.src.view());
         runCpu(ops::BatchNormalizationStatistics{src, mean, variance, 0});
         for (std::int64_t k = 0; k < c; ++k) {
             EXPECT_NEAR(mean.at(k), norm.mean.at(k), 1e-6) << n << " " << h << " " << c;
@@ -167,7 +137,7 @@ TEST(CpuLayouts, NormalisationOfBlocksGivesTheBitsOfWholePixels) {
         for (const ops::Neuron& neuron : kNeurons)
             for (const bool stored : {false, true}) {
                 Norm norm(random, n, h, w, c);
-                const Image src(norm.src.view()), diffDst(norm.diffDst.view()), result(norm.result.view());
+                const BlockedImage src(norm.src.view()), diffDst(norm.diffDst.view()), result(norm.result.view());
                 ops::BatchNormalizationForward forward{norm.src, norm.result, norm.mean, norm.variance,
                                                        norm.gamma, norm.beta, 0, neuron};
                 runCpu(forward);
@@ -196,7 +166,7 @@ TEST(CpuLayouts, GradientsOfStatisticsAreSumsOverTheSamePixels) {
                                                              norm.gamma, norm.beta,    norm.diffGamma, norm.diffBeta,
                                                              0,          {neuron},     add};
                 runCpu(op);
-                const Image src(norm.src.view()), diffDst(norm.diffDst.view());
+                const BlockedImage src(norm.src.view()), diffDst(norm.diffDst.view());
                 op.src = src, op.diffDst = diffDst, op.diffGamma = diffGamma, op.diffBeta = diffBeta;
                 runCpu(op);
                 EXPECT_EQ(diffGamma.values(), norm.diffGamma.values());
@@ -213,7 +183,7 @@ TEST(CpuLayouts, SumsBehindANormalisationOfBlocksGiveTheBitsOfWholePixels) {
             OpTensor added = norm.src, sum = norm.src;
             added.fillIntegers(random, -3, 4);
             OpArray diffGamma = norm.diffGamma, diffBeta = norm.diffBeta;
-            const Image src(norm.src.view()), addend(added.view()), diffDst(norm.diffDst.view()), result(norm.result.view()),
+            const BlockedImage src(norm.src.view()), addend(added.view()), diffDst(norm.diffDst.view()), result(norm.result.view()),
                 diffSum(sum.view());
             ops::BatchNormalizationForward forward{norm.src,  norm.result, norm.mean, norm.variance, norm.gamma,
                                                    norm.beta, 0,           neuron,    added};
@@ -244,7 +214,7 @@ TEST(CpuLayouts, ElementsInBlocksGiveTheBitsOfElementsInPixels) {
     PEWTER_NEEDS_CPU();
     Random random(87);
     Norm one(random, 2, 5, 7, 48);
-    const Image x(one.src.view()), y(one.diffDst.view()), result(one.result.view());
+    const BlockedImage x(one.src.view()), y(one.diffDst.view()), result(one.result.view());
     const auto expectEqual = [&](auto op, auto setBlocks) {
         runCpu(op);
         setBlocks(op);

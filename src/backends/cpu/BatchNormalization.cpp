@@ -17,15 +17,23 @@ namespace {
 /// Elements of a run: shorter than elsewhere, for the parameters' tiles share the first-level cache with the
 /// operands.
 constexpr std::int64_t kShortRun = 512;
+/// Elements of small planes of images in blocks that are summed at once.
+constexpr std::int64_t kPlanes = 4096;
+
+/// Elements of a run. Every block of channels has tiles of its own: of a small plane they would be more than what is read.
+/// 256 at least, which gradientSums takes of a tile.
+std::int64_t runOf(const ops::Tensor& image) { return image.inBlocks() && planeOf(image) < kPlanes ? 256 : kShortRun; }
+
 /// Mean, scale = gamma / sqrt(variance + epsilon) and beta as tiles; both halves of the neuron on top of
 /// them.
 class Layer {
 public:
     template <class Op>
     Layer(const Op& op, std::int64_t channels, Scratch::Frame& frame)
-        : mean(channels, frame, kShortRun, planeOf(op.src)),
-          scale(channels, frame, kShortRun, planeOf(op.src)),
-          beta(channels, frame, kShortRun, planeOf(op.src)),
+        : run(runOf(op.src)),
+          mean(channels, frame, run, planeOf(op.src)),
+          scale(channels, frame, run, planeOf(op.src)),
+          beta(channels, frame, run, planeOf(op.src)),
           inverseDeviation(frame.floats(channels)),
           neuron(op.neuron),
           slopes(slopesOf(op.neuron, channels, frame, kShortRun)) {
@@ -86,6 +94,7 @@ public:
         return room;
     }
 
+    std::int64_t run;  ///< Elements at once, at most.
     ChannelTile mean, scale, beta;
     float* inverseDeviation;
 
@@ -104,12 +113,12 @@ void writeRun(const Sink& sink, bool past, std::int64_t first, std::int64_t coun
 /// end of what it sent past the caches.
 template <class Fn>
 void forShortRuns(const ops::Tensor& image, Fn fn) {
-    const std::int64_t elements = image.count(), plane = image.inBlocks() ? planeOf(image) : elements;
+    const std::int64_t elements = image.count(), plane = image.inBlocks() ? planeOf(image) : elements, run = runOf(image);
     parallelFor(0, (elements + kShortRun - 1) / kShortRun, kElementGrain / kShortRun,
                 [&](std::int64_t from, std::int64_t to) {
                     const std::int64_t end = std::min(to * kShortRun, elements);
                     for (std::int64_t first = from * kShortRun; first < end;) {
-                        const std::int64_t count = std::min({kShortRun, end - first, plane - first % plane});
+                        const std::int64_t count = std::min({run, end - first, plane - first % plane});
                         fn(first, count);
                         first += count;
                     }
@@ -138,35 +147,45 @@ void addStatistics(const ops::Tensor& image, Scratch::Frame& frame, double* sums
     }
 }
 
-/// One plane of an image in blocks as an image of its own; null if that is.
-ops::Tensor planeAt(const ops::Tensor& image, std::int64_t picture, std::int64_t block) {
-    if (image.isNull()) return {};
-    const std::int64_t plane = planeOf(image), blocks = image.c / ops::kChannelBlock;
-    return ops::Tensor::dense(static_cast<float*>(image.data) + (picture * blocks + block) * plane, image.type, 1, 1,
-                              plane / ops::kChannelBlock, ops::kChannelBlock);
-}
+/// Planes of one block and neighbouring pictures of an image in blocks.
+struct Planes {
+    std::int64_t picture = 0, pictures = 0, block = 0;
 
-/// fn(picture, block, room) for all planes of an image in blocks, those of one block one after the other, and each thread's
-/// as they lie.
+    /// As an image of their own; null if the image is.
+    ops::Tensor of(const ops::Tensor& image) const {
+        if (image.isNull()) return {};
+        const std::int64_t plane = planeOf(image), blocks = image.c / ops::kChannelBlock;
+        ops::Tensor view = ops::Tensor::dense(static_cast<float*>(image.data) + (picture * blocks + block) * plane,
+                                              image.type, pictures, 1, plane / ops::kChannelBlock, ops::kChannelBlock);
+        view.strideN = blocks * plane;
+        return view;
+    }
+};
+
+/// fn(planes, room) for all planes of an image in blocks, those of one block one after the other: each by itself, small ones
+/// some at a time.
 template <class Fn>
 void forPlanes(const ops::Tensor& image, std::int64_t operands, Scratch::Frame& frame, Fn fn) {
     const std::int64_t blocks = image.c / ops::kChannelBlock, workers = std::min<std::int64_t>(blocks, maxThreads());
+    const std::int64_t some = std::max<std::int64_t>(1, kPlanes / std::max<std::int64_t>(1, planeOf(image)));
     std::vector<SumRoom> rooms;
     for (std::int64_t worker = 0; worker < workers; ++worker) rooms.emplace_back(ops::kChannelBlock, operands, frame);
     forParts(workers, blocks, [&](std::int64_t worker, std::int64_t from, std::int64_t to) {
-        for (std::int64_t n = 0; n < image.n; ++n)
-            for (std::int64_t block = from; block < to; ++block) fn(n, block, rooms[static_cast<std::size_t>(worker)]);
+        for (std::int64_t n = 0; n < image.n; n += some)
+            for (std::int64_t block = from; block < to; ++block)
+                fn(Planes{n, std::min(some, image.n - n), block}, rooms[static_cast<std::size_t>(worker)]);
     });
 }
 
 /// What addStatistics gives, of an image in blocks.
 void addStatisticsOfBlocks(const ops::Tensor& image, Scratch::Frame& frame, double* sums) {
     const std::int64_t c = ops::kChannelBlock, pixels = image.h * image.w;
-    forPlanes(image, 1, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
-        double *const mean = sums + block * c, *const squares = sums + image.c + block * c;
-        const Source plane(planeAt(image, n, block));
-        if (n > 0) return mergePixels(plane, 0, pixels, n * pixels, mean, squares, room);
-        channelStatistics(plane, 0, pixels, room);
+    forPlanes(image, 1, frame, [&](const Planes& planes, SumRoom& room) {
+        double *const mean = sums + planes.block * c, *const squares = sums + image.c + planes.block * c;
+        const Source src(planes.of(image));
+        const std::int64_t count = planes.pictures * pixels;
+        if (planes.picture > 0) return mergePixels(src, 0, count, planes.picture * pixels, mean, squares, room);
+        channelStatistics(src, 0, count, room);
         std::copy_n(room.sums, c, mean);
         std::copy_n(room.sums + c, c, squares);
     });
@@ -191,8 +210,8 @@ const float* throughNeurons(const Layer& layer, const GradientImages& images, co
         images.addend.isNull() ? nullptr : images.addend.read(first, count, room.operand(3));
     float* const through = room.operand(2);
     float* const to = writes ? images.diffSum.room(first, count, through) : through;
-    for (std::int64_t i = 0; i < count; i += kShortRun) {
-        const std::int64_t some = std::min(kShortRun, count - i);
+    for (std::int64_t i = 0; i < count; i += layer.run) {
+        const std::int64_t some = std::min(layer.run, count - i);
         const float* const dz = layer.throughNeuron(x + i, diffDst + i, to + i, tile + i % room.channels, some,
                                                     addend ? addend + i : nullptr);
         if (dz != to + i) std::copy_n(dz, some, to + i);
@@ -276,11 +295,12 @@ void Cpu::run(const ops::BatchNormalizationStatisticsGradient& op, ops::Stream& 
     std::fill_n(sums, 2 * c, 0.0);
     const std::int64_t operands = op.addend.isNull() ? 3 : 4;
     if (op.src.inBlocks()) {
-        forPlanes(op.src, operands, frame, [&](std::int64_t n, std::int64_t block, SumRoom& room) {
-            double* const diffBeta = sums + block * ops::kChannelBlock;
-            const GradientImages planes(planeAt(op.src, n, block), planeAt(op.diffDst, n, block),
-                                        planeAt(op.addend, n, block), planeAt(op.diffSum, n, block));
-            addGradients(layer, planes, 0, op.src.h * op.src.w, block * planeOf(op.src), diffBeta, diffBeta + c, room);
+        forPlanes(op.src, operands, frame, [&](const Planes& planes, SumRoom& room) {
+            double* const diffBeta = sums + planes.block * ops::kChannelBlock;
+            const GradientImages images(planes.of(op.src), planes.of(op.diffDst), planes.of(op.addend),
+                                        planes.of(op.diffSum));
+            addGradients(layer, images, 0, planes.pictures * op.src.h * op.src.w, planes.block * planeOf(op.src), diffBeta,
+                         diffBeta + c, room);
         });
     } else {
         const GradientImages images(op.src, op.diffDst, op.addend, op.diffSum);
@@ -318,7 +338,7 @@ void Cpu::run(const ops::BatchNormalizationGradient& op, ops::Stream& stream) {
     const Sink diffSrc(op.diffSrc);
     const bool past = isStreamed(op.diffSrc);
     // What flows through the statistics; nothing when they are stored ones.
-    ChannelTile a(c, frame, kShortRun, planeOf(op.src)), b(c, frame, kShortRun, planeOf(op.src));
+    ChannelTile a(c, frame, layer.run, planeOf(op.src)), b(c, frame, layer.run, planeOf(op.src));
     const float* diffBeta = op.storedStatistics ? nullptr : staged(op.diffBeta, frame);
     const float* diffGamma = op.storedStatistics ? nullptr : staged(op.diffGamma, frame);
     const auto share = static_cast<float>(op.storedStatistics ? 0 : 1 / static_cast<double>(op.count));

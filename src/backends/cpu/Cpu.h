@@ -69,6 +69,12 @@ public:
     PEWTER_DECLARE(NeuronGradient)
     PEWTER_DECLARE(Arithmetic)
     PEWTER_DECLARE(ArithmeticGradient)
+    PEWTER_DECLARE(GroupNormalizationForward)
+    PEWTER_DECLARE(GroupNormalizationGradient)
+    PEWTER_DECLARE(PoolingForward)
+    PEWTER_DECLARE(PoolingGradient)
+    PEWTER_DECLARE(ResampleForward)
+    PEWTER_DECLARE(ResampleGradient)
 #undef PEWTER_DECLARE
 
 private:

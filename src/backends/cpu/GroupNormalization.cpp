@@ -64,9 +64,16 @@ void forImages(const ops::Tensor& src, Make make, Sum sum, Join join, Combine co
     }
 }
 
+/// 1 for an image N,H,W,C.
+std::int64_t blocksOf(const ops::Tensor& image) { return image.inBlocks() ? image.c / ops::kChannelBlock : 1; }
+
 }  // namespace
 
-void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
+void Cpu::run(const ops::GroupNormalizationForward& whole, ops::Stream& stream) {
+    // A plane of an image in blocks is a picture; only the parameters are those of one of `blocks` blocks.
+    const std::int64_t blocks = blocksOf(whole.src);
+    ops::GroupNormalizationForward op = whole;
+    op.src = planesOf(op.src), op.dst = planesOf(op.dst), op.groups /= blocks;
     const std::int64_t c = op.src.c, pixels = op.src.h * op.src.w,
                        width = c / std::max<std::int64_t>(1, op.groups);
     if (op.src.count() == 0) return;
@@ -75,6 +82,7 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
     const Sink dst(op.dst);
     const float* gamma = staged(op.gamma, frame);
     const float* beta = staged(op.beta, frame);
+    const auto ofBlock = [&](const float* values, std::int64_t n) { return values ? values + n % blocks * c : nullptr; };
     auto* const means = static_cast<double*>(op.mean.data);
     auto* const deviations = static_cast<double*>(op.inverseDeviation.data);
 
@@ -113,7 +121,7 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
             std::fill_n(deviation + k * width, width, double{deviation[k]});
         }
         float *const center = room.values, *const scale = center + c, *const shift = scale + c;
-        PEWTER_VECTOR(forwardFactors)(middle, deviation, gamma, beta, center, scale, shift, c);
+        PEWTER_VECTOR(forwardFactors)(middle, deviation, ofBlock(gamma, n), ofBlock(beta, n), center, scale, shift, c);
         room.center.set(center);
         room.scale.set(scale);
         room.offset.set(shift);
@@ -136,7 +144,10 @@ void Cpu::run(const ops::GroupNormalizationForward& op, ops::Stream& stream) {
         op.src, [&] { return Own(c, frame); }, sum, join, combine, apply);
 }
 
-void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
+void Cpu::run(const ops::GroupNormalizationGradient& whole, ops::Stream& stream) {
+    const std::int64_t blocks = blocksOf(whole.src);
+    ops::GroupNormalizationGradient op = whole;
+    op.src = planesOf(op.src), op.diffDst = planesOf(op.diffDst), op.diffSrc = planesOf(op.diffSrc), op.groups /= blocks;
     const std::int64_t c = op.src.c, pixels = op.src.h * op.src.w,
                        width = c / std::max<std::int64_t>(1, op.groups);
     if (op.src.count() == 0) return;
@@ -179,6 +190,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
     const auto combine = [&](Own& room, std::int64_t n) {
         float *const scale = room.values, *const inverse = scale + c, *const a = inverse + c,
                      *const b = a + c;
+        const float* const factors = gamma ? gamma + n % blocks * c : nullptr;
         for (std::int64_t k = 0; k < op.groups; ++k) {
             const double mean = means[n * op.groups + k], deviation = deviations[n * op.groups + k];
             // Sums were taken around the mean as float32 holds it.
@@ -187,7 +199,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
             for (std::int64_t i = k * width; i < (k + 1) * width; ++i) {
                 const double ofBeta = room.sums[i];
                 const double ofGamma = (room.sums[c + i] + rest * ofBeta) * deviation;
-                const double factor = gamma ? static_cast<double>(gamma[i]) : 1.0;
+                const double factor = factors ? static_cast<double>(factors[i]) : 1.0;
                 betaSums[n * c + i] = ofBeta;
                 gammaSums[n * c + i] = ofGamma;
                 total += factor * ofBeta;
@@ -195,7 +207,7 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
             }
             const double share = deviation / static_cast<double>(pixels * width);
             for (std::int64_t i = k * width; i < (k + 1) * width; ++i) {
-                scale[i] = static_cast<float>(gamma ? static_cast<double>(gamma[i]) * deviation : deviation);
+                scale[i] = static_cast<float>(factors ? static_cast<double>(factors[i]) * deviation : deviation);
                 inverse[i] = static_cast<float>(deviation);
                 b[i] = static_cast<float>(product * share);
                 a[i] = static_cast<float>(total * share + rest * deviation * product * share);
@@ -229,10 +241,10 @@ void Cpu::run(const ops::GroupNormalizationGradient& op, ops::Stream& stream) {
     const auto finish = [&](const double* sums, const ops::Array& array) {
         if (array.isNull()) return;
         float* const values = frame.floats(array.size);
-        const std::int64_t terms = array.size == c ? op.src.n : 1;
+        const std::int64_t channels = whole.src.c, terms = array.size == channels ? whole.src.n : 1;
         for (std::int64_t i = 0; i < array.size; ++i) {
             double total = 0;
-            for (std::int64_t n = 0; n < terms; ++n) total += sums[n * c + i];
+            for (std::int64_t n = 0; n < terms; ++n) total += sums[n * channels + i];
             values[i] = static_cast<float>(total);
         }
         storeArray(values, array);

@@ -59,40 +59,40 @@ PoolingPlan planOf(ops::PoolingType type, const Tensor& src, const Tensor& dst, 
 
 void Cpu::run(const ops::PoolingForward& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
-    const Tensor src = staged(op.src, frame);
-    const StagedOutput dst(op.dst, frame);
-    PoolingPlan plan = planOf(op.type, src, op.dst, op.window, op.zeroPadX, op.zeroPadY, frame);
+    const Tensor src = staged(planesOf(op.src), frame), out = planesOf(op.dst);
+    const StagedOutput dst(out, frame);
+    PoolingPlan plan = planOf(op.type, src, out, op.window, op.zeroPadX, op.zeroPadY, frame);
     plan.src = static_cast<const float*>(src.data);
     plan.dst = dst.data();
     const auto run = op.type == ops::PoolingType::Max       ? PEWTER_VECTOR(maxForward)
                      : op.type == ops::PoolingType::Average ? PEWTER_VECTOR(averageForward)
                                                             : PEWTER_VECTOR(normForward);
     const std::int64_t rowWork = plan.outW * plan.c * op.window.width * op.window.height;
-    parallelFor(0, op.dst.n * plan.outH, kElementGrain / std::max<std::int64_t>(1, rowWork),
+    parallelFor(0, out.n * plan.outH, kElementGrain / std::max<std::int64_t>(1, rowWork),
                 [&](std::int64_t from, std::int64_t to) { run(plan, from, to); });
     dst.finish();
 }
 
 void Cpu::run(const ops::PoolingGradient& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
-    const Tensor diffDst = staged(op.diffDst, frame);
-    const StagedOutput diffSrc(op.diffSrc, frame);
-    PoolingPlan plan = planOf(op.type, op.diffSrc, op.diffDst, op.window, op.zeroPadX, op.zeroPadY, frame);
+    const Tensor diffDst = staged(planesOf(op.diffDst), frame), result = planesOf(op.diffSrc);
+    const StagedOutput diffSrc(result, frame);
+    PoolingPlan plan = planOf(op.type, result, diffDst, op.window, op.zeroPadX, op.zeroPadY, frame);
     if (op.type != ops::PoolingType::Average)
-        plan.src = static_cast<const float*>(staged(op.src, frame).data);
+        plan.src = static_cast<const float*>(staged(planesOf(op.src), frame).data);
     plan.dst = static_cast<float*>(diffDst.data);
     plan.diffSrc = diffSrc.data();
     const auto run = op.type == ops::PoolingType::Max       ? PEWTER_VECTOR(maxGradient)
                      : op.type == ops::PoolingType::Average ? PEWTER_VECTOR(averageGradient)
                                                             : PEWTER_VECTOR(normGradient);
     // A thread owns whole images, or with few images whole channels of them: nobody adds to another's pixel.
-    const std::int64_t images = op.diffSrc.n, threads = maxThreads();
+    const std::int64_t images = result.n, threads = maxThreads();
     const std::int64_t slices =
         images >= threads
             ? 1
             : std::clamp<std::int64_t>(plan.c / kChannelGrain, 1,
                                        (threads + images - 1) / std::max<std::int64_t>(1, images));
-    plan.past = plan.disjoint && plan.covering && slices == 1 && isStreamed(op.diffSrc) && plan.c % kChannelGrain == 0 &&
+    plan.past = plan.disjoint && plan.covering && slices == 1 && isStreamed(result) && plan.c % kChannelGrain == 0 &&
                 reinterpret_cast<std::uintptr_t>(plan.diffSrc) % 64 == 0;
     parallelFor(0, images * slices, 1, [&](std::int64_t from, std::int64_t to) {
         for (std::int64_t part = from; part < to; ++part) {

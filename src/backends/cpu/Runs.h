@@ -96,6 +96,13 @@ void forParts(std::int64_t parts, std::int64_t count, Fn&& fn) {
 /// Elements of a plane of an image in blocks of channels; 0 for other images.
 inline std::int64_t planeOf(const ops::Tensor& t) { return t.inBlocks() ? t.h * t.w * ops::kChannelBlock : 0; }
 
+/// An image in blocks as what it is, an image N,H,W,C of 16 channels and as many pictures as there are planes; others as they
+/// are.
+inline ops::Tensor planesOf(const ops::Tensor& t) {
+    if (!t.inBlocks()) return t;
+    return ops::Tensor::dense(t.data, t.type, t.n * t.c / ops::kChannelBlock, t.h, t.w, ops::kChannelBlock);
+}
+
 /// A value a channel, repeated so that a run that starts at any element finds its channels at of(first).
 class ChannelTile {
 public:

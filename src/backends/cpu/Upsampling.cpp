@@ -50,15 +50,15 @@ struct Readers {
 
 void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
-    const Tensor src = staged(op.src, frame);
-    const StagedOutput dst(op.dst, frame);
+    const Tensor src = staged(planesOf(op.src), frame), out = planesOf(op.dst);
+    const StagedOutput dst(out, frame);
     ResamplePlan plan;
     plan.src = static_cast<const float*>(src.data), plan.dst = dst.data();
     plan.h = src.h, plan.w = src.w, plan.c = src.c;
-    plan.outH = op.dst.h, plan.outW = op.dst.w, plan.views = op.viewCount;
+    plan.outH = out.h, plan.outW = out.w, plan.views = op.viewCount;
     // Mixing whole rows does not pay where most of their pixels are skipped.
     plan.rowsFirst = plan.views == 1 && plan.outH < plan.h && plan.w <= 2 * plan.outW;
-    plan.streaming = isStreamed(op.dst);
+    plan.streaming = isStreamed(out);
     auto* const rows = take<ResampleStep>(plan.views * plan.outH, frame);
     auto* const columns = take<ResampleStep>(plan.views * plan.outW, frame);
     bool leaves = false;
@@ -87,7 +87,7 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
             });
     }
     const auto run = PEWTER_VECTOR(resampleRows);
-    forRows(op.dst.n * plan.outH, op.dst.count(),
+    forRows(out.n * plan.outH, out.count(),
             (plan.rowsFirst ? plan.w + plan.outW : 2 * plan.outW) * plan.c, frame,
             [&](std::int64_t from, std::int64_t to, float* lines) { run(plan, from, to, lines); });
     dst.finish();
@@ -95,11 +95,11 @@ void Cpu::run(const ops::ResampleForward& op, ops::Stream& stream) {
 
 void Cpu::run(const ops::ResampleGradient& op, ops::Stream& stream) {
     Scratch::Frame frame(scratchOf(stream));
-    const Tensor diffDst = staged(op.diffDst, frame);
-    const StagedOutput diffSrc(op.diffSrc, frame);
+    const Tensor diffDst = staged(planesOf(op.diffDst), frame), result = planesOf(op.diffSrc);
+    const StagedOutput diffSrc(result, frame);
     ResampleGradientPlan plan;
     plan.src = diffSrc.data(), plan.dst = static_cast<const float*>(diffDst.data);
-    plan.h = op.diffSrc.h, plan.w = op.diffSrc.w, plan.c = op.diffSrc.c;
+    plan.h = result.h, plan.w = result.w, plan.c = result.c;
     plan.outH = diffDst.h, plan.outW = diffDst.w;
     const Readers rows(op.view.y, op.type, plan.h, plan.outH, frame);
     const Readers columns(op.view.x, op.type, plan.w, plan.outW, frame);
@@ -118,7 +118,7 @@ void Cpu::run(const ops::ResampleGradient& op, ops::Stream& stream) {
             [=](std::int64_t k, std::int64_t t) { return readers.weight[readers.start[k / c] + t]; });
     }
     const auto run = PEWTER_VECTOR(resampleGradientRows);
-    forRows(op.diffSrc.n * plan.h, diffDst.count(), plan.outW * plan.c, frame,
+    forRows(result.n * plan.h, diffDst.count(), plan.outW * plan.c, frame,
             [&](std::int64_t from, std::int64_t to, float* line) { run(plan, from, to, line); });
     diffSrc.finish();
 }
