@@ -2,11 +2,18 @@
 #include "backends/cuda/ChannelSums.cuh"
 #include "backends/cuda/ConvolutionKernels.cuh"
 #include "backends/cuda/Cuda.h"
+#include "backends/cuda/FewChannels.cuh"
 #include "backends/cuda/LibraryPaths.h"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
 
 namespace {
+
+/// First layers of networks, whose channels libraries must pad.
+template <class Op, class Own>
+bool ofFewChannels(Libraries* libraries, CudaStream& stream, const Op& op, Own own) {
+    return areFewChannels(op) && areFewChannelsFaster(libraries, stream, op) && own(stream, op);
+}
 
 /// Library first, then the sums for the bias, which no library gives.
 template <class Op, class Own>
@@ -21,13 +28,17 @@ void weightsGradient(Libraries* libraries, CudaStream& stream, const Op& op, Own
 }  // namespace
 
 void Cuda::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
-    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) convolutionForward(streamOf(stream), op);
+    auto& queue = streamOf(stream);
+    if (ofFewChannels(libraries_.get(), queue, op, fewChannelsForward)) return;
+    if (!runByLibrary(libraries_.get(), queue, op)) convolutionForward(queue, op);
 }
 void Cuda::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
     if (!runByLibrary(libraries_.get(), streamOf(stream), op)) convolutionDataGradient(streamOf(stream), op);
 }
 void Cuda::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
-    weightsGradient(libraries_.get(), streamOf(stream), op, convolutionWeightsGradient);
+    auto& queue = streamOf(stream);
+    if (ofFewChannels(libraries_.get(), queue, op, fewChannelsWeightsGradient)) return;
+    weightsGradient(libraries_.get(), queue, op, convolutionWeightsGradient);
 }
 void Cuda::run(const ops::FullyConnectedForward& op, ops::Stream& stream) {
     if (!runByLibrary(libraries_.get(), streamOf(stream), op)) fullyConnectedForward(streamOf(stream), op);

@@ -91,6 +91,8 @@ bool runByLibrary(Libraries*, CudaStream&, const ops::ConvolutionWeightsGradient
 bool runByLibrary(Libraries*, CudaStream&, const ops::FullyConnectedForward&) { return false; }
 bool runByLibrary(Libraries*, CudaStream&, const ops::FullyConnectedDataGradient&) { return false; }
 bool runByLibrary(Libraries*, CudaStream&, const ops::FullyConnectedWeightsGradient&) { return false; }
+bool areFewChannelsFaster(Libraries*, CudaStream&, const ops::ConvolutionForward&) { return true; }
+bool areFewChannelsFaster(Libraries*, CudaStream&, const ops::ConvolutionWeightsGradient&) { return true; }
 
 }  // namespace pewter::cuda_emulated
 

@@ -18,4 +18,8 @@ bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::FullyConn
 /// Likewise.
 bool runByLibrary(Libraries* libraries, CudaStream& stream, const ops::FullyConnectedWeightsGradient& op);
 
+/// Whether the own kernels for few channels, which take the problem, are faster than the libraries': measured at its first use.
+bool areFewChannelsFaster(Libraries* libraries, CudaStream& stream, const ops::ConvolutionForward& op);
+bool areFewChannelsFaster(Libraries* libraries, CudaStream& stream, const ops::ConvolutionWeightsGradient& op);
+
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

@@ -112,6 +112,12 @@ OpRow Convolution() {
         convolution("bytes, 3 to 9 channels, stride 2",
                     {{2, 6, 5, 0}, geometry(3, 3, 3, 9, 2, 2), {}, {2, 3, 3, 0}, true}),
         convolution("bytes, 1 to 3 channels", {{2, 5, 6, 0}, geometry(5, 5, 1, 3), {}, {2, 5, 6, 0}, true}),
+        convolution("4 to 8 channels, stride 2 by 1", {{2, 3, 4, 0}, geometry(2, 3, 4, 8, 2, 1)}),
+        convolution("1 to 72 channels", {{1, 2, 3, 0}, geometry(2, 1, 1, 72)}),
+        convolution("3 to 8 channels, padding beyond the window",
+                    {{2, 2, 3, 0}, geometry(3, 3, 3, 8), at(-3, -4), {1, 8, 7, 0}}),
+        convolution("bytes, 4 to 8 channels, clamp",
+                    {{1, 4, 3, 0}, geometry(3, 2, 4, 8), at(1, -1, MPS::ImageEdgeMode::Clamp), {1, 4, 3, 0}, true}),
         convolution("a float32 gradient, 8 to 5 channels",
                     {{2, 4, 3, 0}, geometry(1, 1, 8, 5), {}, {2, 4, 3, 0}, false, true}),
         convolution("depthwise", {{2, 4, 4, 0}, depthwise(3, 3, 4, 4)}),
@@ -119,6 +125,9 @@ OpRow Convolution() {
         convolution("depthwise, multiplier 2", {{1, 4, 4, 0}, depthwise(3, 3, 3, 6)}),
         convolution("sub-pixel, factor 2", {{2, 3, 2, 0}, subPixel(3, 2, 12, 2)}),
         convolution("sub-pixel, factor 3", {{1, 2, 3, 0}, subPixel(2, 3, 9, 3)}),
+        convolution("1 to 64 channels, fused ReLU", {{3, 61, 58, 0},
+                                                     with(geometry(3, 3, 1, 64), NNNeuronDescriptor::cnnNeuronDescriptor(
+                                                                                     CNNNeuronType::ReLU, 0.5f))}),
         convolution("fused ReLU", {{1, 4, 4, 0},
                                    with(geometry(3, 3, 2, 3), NNNeuronDescriptor::cnnNeuronDescriptor(
                                                                   CNNNeuronType::ReLU, 0.25f))}),

@@ -5,6 +5,7 @@
 
 #include "backends/cuda/gpu/Check.h"
 #include "backends/cuda/gpu/Libraries.h"
+#include "backends/cuda/gpu/Timing.h"
 
 namespace pewter::cuda {
 
@@ -13,30 +14,7 @@ namespace {
 /// Larger ones are not worth their memory.
 constexpr std::size_t kMostWorkspace = std::size_t{512} << 20;
 constexpr std::size_t kMostCandidates = 12;
-constexpr int kRuns = 4;
 enum Id : std::int64_t { kX = 1, kW, kY, kBiasId, kSum, kBiased };
-
-/// Milliseconds that f() takes on the stream; infinite when cuDNN refuses it.
-template <class F>
-double timeOf(CudaStream& stream, F f) {
-    cudaEvent_t begin, end;
-    check(cudaEventCreate(&begin), "cudaEventCreate");
-    check(cudaEventCreate(&end), "cudaEventCreate");
-    float milliseconds = std::numeric_limits<float>::infinity();
-    try {
-        f();
-        check(cudaEventRecord(begin, stream.native()), "cudaEventRecord");
-        for (int i = 0; i < kRuns; ++i) f();
-        check(cudaEventRecord(end, stream.native()), "cudaEventRecord");
-        check(cudaEventSynchronize(end), "cudaEventSynchronize");
-        check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
-    } catch (const CudnnRefusal&) {
-        milliseconds = std::numeric_limits<float>::infinity();
-    }
-    cudaEventDestroy(begin);
-    cudaEventDestroy(end);
-    return milliseconds / kRuns;
-}
 
 /// Bytes from a tensor's first element to its last one.
 std::size_t spanOf(const ops::Tensor& t) {

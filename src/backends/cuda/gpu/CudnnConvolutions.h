@@ -2,6 +2,7 @@
 
 #include <array>
 #include <compare>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -44,7 +45,16 @@ public:
     bool dataGradient(CudaStream& stream, const ops::ConvolutionDataGradient& op);
     bool weightsGradient(CudaStream& stream, const ops::ConvolutionWeightsGradient& op);
 
+    /// Whether these or the own kernels for few channels serve a problem better: measured at its first use, and kept.
+    bool areSlowerThanOwn(CudaStream& stream, const ops::ConvolutionForward& op);
+    bool areSlowerThanOwn(CudaStream& stream, const ops::ConvolutionWeightsGradient& op);
+
 private:
+    /// What tells problems apart.
+    using Key = std::vector<std::int64_t>;
+    /// theirs() is false where there is no engine.
+    bool isOwnFaster(CudaStream& stream, const Key& key, const std::function<void()>& own, const std::function<bool()>& theirs);
+
     struct Plan {
         CudnnDescriptor plan;
         std::size_t workspace = 0;
@@ -101,6 +111,8 @@ private:
     const dnn::Api* api_ = nullptr;
     dnn::Handle handle_ = nullptr;
     std::map<CudnnTask, std::unique_ptr<Plan>> plans_;
+    std::mutex choicesMutex_;  // taken before the other one
+    std::map<Key, bool> choices_;
 };
 
 }  // namespace pewter::cuda
