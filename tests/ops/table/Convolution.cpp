@@ -125,9 +125,6 @@ OpRow Convolution() {
         convolution("depthwise, multiplier 2", {{1, 4, 4, 0}, depthwise(3, 3, 3, 6)}),
         convolution("sub-pixel, factor 2", {{2, 3, 2, 0}, subPixel(3, 2, 12, 2)}),
         convolution("sub-pixel, factor 3", {{1, 2, 3, 0}, subPixel(2, 3, 9, 3)}),
-        convolution("1 to 64 channels, fused ReLU", {{3, 61, 58, 0},
-                                                     with(geometry(3, 3, 1, 64), NNNeuronDescriptor::cnnNeuronDescriptor(
-                                                                                     CNNNeuronType::ReLU, 0.5f))}),
         convolution("fused ReLU", {{1, 4, 4, 0},
                                    with(geometry(3, 3, 2, 3), NNNeuronDescriptor::cnnNeuronDescriptor(
                                                                   CNNNeuronType::ReLU, 0.25f))}),
