@@ -10,8 +10,8 @@
 #include "OpTensors.h"
 #include "RunReference.h"
 
-// Convolutions of images with one to four channels on device cuda, exact: sums of products of small integers. Without cuDNN,
-// which a GPU may have chosen instead.
+// Convolutions of images with one to four channels on device cuda, exact: sums of products of small integers.
+// Without cuDNN, which a GPU may have chosen instead.
 
 namespace pewter::test {
 namespace {
@@ -51,7 +51,8 @@ private:
 
 std::size_t bytesOf(const ops::Tensor& t) {
     if (t.isNull()) return 0;
-    const auto last = (t.n - 1) * t.strideN + (t.h - 1) * t.strideH + (t.w - 1) * t.strideW + (t.c - 1) * t.strideC;
+    const auto last =
+        (t.n - 1) * t.strideN + (t.h - 1) * t.strideH + (t.w - 1) * t.strideW + (t.c - 1) * t.strideC;
     return static_cast<std::size_t>(last + 1) * ops::sizeOf(t.type);
 }
 
@@ -91,38 +92,49 @@ struct Shape {
 
 /// What every path of the kernels takes.
 const Shape kShapes[] = {
-    {2, 7, 9, 1, 3, 5, 5},              // channels one by one
-    {1, 5, 6, 2, 8, 3, 3},              // eight at a time
-    {2, 9, 8, 3, 16, 3, 3, 2, 1},       // strides that differ
-    {1, 6, 7, 4, 24, 2, 5, 3, 4},       // beyond the window
-    {1, 12, 13, 3, 9, 11, 11},          // the widest window
-    {1, 15, 14, 3, 64, 7, 7, 2, 2},     // channels in several groups
-    {2, 3, 4, 1, 72, 2, 1},             // more of them than a block has
-    {430, 2, 3, 1, 2, 3, 2},            // more tiles than blocks of the gradient
-    {3, 61, 58, 1, 64, 3, 3},           // eight pixels a thread
-    {1, 3, 700, 1, 8, 3, 3},            // rows in parts
+    {2, 7, 9, 1, 3, 5, 5},           // channels one by one
+    {1, 5, 6, 2, 8, 3, 3},           // eight at a time
+    {2, 9, 8, 3, 16, 3, 3, 2, 1},    // strides that differ
+    {1, 6, 7, 4, 24, 2, 5, 3, 4},    // beyond the window
+    {1, 12, 13, 3, 9, 11, 11},       // the widest window
+    {1, 15, 14, 3, 64, 7, 7, 2, 2},  // channels in several groups
+    {2, 3, 4, 1, 72, 2, 1},          // more of them than a block has
+    {430, 2, 3, 1, 2, 3, 2},         // more tiles than blocks of the gradient
+    {3, 61, 58, 1, 64, 3, 3},        // eight pixels a thread
+    {1, 3, 700, 1, 8, 3, 3},         // rows in parts
 };
 
 /// A convolution and its operands, small integers.
 struct Case {
     Case(const Shape& s, Random& random) : shape(s) {
-        window = {s.windowWidth, s.windowHeight, s.strideX, s.strideY, 1, 1, random.integer(-1, s.windowWidth + 1),
-                  random.integer(-1, s.windowHeight + 1), random.coin() ? ops::Edge::Zero : ops::Edge::Clamp};
+        window = {s.windowWidth,
+                  s.windowHeight,
+                  s.strideX,
+                  s.strideY,
+                  1,
+                  1,
+                  random.integer(-1, s.windowWidth + 1),
+                  random.integer(-1, s.windowHeight + 1),
+                  random.coin() ? ops::Edge::Zero : ops::Edge::Clamp};
         const Type sources[] = {Type::Float32, Type::BFloat16, Type::Float16, Type::Unorm8, Type::Unorm16};
         const Type results[] = {Type::Float32, Type::BFloat16, Type::Float16};
         const Type source = sources[random.integer(0, 4)], result = results[random.integer(0, 2)];
         const bool isUnit = source == Type::Unorm8 || source == Type::Unorm16;
-        const auto extent = [&](std::int64_t size, std::int64_t stride) { return (size + stride - 1) / stride; };
+        const auto extent = [&](std::int64_t size, std::int64_t stride) {
+            return (size + stride - 1) / stride;
+        };
         src = OpTensor(source, s.n, s.h, s.w, s.inputs, layout(random));
         src.fillIntegers(random, isUnit ? 0 : -3, isUnit ? 1 : 3);
-        dst = OpTensor(result, s.n, extent(s.h, s.strideY) + random.integer(0, 1), extent(s.w, s.strideX), s.outputs, layout(random));
+        dst = OpTensor(result, s.n, extent(s.h, s.strideY) + random.integer(0, 1), extent(s.w, s.strideX),
+                       s.outputs, layout(random));
         dst.fillIntegers(random, -3, 3);
         weights = OpTensor(Type::Float32, s.outputs, s.windowHeight, s.windowWidth, s.inputs);
         weights.fillIntegers(random, -3, 3);
         if (random.coin()) bias = OpArray(Type::Float32, s.outputs);
         bias.fillIntegers(random, -5, 5);
-        name = std::to_string(s.inputs) + " to " + std::to_string(s.outputs) + " channels, " + std::to_string(s.windowHeight) + "x" +
-               std::to_string(s.windowWidth) + ", " + ops::nameOf(source) + " to " + ops::nameOf(result);
+        name = std::to_string(s.inputs) + " to " + std::to_string(s.outputs) + " channels, " +
+               std::to_string(s.windowHeight) + "x" + std::to_string(s.windowWidth) + ", " +
+               ops::nameOf(source) + " to " + ops::nameOf(result);
     }
     static Layout layout(Random& random) {
         const Layout layouts[] = {Layout::dense(), Layout::dense(), Layout::gaps(), Layout::scattered()};

@@ -14,10 +14,12 @@ namespace {
 
 std::vector<std::int64_t> keyOf(const ops::Window& w, std::initializer_list<const ops::Tensor*> tensors,
                                 std::initializer_list<std::int64_t> rest) {
-    std::vector<std::int64_t> key{w.width, w.height, w.strideX, w.strideY, w.padLeft, w.padTop, static_cast<std::int64_t>(w.edge)};
+    std::vector<std::int64_t> key{
+        w.width, w.height, w.strideX, w.strideY, w.padLeft, w.padTop, static_cast<std::int64_t>(w.edge)};
     key.insert(key.end(), rest);
     for (const auto* t : tensors)
-        key.insert(key.end(), {static_cast<std::int64_t>(t->type), t->n, t->h, t->w, t->c, t->strideN, t->strideH, t->strideW, t->strideC});
+        key.insert(key.end(), {static_cast<std::int64_t>(t->type), t->n, t->h, t->w, t->c, t->strideN,
+                               t->strideH, t->strideW, t->strideC});
     return key;
 }
 
@@ -39,8 +41,10 @@ bool CudnnConvolutions::isOwnFaster(CudaStream& stream, const Key& key, const st
 
 bool CudnnConvolutions::areSlowerThanOwn(CudaStream& stream, const ops::ConvolutionForward& op) {
     const Key key = keyOf(op.window, {&op.src, &op.weights, &op.dst},
-                          {0, op.bias.isNull(), static_cast<std::int64_t>(op.neuron.type), static_cast<std::int64_t>(op.exactness)});
-    return isOwnFaster(stream, key, [&] { fewChannelsForward(stream, op); }, [&] { return forward(stream, op); });
+                          {0, op.bias.isNull(), static_cast<std::int64_t>(op.neuron.type),
+                           static_cast<std::int64_t>(op.exactness)});
+    return isOwnFaster(
+        stream, key, [&] { fewChannelsForward(stream, op); }, [&] { return forward(stream, op); });
 }
 
 bool CudnnConvolutions::areSlowerThanOwn(CudaStream& stream, const ops::ConvolutionWeightsGradient& op) {
@@ -51,8 +55,11 @@ bool CudnnConvolutions::areSlowerThanOwn(CudaStream& stream, const ops::Convolut
     ops::ConvolutionWeightsGradient trial = op;
     const auto redirect = [&] {
         if (memory) return;
-        const std::size_t weights = aligned(static_cast<std::size_t>(op.diffWeights.count()) * ops::sizeOf(op.diffWeights.type));
-        memory.reset(newMemory(weights + static_cast<std::size_t>(op.diffBias.size) * ops::sizeOf(op.diffBias.type), "a measurement"));
+        const std::size_t weights =
+            aligned(static_cast<std::size_t>(op.diffWeights.count()) * ops::sizeOf(op.diffWeights.type));
+        memory.reset(
+            newMemory(weights + static_cast<std::size_t>(op.diffBias.size) * ops::sizeOf(op.diffBias.type),
+                      "a measurement"));
         trial.diffWeights.data = memory.get();
         if (!op.diffBias.isNull()) trial.diffBias.data = static_cast<char*>(memory.get()) + weights;
     };
@@ -73,7 +80,8 @@ bool CudnnConvolutions::areSlowerThanOwn(CudaStream& stream, const ops::Convolut
 bool areFewChannelsFaster(Libraries* libraries, CudaStream& stream, const ops::ConvolutionForward& op) {
     return libraries->convolutions().areSlowerThanOwn(stream, op);
 }
-bool areFewChannelsFaster(Libraries* libraries, CudaStream& stream, const ops::ConvolutionWeightsGradient& op) {
+bool areFewChannelsFaster(Libraries* libraries, CudaStream& stream,
+                          const ops::ConvolutionWeightsGradient& op) {
     return libraries->convolutions().areSlowerThanOwn(stream, op);
 }
 
