@@ -80,6 +80,7 @@ enum Attribute : int {
     kPackIds = 1000,
     kPackPointers = 1001,
     kPackWorkspace = 1003,
+    kEngineNumber = 1301,
     kEngineNotes = 1303,
 };
 
