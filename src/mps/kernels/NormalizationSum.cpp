@@ -21,9 +21,9 @@ void checkSize(const std::string& who, const char* argument, const MPS::ImageBat
     if (images.size() != normalised.size() || one.width() != other.width() || one.height() != other.height() ||
         one.featureChannels() != other.featureChannels() || one.numberOfImages() != other.numberOfImages())
         throw MTL::Error(who, argument,
-                         fmt::format("{} x {}, as large as the normalised one (NNGraphOptions::fuseSums allows no other)",
-                                     images.size() == normalised.size() ? 1 : normalised.size(), other.description()),
-                         fmt::format("{} x {}", images.size() == normalised.size() ? 1 : images.size(), one.description()));
+                         fmt::format("{} of {}, as large as the normalised (NNGraphOptions::fuseSums allows no other)",
+                                     normalised.size(), other.description()),
+                         fmt::format("{} of {}", images.size(), one.description()));
 }
 
 std::size_t countOf(const MPS::ImageBatch& images) {
@@ -73,13 +73,12 @@ void encodeNormalizationSumGradient(MTL::CommandBuffer& commandBuffer, const MPS
     checkSize(kernel.name(), "image added", images.addends, images.sources);
     checkNeuron(neuron, channels, kernel.name(), "neuronDescriptor");
     Encoder encoder(commandBuffer, kernel);
-    const auto from = encoder.source(images.sources, 0, count);
-    const auto& shape = from.shape;
-    const bool accumulate = Access::addGradients(state, shape.n * shape.h * shape.w) > 0;
-    encoder.run([from, incoming = encoder.source(images.gradients, 0, count),
-                 addend = encoder.source(images.addends, 0, count),
-                 sum = encoder.destination(images.sums, 0, count, wholeOf(source), 0, channels),
-                 arrays = Access::arrays(state), f = neuronOf(neuron), accumulate] {
+    const auto from = encoder.source(images.sources, 0, count), incoming = encoder.source(images.gradients, 0, count),
+               addend = encoder.source(images.addends, 0, count),
+               sum = encoder.destination(images.sums, 0, count, wholeOf(source), 0, channels);
+    // Last: an encode that finds no memory leaves the state as it was.
+    const bool accumulate = Access::addGradients(state, from.shape.n * from.shape.h * from.shape.w) > 0;
+    encoder.run([from, incoming, addend, sum, arrays = Access::arrays(state), f = neuronOf(neuron), accumulate] {
         ops::BatchNormalizationStatisticsGradient op;
         op.src = from.tensor();
         op.diffDst = incoming.tensor();

@@ -62,7 +62,7 @@ private:
         return one.isReplayable() ? dynamic_cast<const Kernel*>(&one.kernel()) : nullptr;
     }
 
-    /// The only states that the step makes are read by gradient steps of this program.
+    /// The state that the step makes; kNone: nobody reads one.
     std::size_t madeState(std::size_t index) const {
         const auto& made = step(index).made;
         return made.size() == 1 ? made[0] : kNone;
