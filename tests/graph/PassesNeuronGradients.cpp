@@ -169,20 +169,8 @@ TEST(PassNeuronGradients, ABatchAndTheSingleFormGiveTheSame) {
     expectFused(between(relu), 2, {.count = 3});
     for (const auto& device : graphDevices()) {
         std::vector<Pictures> found;
-        for (const auto& options : {Options::none(), only(kFuse), Options{}}) {
-            TrainedNet net;
-            const auto graph = trainedGraph(device, net, between(relu), {}, options, MPS::NNTrainingStyle::UpdateDeviceNone);
-            for (int twice = 0; twice < 2; ++twice) {
-                const auto commands = device->newCommandQueue()->commandBuffer();
-                std::vector<std::shared_ptr<MPS::Image>> sources;
-                for (std::size_t i = 0; i < graph->sourceImageHandles().size(); ++i)
-                    sources.push_back(batchAs<float>(device, PixelFormat::Float32, integers(8, 4, 3))[0]);
-                const auto image = graph->encode(commands, sources);
-                commands->commit();
-                commands->waitUntilCompleted();
-                found.push_back(picturesAs<float>({image}));
-            }
-        }
+        for (const auto& options : {Options::none(), only(kFuse), Options{}})
+            for (auto& pictures : singleForm(device, between(relu), options, 2)) found.push_back(std::move(pictures));
         for (const auto& pictures : found) EXPECT_EQ(pictures, found[0]);
     }
 }

@@ -150,24 +150,12 @@ TEST(PassSums, WithoutTrainingTheForwardKernelsAreOne) {
         }
 }
 
-TEST(PassSums, OfSeveralPicturesInOneImageToo) {
+TEST(PassSums, TheSingleFormGivesTheSame) {
     for (const auto& device : graphDevices()) {
         SCOPED_TRACE(device->name());
-        std::vector<Pictures> found;
-        for (const auto& options : {Options::none(), only(kFuse)}) {
-            TrainedNet net;
-            const auto graph =
-                trainedGraph(device, net, residual(relu), {}, options, MPS::NNTrainingStyle::UpdateDeviceNone);
-            const auto commands = device->newCommandQueue()->commandBuffer();
-            std::vector<std::shared_ptr<MPS::Image>> sources;
-            for (std::size_t i = 0; i < graph->sourceImageHandles().size(); ++i)
-                sources.push_back(batchAs<float>(device, PixelFormat::Float32, integers(8, 4, 3))[0]);
-            const auto image = graph->encode(commands, sources);
-            commands->commit();
-            commands->waitUntilCompleted();
-            found.push_back(picturesAs<float>({image}));
-        }
-        EXPECT_LE(farthest(found[1], found[0]), 3 * 27 * 8 * std::numeric_limits<float>::epsilon());
+        const auto apart = singleForm(device, residual(relu), Options::none(), 1);
+        for (const auto& fused : singleForm(device, residual(relu), only(kFuse), 2))
+            EXPECT_LE(farthest(fused, apart[0]), 3 * 27 * 8 * std::numeric_limits<float>::epsilon());
     }
 }
 

@@ -103,6 +103,25 @@ inline Training train(const std::shared_ptr<MTL::Device>& device, const BuildTra
     return training;
 }
 
+/// The gradient of the input by the form of encode() that takes images, not batches; as often as `encodes` says.
+inline std::vector<Pictures> singleForm(const std::shared_ptr<MTL::Device>& device, const BuildTrained& build,
+                                        const Options& options, int encodes) {
+    TrainedNet net;
+    const auto graph = trainedGraph(device, net, build, {}, options, MPS::NNTrainingStyle::UpdateDeviceNone);
+    std::vector<Pictures> found;
+    for (int i = 0; i < encodes; ++i) {
+        const auto commands = device->newCommandQueue()->commandBuffer();
+        std::vector<std::shared_ptr<MPS::Image>> sources;
+        for (std::size_t source = 0; source < graph->sourceImageHandles().size(); ++source)
+            sources.push_back(batchAs<float>(device, PixelFormat::Float32, integers(8, 4, 3))[0]);
+        const auto image = graph->encode(commands, sources);
+        commands->commit();
+        commands->waitUntilCompleted();
+        found.push_back(picturesAs<float>({image}));
+    }
+    return found;
+}
+
 /// The same numbers, bit for bit.
 inline void expectSame(const Training& found, const Training& expected) {
     EXPECT_EQ(found.gradients, expected.gradients);
