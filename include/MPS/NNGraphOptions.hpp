@@ -34,11 +34,14 @@ struct PEWTER_API NNGraphOptions {
     /// reorders between the two layouts, faster: found by measurement, by the first encode of a shape, on devices whose
     /// convolutions have both (cpu).
     bool chooseLayouts = true;
+    /// Data sources whose gradients are small are asked for their updates together, as late as possible, on devices where the
+    /// start of an operation is dear (cuda): in the order of their gradients, before anything else reads their weights.
+    bool joinUpdates = true;
     /// What no needed result, export or update depends on is left out.
     bool deadCode = true;
 
     /// All rewrites off.
-    static NNGraphOptions none() { return {false, false, false, false, false, false, false, false, false, {}}; }
+    static NNGraphOptions none() { return {false, false, false, false, false, false, false, false, false, false, {}}; }
 
     /// Told, while a graph is made, of what is legal but seldom meant: a trainable node that no result reaches, two inputs
     /// with one handle, a data source of several nodes. One sentence each. Empty: the diagnostics of the library (a line

@@ -180,6 +180,9 @@ public:
     PEWTER_OPS(PEWTER_DECLARE)
 #undef PEWTER_DECLARE
 
+    /// Whether updates of parameters cost less together than each after its gradients: where starting an operation is dear.
+    virtual bool joinsUpdates() const { return false; }
+
     /// Whether any operation takes images in blocks of channels.
     virtual bool hasLayouts() const { return false; }
     /// Of an operation on images N,H,W,C, whose addresses lead nowhere yet. May measure.

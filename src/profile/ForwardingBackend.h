@@ -35,6 +35,7 @@ public:
         inner_->fillBytes(to, value, bytes, stream);
     }
     bool supports(ops::Type type) const override { return inner_->supports(type); }
+    bool joinsUpdates() const override { return inner_->joinsUpdates(); }
     bool hasLayouts() const override { return inner_->hasLayouts(); }
 #define PEWTER_DECLARE(Op) \
     ops::LayoutCost layoutCost(const ops::Op& op) override { return inner_->layoutCost(op); }

@@ -312,7 +312,7 @@ Plan drawPlan(std::uint64_t seed) {
         auto& o = plan.options;
         for (bool* const option : {&o.fuseNeurons, &o.foldBatchNormalization, &o.fuseNeuronGradients,
                                    &o.accumulateGradients, &o.inPlace, &o.deadCode,
-                                   &o.concatenateInPlace, &o.chooseLayouts, &o.fuseSums})
+                                   &o.concatenateInPlace, &o.chooseLayouts, &o.fuseSums, &o.joinUpdates})
             *option = !none && d.chance(0.5);
     }
     return plan;

@@ -85,6 +85,7 @@ std::string Plan::text() const {
                                     {!options.inPlace, "nothing in place"},
                                     {!options.concatenateInPlace, "concatenations copied"},
                                     {!options.chooseLayouts, "all images N,H,W,C"},
+                                    {!options.joinUpdates, "every update after its gradients"},
                                     {!options.deadCode, "dead code"}})
         if (set) out += fmt::format("  {}\n", what);
     return out;

@@ -161,8 +161,8 @@ TEST_P(GraphArchiveErrors, ListsOfTheGraphThatDoNotFitAreNamed) {
         contents.graph()[key] = value;
         return readingOf(contents.bytes(), device);
     };
-    EXPECT_EQ(with("version", 3),
-              "archived NNGraph: version: expected 2, which this library reads, found 3.");
+    EXPECT_EQ(with("version", 4),
+              "archived NNGraph: version: expected 3, which this library reads, found 4.");
     EXPECT_EQ(with("format", 5), "archived NNGraph: format: expected a channel format, found 5.");
     EXPECT_EQ(with("imageBits", integers({0})),
               "archived NNGraph: imageFormats: expected 1, one an image, found 6.");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "Apart.h"
+#include "CudaDevices.h"
 #include "EnvironmentVariable.h"
 #include "OpTensors.h"
 #include "RunReference.h"
@@ -17,14 +18,6 @@ namespace pewter::test {
 namespace {
 
 using ops::Type;
-
-std::vector<ops::BackendEntry> cudaDevices() {
-    std::vector<ops::BackendEntry> devices;
-    for (auto& entry : ops::cudaBackends())
-        if (entry.backend) devices.push_back(entry);
-    if (const auto entry = ops::emulatedCudaBackend(); entry.backend) devices.push_back(entry);
-    return devices;
-}
 
 /// Memory of a device with what lies in the host's, and the way back.
 class OnDevice {

@@ -1,7 +1,7 @@
 #include <bit>
 
 #include "backends/cuda/Cuda.h"
-#include "backends/cuda/Launch.cuh"
+#include "backends/cuda/ParameterChanges.cuh"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
 
@@ -247,56 +247,6 @@ void Cuda::run(const ops::Fill& op, ops::Stream& stream) {
 
 namespace {
 
-/// Runs of bytes to copy in one launch.
-struct CopyTable {
-    static constexpr int kMost = 64;
-    const char* from[kMost];
-    char* to[kMost];
-    std::uint32_t words[kMost];
-};
-
-__global__ void copyTableKernel(CopyTable table) {
-    const auto* from = reinterpret_cast<const std::uint32_t*>(table.from[blockIdx.x]);
-    auto* to = reinterpret_cast<std::uint32_t*>(table.to[blockIdx.x]);
-    for (std::uint32_t i = threadIdx.x; i < table.words[blockIdx.x]; i += blockDim.x) to[i] = from[i];
-}
-
-/// Copies of small arrays that follow one another; one that reads what another writes comes after it, in a launch of its own.
-class SmallCopies final : public CudaStream::Later {
-public:
-    static constexpr std::int64_t kMostBytes = 16384;
-    void run(CudaStream& stream) override {
-        launch(stream, copyTableKernel, count_, kThreads, table_);
-        for (int i = 0; i < count_; ++i) stream.noteWritten(table_.to[i]);
-    }
-    void describe(std::vector<const void*>& to) const override {
-        for (int i = 0; i < count_; ++i) {
-            to.push_back(table_.from[i]);
-            to.push_back(table_.to[i]);
-            to.push_back(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(table_.words[i])));
-        }
-    }
-    bool hasRoom(const char* from, const char* to, std::int64_t bytes) const {
-        const auto meet = [bytes](const char* one, const char* other, std::int64_t otherBytes) {
-            return one < other + otherBytes && other < one + bytes;
-        };
-        for (int i = 0; i < count_; ++i) {
-            const std::int64_t taken = std::int64_t{4} * table_.words[i];
-            if (meet(from, table_.to[i], taken) || meet(to, table_.to[i], taken) || meet(to, table_.from[i], taken)) return false;
-        }
-        return count_ < CopyTable::kMost;
-    }
-    void add(const char* from, char* to, std::int64_t bytes) {
-        table_.from[count_] = from;
-        table_.to[count_] = to;
-        table_.words[count_++] = static_cast<std::uint32_t>(bytes / 4);
-    }
-
-private:
-    CopyTable table_{};
-    int count_ = 0;
-};
-
 bool isInWords(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 4 == 0; }
 
 }  // namespace
@@ -304,14 +254,9 @@ bool isInWords(const void* address) { return reinterpret_cast<std::uintptr_t>(ad
 void Cuda::run(const ops::ArrayCopy& op, ops::Stream& stream) {
     const ops::Array &src = op.src, &dst = op.dst;
     const std::int64_t bytes = bytesOf(dst.type, dst.size);
-    if (src.type == dst.type && bytes <= SmallCopies::kMostBytes && bytes % 4 == 0 && isInWords(src.data) && isInWords(dst.data)) {
-        auto& own = static_cast<CudaStream&>(stream);
-        const auto* from = static_cast<const char*>(resolve(src.data));
-        auto* to = static_cast<char*>(resolve(dst.data));
-        if (!own.later<SmallCopies>().hasRoom(from, to, bytes)) own.settleLater();
-        own.later<SmallCopies>().add(from, to, bytes);
-        return;
-    }
+    if (src.type == dst.type && bytes <= ParameterChanges::kMostCopied && bytes % 4 == 0 && isInWords(src.data) && isInWords(dst.data))
+        return putOff(static_cast<CudaStream&>(stream),
+                      ParameterChanges::Copy{static_cast<const char*>(resolve(src.data)), static_cast<char*>(resolve(dst.data)), bytes});
     CudaStream& s = streamOf(stream);
     s.noteWritten(resolve(dst.data));
     if (src.type == dst.type) return copyRun(s, bytesOf(dst.type, dst.size), src.data, dst.data);

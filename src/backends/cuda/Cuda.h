@@ -38,6 +38,7 @@ public:
     std::unique_ptr<ops::Stream> newStream() override;
 
     bool supports(ops::Type imageType) const override;
+    bool joinsUpdates() const override { return true; }
 
 #define PEWTER_DECLARE(Op) void run(const ops::Op& op, ops::Stream& stream) override;
     PEWTER_OPS(PEWTER_DECLARE)

@@ -2,6 +2,7 @@
 
 #include "backends/cuda/BlockTable.cuh"
 #include "backends/cuda/Cuda.h"
+#include "backends/cuda/ParameterChanges.cuh"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
 
@@ -172,48 +173,8 @@ void runUpdates(CudaStream& stream, const Update* updates, std::int64_t count) {
     }
 }
 
-namespace {
-
-/// The updates of a layer's parameters come one after another, and touch different memory.
-class Updates final : public CudaStream::Later {
-public:
-    void run(CudaStream& stream) override {
-        runUpdates(stream, updates_.data(), static_cast<std::int64_t>(updates_.size()));
-        for (const Update& u : updates_) stream.noteWritten(u.result, u.result == u.values);
-    }
-    // All but the numbers: rates, and the corrections of the step.
-    void describe(std::vector<const void*>& to) const override {
-        for (const Update& u : updates_) {
-            for (const char* operand : {u.gradient, u.values, u.result, u.first, u.second, u.third}) to.push_back(operand);
-            to.push_back(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(u.count)));
-            std::uintptr_t rest = static_cast<std::uintptr_t>(u.type) * 16 + u.fours;
-            for (const ops::Type type : {u.gradientType, u.valuesType, u.resultType, u.firstType, u.secondType, u.thirdType})
-                rest = rest * 64 + static_cast<std::uintptr_t>(type);
-            to.push_back(reinterpret_cast<const void*>(rest));
-        }
-    }
-    void renew(CudaStream& stream) override { run(stream); }
-    /// Whether the update may run beside those gathered.
-    bool isApart(const Update& update) const {
-        for (const Update& other : updates_)
-            for (const char* written : {other.result, other.first, other.second, other.third})
-                for (const char* used : {update.gradient, update.values, update.result, update.first, update.second, update.third})
-                    if (written && written == used) return false;
-        return true;
-    }
-    void add(const Update& update) { updates_.push_back(update); }
-
-private:
-    std::vector<Update> updates_;
-};
-
-}  // namespace
-
 void Cuda::run(const ops::OptimizerStep& op, ops::Stream& stream) {
-    auto& own = static_cast<CudaStream&>(stream);
-    const Update update = updateOf(op);
-    if (!own.later<Updates>().isApart(update)) own.settleLater();
-    own.later<Updates>().add(update);
+    putOff(static_cast<CudaStream&>(stream), updateOf(op));
 }
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

@@ -23,7 +23,7 @@ using Format = MPS::ImageFeatureChannelFormat;
 namespace {
 
 /// Of what a graph writes; an older library names it instead of misreading it.
-constexpr std::uint64_t kGraphVersion = 2;
+constexpr std::uint64_t kGraphVersion = 3;
 
 /// Bits of a slot.
 constexpr std::int64_t kExported = 1, kSynchronize = 2, kMade = 4, kSource = 8, kAllBits = 15;
@@ -132,6 +132,7 @@ void encodeResults(Coder& coder, const GraphProgram& program, const std::string&
     coder.encodeBool(program.inPlace, "inPlace");
     coder.encodeBool(program.concatenateInPlace, "concatenateInPlace");
     coder.encodeBool(program.chooseLayouts, "chooseLayouts");
+    coder.encodeBool(program.joinUpdates, "joinUpdates");
 }
 
 void decodeResults(Coder& coder, GraphProgram& program) {
@@ -148,6 +149,7 @@ void decodeResults(Coder& coder, GraphProgram& program) {
     program.inPlace = coder.decodeBool("inPlace");
     program.concatenateInPlace = coder.decodeBool("concatenateInPlace");
     program.chooseLayouts = coder.decodeBool("chooseLayouts");
+    program.joinUpdates = coder.decodeBool("joinUpdates");
 }
 
 void encodePolicy(Coder& coder, const MPS::NNRecomputePolicy& policy) {

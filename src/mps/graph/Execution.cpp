@@ -305,6 +305,7 @@ void Execution::runStep(std::size_t index) {
     if (recording_) {
         recording_->noteStep(*shared_, index, arguments);
         if (step.step->hasHostPart() && !again) planHostPart(index, arguments);
+        if (joined_.endBefore(index + 1)) planJoined();
     } else if (!again) {
         step.step->encoded(commandBuffer_);
         if (step.step->updates()) step.step->update(arguments);
@@ -317,9 +318,25 @@ void Execution::runStep(std::size_t index) {
 }
 
 void Execution::planHostPart(std::size_t index, const StepArguments& arguments) {
+    const bool updates = shared_->steps[index].step->updates();
+    if (updates && joined_.mayWait(index, arguments)) {
+        if (joined_.isFullFor(arguments)) planJoined();
+        return joined_.add(index, arguments);
+    }
     const std::size_t end = root().commandCount();
     recording_->noteUpdate(index, end, arguments);
-    if (!shared_->steps[index].step->updates()) return;
+    if (updates) planUpdate(index, end, arguments);
+}
+
+void Execution::planJoined() {
+    const std::size_t end = root().commandCount();
+    for (const auto& [index, arguments] : joined_.take()) {
+        recording_->noteUpdate(index, end, arguments);
+        planUpdate(index, end, arguments);
+    }
+}
+
+void Execution::planUpdate(std::size_t index, std::size_t end, const StepArguments& arguments) {
     root().heap()->setApart(recording_->isPlan());
     shared_->steps[index].step->planUpdate(arguments);
     root().heap()->setApart(false);
@@ -339,6 +356,8 @@ void Execution::releaseAfter(std::size_t index) {
 
 void Execution::run() {
     raiseHeld();
+    if (recording_ && recording_->isPlan() && shared_->joinUpdates && mtl::deviceOf(*root().device()).backend().joinsUpdates())
+        joined_ = JoinedUpdates(*shared_);
     for (std::size_t i = 0; i < shared_->steps.size(); ++i) {
         runStep(i);
         if (recording_) recording_->endStep(root().commandCount());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mps/graph/JoinedUpdates.h"
 #include "mps/graph/Program.h"
 #include "mps/graph/Recording.h"
 #include "mtl/CommandBuffer.h"
@@ -50,6 +51,8 @@ private:
     void checkFormat() const;
     void keepResult(std::size_t slot, const MPS::ImageBatch& images);
     void planHostPart(std::size_t index, const StepArguments& arguments);
+    void planUpdate(std::size_t index, std::size_t end, const StepArguments& arguments);
+    void planJoined();
     void runHostPart(const Recording::Update& update);
 
     std::shared_ptr<GraphProgram> shared_;
@@ -73,6 +76,7 @@ private:
         std::size_t before = 0, reads = 0;
     };
     std::vector<Held> held_;
+    JoinedUpdates joined_;
 };
 
 }  // namespace pewter::mps

@@ -93,6 +93,8 @@ public:
     bool concatenateInPlace = true;
     /// Whether images may lie in blocks of channels.
     bool chooseLayouts = true;
+    /// Whether updates from small gradients may wait for one another.
+    bool joinUpdates = true;
 
     /// Drops image slots that no step writes any more, and counts reads, first writers and last readers anew from the
     /// steps; after every change of the list.

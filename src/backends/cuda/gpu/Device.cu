@@ -1,4 +1,8 @@
 // Memory and listing of GPUs.
+#include <dlfcn.h>
+
+#include <array>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
@@ -56,7 +60,41 @@ void* newMemory(std::size_t bytes, const char* purpose) {
     return memory;
 }
 
-void use(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
+namespace {
+
+/// Whether the process uses the device already, with limits that may be the application's.
+bool isInUse(int device) {
+    // Loaded by the runtime, which has no such question.
+    void* const driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+    if (!driver) return true;
+    using State = int (*)(int device, unsigned* flags, int* active);
+    const auto stateOf = reinterpret_cast<State>(dlsym(driver, "cuDevicePrimaryCtxGetState"));
+    unsigned flags = 0;
+    int active = 1;
+    if (!stateOf || stateOf(device, &flags, &active) != 0) active = 1;
+    dlclose(driver);
+    return active != 0;
+}
+
+/// Bytes of stack a thread. The driver reserves them for every thread that the device can hold: 264 MiB of an H100 with its
+/// usual 1024. They serve calls whose depth nobody knows when kernels are compiled, and there are none.
+constexpr std::size_t kStack = 256;
+
+/// The first call for a device makes its context.
+void start(int device) {
+    const bool isOurs = !isInUse(device);
+    check(cudaSetDevice(device), "cudaSetDevice");
+    if (isOurs) check(cudaDeviceSetLimit(cudaLimitStackSize, kStack), "cudaDeviceSetLimit");
+}
+
+}  // namespace
+
+void use(int device) {
+    constexpr int kMost = 64;
+    static std::array<std::once_flag, kMost> started;
+    if (device < kMost) std::call_once(started[static_cast<std::size_t>(device)], start, device);
+    check(cudaSetDevice(device), "cudaSetDevice");
+}
 
 void checkLaunch(const char* what) { check(cudaGetLastError(), what); }
 

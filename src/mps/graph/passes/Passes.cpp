@@ -11,6 +11,7 @@ void runPasses(GraphProgram& program, const MPS::NNGraphOptions& options) {
     program.inPlace = options.inPlace;
     program.concatenateInPlace = options.concatenateInPlace;
     program.chooseLayouts = options.chooseLayouts;
+    program.joinUpdates = options.joinUpdates;
 }
 
 }  // namespace pewter::mps
