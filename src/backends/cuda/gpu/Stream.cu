@@ -1,6 +1,9 @@
 #include "backends/cuda/Stream.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
 
 #include "backends/cuda/gpu/Graphs.h"
 
@@ -8,8 +11,14 @@ namespace pewter::cuda {
 
 CudaStream::CudaStream(int device) : device_(device) {
     use(device);
-    check(cudaStreamCreateWithFlags(&native_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    for (auto& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    for (auto* stream : {&native_, &aside_.native})
+        check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    const auto create = [](NativeEvent& event) {
+        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    };
+    for (auto& event : events_) create(event);
+    create(aside_.before);
+    create(aside_.after);
     graphs_ = std::make_unique<Graphs>(*this);
 }
 
@@ -17,10 +26,12 @@ CudaStream::~CudaStream() {
     cudaSetDevice(device_);
     cudaStreamSynchronize(native_);
     graphs_.reset();
-    for (const auto& one : scratch_) cudaFree(one.memory);
+    for (const auto* all : {&scratch_, &aside_.scratch})
+        for (const auto& one : *all) cudaFree(one.memory);
     for (const auto& [content, memory] : constants_) cudaFree(memory);
     for (auto event : events_) cudaEventDestroy(event);
-    cudaStreamDestroy(native_);
+    for (auto event : {aside_.before, aside_.after}) cudaEventDestroy(event);
+    for (auto stream : {native_, aside_.native}) cudaStreamDestroy(stream);
 }
 
 void CudaStream::synchronize() {
@@ -46,6 +57,7 @@ void CudaStream::wait(std::uint64_t mark) {
 void CudaStream::settleLater() {
     auto later = std::move(later_);
     if (!later) return;
+    join();
     if (graphs_->isPending())
         graphs_->add(std::move(later));
     else
@@ -53,8 +65,54 @@ void CudaStream::settleLater() {
 }
 
 void CudaStream::flush() {
+    join();
     settleLater();
     graphs_->runPending();
+}
+
+namespace {
+
+bool mayBranch() {
+    const char* value = std::getenv("PEWTER_CUDA_BRANCHES");
+    return !value || std::strcmp(value, "off") != 0;
+}
+
+}  // namespace
+
+void CudaStream::runAside(Footprint footprint, const std::function<void()>& work) {
+    static const bool wanted = mayBranch();
+    if (!wanted) return work();
+    // Outside of a graph, too, scratch memory is that of the branch: it must have grown before the graph is made.
+    struct Exchanged {
+        CudaStream& stream;
+        bool isCapturing = stream.isCapturing();
+        void swap() const {
+            std::swap(stream.scratch_, stream.aside_.scratch);
+            if (isCapturing) std::swap(stream.native_, stream.aside_.native);
+        }
+        explicit Exchanged(CudaStream& s) : stream(s) { swap(); }
+        Exchanged(const Exchanged&) = delete;
+        ~Exchanged() { swap(); }
+    };
+    const bool branches = isCapturing();
+    if (branches) {
+        check(cudaEventRecord(aside_.before, native_), "cudaEventRecord");
+        check(cudaStreamWaitEvent(aside_.native, aside_.before, 0), "cudaStreamWaitEvent");
+        aside_.isRunning = true;
+        aside_.footprint = std::move(footprint);
+    }
+    const Exchanged exchanged(*this);
+    work();
+    if (branches) check(cudaEventRecord(aside_.after, native_), "cudaEventRecord");
+}
+
+void CudaStream::flushBeside(const Footprint& footprint) {
+    if (!aside_.isRunning || later_ || graphs_->isPending() || !footprint.isApartFrom(aside_.footprint)) flush();
+}
+
+void CudaStream::join() {
+    if (!std::exchange(aside_.isRunning, false)) return;
+    check(cudaStreamWaitEvent(native_, aside_.after, 0), "cudaStreamWaitEvent");
 }
 
 void CudaStream::replay(const Stretch& stretch, const std::function<void()>& work) {
