@@ -33,13 +33,10 @@ void Cuda::run(const ops::ConvolutionForward& op, ops::Stream& stream) {
     if (!runByLibrary(libraries_.get(), queue, op)) convolutionForward(queue, op);
 }
 void Cuda::run(const ops::ConvolutionDataGradient& op, ops::Stream& stream) {
-    auto& queue = streamOf(stream);
-    queue.runAside(footprintOf(op), [&] {
-        if (!runByLibrary(libraries_.get(), queue, op)) convolutionDataGradient(queue, op);
-    });
+    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) convolutionDataGradient(streamOf(stream), op);
 }
 void Cuda::run(const ops::ConvolutionWeightsGradient& op, ops::Stream& stream) {
-    auto& queue = streamBeside(stream, footprintOf(op));
+    auto& queue = streamOf(stream);
     if (ofFewChannels(libraries_.get(), queue, op, fewChannelsWeightsGradient)) return;
     weightsGradient(libraries_.get(), queue, op, convolutionWeightsGradient);
 }
@@ -47,13 +44,10 @@ void Cuda::run(const ops::FullyConnectedForward& op, ops::Stream& stream) {
     if (!runByLibrary(libraries_.get(), streamOf(stream), op)) fullyConnectedForward(streamOf(stream), op);
 }
 void Cuda::run(const ops::FullyConnectedDataGradient& op, ops::Stream& stream) {
-    auto& queue = streamOf(stream);
-    queue.runAside(footprintOf(op), [&] {
-        if (!runByLibrary(libraries_.get(), queue, op)) fullyConnectedDataGradient(queue, op);
-    });
+    if (!runByLibrary(libraries_.get(), streamOf(stream), op)) fullyConnectedDataGradient(streamOf(stream), op);
 }
 void Cuda::run(const ops::FullyConnectedWeightsGradient& op, ops::Stream& stream) {
-    weightsGradient(libraries_.get(), streamBeside(stream, footprintOf(op)), op, fullyConnectedWeightsGradient);
+    weightsGradient(libraries_.get(), streamOf(stream), op, fullyConnectedWeightsGradient);
 }
 
 }  // namespace pewter::PEWTER_CUDA_NAMESPACE

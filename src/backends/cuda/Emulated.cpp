@@ -58,9 +58,6 @@ void CudaStream::settleLater() {
     if (const auto pending = std::move(later_)) pending->run(*this);
 }
 void CudaStream::flush() { settleLater(); }
-void CudaStream::runAside(Footprint, const std::function<void()>& work) { work(); }
-void CudaStream::flushBeside(const Footprint&) { flush(); }
-void CudaStream::join() {}
 bool CudaStream::renewLaunch(const void*, unsigned, unsigned, void**) { return false; }
 void CudaStream::noteLaunch() {}
 void CudaStream::noteWritten(const void*, bool) {}

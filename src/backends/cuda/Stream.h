@@ -7,8 +7,6 @@
 #include <vector>
 
 #include "backends/cuda/Platform.cuh"
-// Behind the one that names the namespace.
-#include "backends/cuda/Footprint.h"
 #include "ops/Backend.h"
 
 namespace pewter::PEWTER_CUDA_NAMESPACE {
@@ -74,18 +72,8 @@ public:
     }
     /// What came together comes before what follows, in a launch of its own.
     void settleLater();
-    /// Does everything that was put off, and has what comes next wait for what runs aside.
+    /// Does everything that was put off.
     void flush();
-
-    /// Runs work(), one operation, so that the next one may run beside it, in a graph that is being made: on a branch of the
-    /// graph, and with scratch memory of its own. (Gradients of one layer for data and weights: alone, neither fills a GPU.)
-    void runAside(Footprint footprint, const std::function<void()>& work);
-    /// flush(), but for what runs aside and does not meet `footprint`.
-    void flushBeside(const Footprint& footprint);
-    /// What comes next waits for what runs aside.
-    void join();
-    /// The graph that was being made is given up, and all branches with it.
-    void forgetAside() { aside_.isRunning = false; }
 
     /// While kept launches are renewed: gives the next of them these arguments and returns true. Else false: launch it.
     bool renewLaunch(const void* kernel, unsigned blocks, unsigned threads, void** arguments);
@@ -114,15 +102,6 @@ private:
         bool isKept;  ///< a kept graph uses it
     };
     std::vector<Scratch> scratch_;
-    /// The branch of runAside().
-    struct Aside {
-        NativeStream native{};
-        NativeEvent before{}, after{};
-        std::vector<Scratch> scratch;
-        bool isRunning = false;  ///< something whose memory is:
-        Footprint footprint;
-    };
-    Aside aside_;
     std::unique_ptr<Later> later_;
     std::map<std::string, void*> constants_;  ///< by content
     std::unique_ptr<Graphs> graphs_;
@@ -135,13 +114,6 @@ private:
 inline CudaStream& streamOf(ops::Stream& stream) {
     auto& own = static_cast<CudaStream&>(stream);
     own.flush();
-    return own;
-}
-
-/// The same for an operation that may run beside the one before.
-inline CudaStream& streamBeside(ops::Stream& stream, const Footprint& footprint) {
-    auto& own = static_cast<CudaStream&>(stream);
-    own.flushBeside(footprint);
     return own;
 }
 

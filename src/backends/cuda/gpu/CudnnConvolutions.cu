@@ -11,8 +11,8 @@ namespace pewter::cuda {
 
 namespace {
 
-/// Larger ones are not worth their memory; less where a result to try plans on takes memory, too.
-constexpr std::size_t kMostWorkspace = std::size_t{256} << 20, kLeastWorkspace = std::size_t{64} << 20;
+/// Larger ones are not worth their memory.
+constexpr std::size_t kMostWorkspace = std::size_t{512} << 20;
 constexpr std::size_t kMostCandidates = 12;
 enum Id : std::int64_t { kX = 1, kW, kY, kBiasId, kSum, kBiased };
 
@@ -41,7 +41,7 @@ bool CudnnConvolutions::isReady() {
 
 // --- plans ---
 
-std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTask& task, std::size_t mostWorkspace) {
+std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTask& task) {
     std::vector<Plan> found;
     const auto& api = *api_;
     const auto tensor = [&](std::int64_t id, std::int64_t type, const std::array<std::int64_t, 4>& extents,
@@ -119,7 +119,7 @@ std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTa
 
         for (const int mode : {dnn::kHeuristicsA, dnn::kHeuristicsFallback}) {
             try {
-                addPlans(graph.raw(), mode, task, mostWorkspace, found);
+                addPlans(graph.raw(), mode, task, found);
             } catch (const CudnnRefusal&) {
                 // This mode knows nothing about the graph.
             }
@@ -131,8 +131,7 @@ std::vector<CudnnConvolutions::Plan> CudnnConvolutions::candidates(const CudnnTa
     return found;
 }
 
-void CudnnConvolutions::addPlans(dnn::Descriptor graph, int mode, const CudnnTask& task, std::size_t mostWorkspace,
-                                 std::vector<Plan>& found) {
+void CudnnConvolutions::addPlans(dnn::Descriptor graph, int mode, const CudnnTask& task, std::vector<Plan>& found) {
     const auto& api = *api_;
     CudnnDescriptor heuristics(api, dnn::kEngineHeuristics);
     heuristics.set(dnn::kHeuristicsGraph, dnn::kDescriptorType, 1, &graph)
@@ -153,7 +152,7 @@ void CudnnConvolutions::addPlans(dnn::Descriptor graph, int mode, const CudnnTas
             CudnnDescriptor plan(api, dnn::kExecutionPlan);
             plan.set(dnn::kPlanHandle, dnn::kHandleType, 1, &handle_).set(dnn::kPlanConfiguration, configuration).finalize();
             const auto workspace = static_cast<std::size_t>(plan.getInt64(dnn::kPlanWorkspace));
-            if (workspace <= mostWorkspace) found.push_back({std::move(plan), workspace, 0});
+            if (workspace <= kMostWorkspace) found.push_back({std::move(plan), workspace, 0});
         } catch (const CudnnRefusal&) {
             // An engine that does not do it after all.
         }
@@ -192,16 +191,16 @@ bool CudnnConvolutions::mayRun(const CudnnDescriptor& configuration, const Cudnn
 const CudnnConvolutions::Plan* CudnnConvolutions::planFor(CudaStream& stream, const Way& way, const Problem& problem) {
     const auto known = plans_.find(way.task);
     if (known != plans_.end()) return known->second.get();
-    // What is there already must not be added to: the measured runs have a result of their own.
-    const bool adds = way.task.accumulate != 0;
-    const std::size_t sums = adds ? spanOf(problem.operands.result(problem.direction)) : 0;
-    auto found = candidates(way.task, std::max(kLeastWorkspace, kMostWorkspace - std::min(sums, kMostWorkspace)));
+    auto found = candidates(way.task);
     if (found.empty()) return (plans_[way.task] = nullptr).get();
     std::size_t best = 0;
     if (!stream.isCapturing()) {
         std::size_t workspace = 1;
         for (const auto& plan : found) workspace = std::max(workspace, plan.workspace);
         workspace = aligned(workspace);
+        // What is there already must not be added to.
+        const bool adds = way.task.accumulate != 0;
+        const std::size_t sums = adds ? spanOf(problem.operands.result(problem.direction)) : 0;
         Pointers pointers = pointersOf(stream, problem, way, workspace + sums);
         if (adds) pointers.result(problem.direction) = static_cast<char*>(pointers.workspace) + workspace;
         double least = std::numeric_limits<double>::infinity();

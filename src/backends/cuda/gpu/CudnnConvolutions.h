@@ -98,8 +98,8 @@ private:
     /// The best plan for a way, or null when cuDNN has none; measured on these operands. Of a task that adds to its result
     /// the measured runs write elsewhere.
     const Plan* planFor(CudaStream& stream, const Way& way, const Problem& problem);
-    std::vector<Plan> candidates(const CudnnTask& task, std::size_t mostWorkspace);
-    void addPlans(dnn::Descriptor graph, int mode, const CudnnTask& task, std::size_t mostWorkspace, std::vector<Plan>& found);
+    std::vector<Plan> candidates(const CudnnTask& task);
+    void addPlans(dnn::Descriptor graph, int mode, const CudnnTask& task, std::vector<Plan>& found);
     /// Whether the task's exactness allows the engine of a configuration.
     bool mayRun(const CudnnDescriptor& configuration, const CudnnTask& task) const;
     void execute(CudaStream& stream, const Plan& plan, const Pointers& pointers);

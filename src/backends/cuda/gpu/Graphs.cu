@@ -83,10 +83,7 @@ void Graphs::runPlainly(Kept& kept, Items& items) {
     } active{weights_};
     weights_ = &kept.weights;
     weights_->begin(stream_, isCapturing());
-    for (Item& item : items) {
-        item.later ? item.later->run(stream_) : item.work();
-        stream_.join();
-    }
+    for (Item& item : items) item.later ? item.later->run(stream_) : item.work();
 }
 
 const void* Graphs::keptWeights(const ops::Tensor& weights, const WeightsForm& form) {
@@ -146,7 +143,6 @@ void Graphs::capture(Kept& kept, Items& items, std::vector<const void*> addresse
         run(std::move(items));  // in parts, or plainly
     };
     const auto abandon = [&] {
-        stream_.forgetAside();
         cudaGraph_t graph = nullptr;
         cudaStreamEndCapture(native, &graph);
         if (graph) cudaGraphDestroy(graph);

@@ -1,9 +1,6 @@
 #include "backends/cuda/Stream.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <utility>
 
 #include "backends/cuda/gpu/Graphs.h"
 
@@ -11,14 +8,8 @@ namespace pewter::cuda {
 
 CudaStream::CudaStream(int device) : device_(device) {
     use(device);
-    for (auto* stream : {&native_, &aside_.native})
-        check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    const auto create = [](NativeEvent& event) {
-        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-    };
-    for (auto& event : events_) create(event);
-    create(aside_.before);
-    create(aside_.after);
+    check(cudaStreamCreateWithFlags(&native_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    for (auto& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
     graphs_ = std::make_unique<Graphs>(*this);
 }
 
@@ -26,12 +17,10 @@ CudaStream::~CudaStream() {
     cudaSetDevice(device_);
     cudaStreamSynchronize(native_);
     graphs_.reset();
-    for (const auto* all : {&scratch_, &aside_.scratch})
-        for (const auto& one : *all) cudaFree(one.memory);
+    for (const auto& one : scratch_) cudaFree(one.memory);
     for (const auto& [content, memory] : constants_) cudaFree(memory);
     for (auto event : events_) cudaEventDestroy(event);
-    for (auto event : {aside_.before, aside_.after}) cudaEventDestroy(event);
-    for (auto stream : {native_, aside_.native}) cudaStreamDestroy(stream);
+    cudaStreamDestroy(native_);
 }
 
 void CudaStream::synchronize() {
@@ -57,7 +46,6 @@ void CudaStream::wait(std::uint64_t mark) {
 void CudaStream::settleLater() {
     auto later = std::move(later_);
     if (!later) return;
-    join();
     if (graphs_->isPending())
         graphs_->add(std::move(later));
     else
@@ -65,54 +53,8 @@ void CudaStream::settleLater() {
 }
 
 void CudaStream::flush() {
-    join();
     settleLater();
     graphs_->runPending();
-}
-
-namespace {
-
-bool mayBranch() {
-    const char* value = std::getenv("PEWTER_CUDA_BRANCHES");
-    return !value || std::strcmp(value, "off") != 0;
-}
-
-}  // namespace
-
-void CudaStream::runAside(Footprint footprint, const std::function<void()>& work) {
-    static const bool wanted = mayBranch();
-    if (!wanted) return work();
-    // Outside of a graph, too, scratch memory is that of the branch: it must have grown before the graph is made.
-    struct Exchanged {
-        CudaStream& stream;
-        bool isCapturing = stream.isCapturing();
-        void swap() const {
-            std::swap(stream.scratch_, stream.aside_.scratch);
-            if (isCapturing) std::swap(stream.native_, stream.aside_.native);
-        }
-        explicit Exchanged(CudaStream& s) : stream(s) { swap(); }
-        Exchanged(const Exchanged&) = delete;
-        ~Exchanged() { swap(); }
-    };
-    const bool branches = isCapturing();
-    if (branches) {
-        check(cudaEventRecord(aside_.before, native_), "cudaEventRecord");
-        check(cudaStreamWaitEvent(aside_.native, aside_.before, 0), "cudaStreamWaitEvent");
-        aside_.isRunning = true;
-        aside_.footprint = std::move(footprint);
-    }
-    const Exchanged exchanged(*this);
-    work();
-    if (branches) check(cudaEventRecord(aside_.after, native_), "cudaEventRecord");
-}
-
-void CudaStream::flushBeside(const Footprint& footprint) {
-    if (!aside_.isRunning || later_ || graphs_->isPending() || !footprint.isApartFrom(aside_.footprint)) flush();
-}
-
-void CudaStream::join() {
-    if (!std::exchange(aside_.isRunning, false)) return;
-    check(cudaStreamWaitEvent(native_, aside_.after, 0), "cudaStreamWaitEvent");
 }
 
 void CudaStream::replay(const Stretch& stretch, const std::function<void()>& work) {
