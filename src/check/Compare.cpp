@@ -103,8 +103,8 @@ CompareReport compareExactly(const OpCase& op, const std::shared_ptr<MTL::Device
         const Incoming incoming = drawnIncoming(seed, true);
         const Incoming* backward = op.isDifferentiable() ? &incoming : nullptr;
         const auto none = [](double) { return 0.0; };
-        const auto found = op.run({device, Format::Float32}, operands, backward);
-        const auto expected = op.run({oracle, Format::Float32}, operands, backward);
+        const auto found = op.run({device, Format::Float32, true}, operands, backward);
+        const auto expected = op.run({oracle, Format::Float32, true}, operands, backward);
         for (std::size_t o = 0; o < expected.outputs.size(); ++o)
             compareArrays(found.outputs.at(o), expected.outputs[o], fmt::format("output {}", o), none, report);
         for (std::size_t i = 0; backward && i < op.operands.size(); ++i)

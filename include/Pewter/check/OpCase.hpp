@@ -56,6 +56,9 @@ struct Operand {
 struct Setting {
     std::shared_ptr<MTL::Device> device;
     MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
+    /// Whether results must be the same bits on every device (OpCase::exactOnIntegers): a kernel that might transform its
+    /// operands, as Winograd's convolutions do, is told not to (MPS::KernelOptionsDirectConvolution).
+    bool isExact = false;
 };
 
 /// The incoming gradient for an output of that shape.

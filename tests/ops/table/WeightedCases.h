@@ -88,6 +88,8 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
         const auto forward = std::make_shared<Forward>(setting.device, source);
         forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
         if (given.place) given.place(*forward);
+        const auto options = setting.isExact ? MPS::KernelOptionsDirectConvolution : MPS::KernelOptionsNone;
+        forward->setOptions(options);
         const auto commandBuffer = setting.device->newCommandQueue()->commandBuffer();
         const auto in = [&](bool other, MPS::ImageFeatureChannelFormat format) {
             return Setting{setting.device, other ? format : setting.format};
@@ -113,6 +115,7 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
         if (backwards) {
             const auto backward = std::make_shared<Backward>(setting.device, source);
             backward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            backward->setOptions(options);
             const auto& first = *results.at(0);
             const Shape shape{results.size(), first.height(), first.width(), first.featureChannels()};
             const auto wide = in(given.wideGradient, MPS::ImageFeatureChannelFormat::Float32);
