@@ -175,8 +175,9 @@ protected:
 class PEWTER_API NNTrainableNode {
 public:
     virtual ~NNTrainableNode();
-    /// Default UpdateDeviceGPU: the update is encoded with the gradient kernel. CPU: done when the command
-    /// buffer completes. None: frozen.
+    /// Default UpdateDeviceGPU: the update is encoded with the gradient kernel, right after it or, on devices where
+    /// NNGraphOptions::joinUpdates counts, behind later ones of the same encode. CPU: done when the command buffer
+    /// completes. None: frozen.
     NNTrainingStyle trainingStyle() const { return style_; }
     /// Throws MPS::Error for anything but the three styles.
     void setTrainingStyle(NNTrainingStyle style);
