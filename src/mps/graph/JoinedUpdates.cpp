@@ -1,6 +1,5 @@
 #include "mps/graph/JoinedUpdates.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace pewter::mps {
@@ -28,9 +27,7 @@ JoinedUpdates::JoinedUpdates(const GraphProgram& program) {
 
 bool JoinedUpdates::endBefore(std::size_t index) const {
     if (waiting_.empty()) return false;
-    if (index >= groups_.size()) return true;
-    return groups_[index] && std::any_of(waiting_.begin(), waiting_.end(),
-                                         [&](const Waiting& w) { return groups_[w.step] == groups_[index]; });
+    return index >= groups_.size() || waitingGroups_.contains(groups_[index]);
 }
 
 bool JoinedUpdates::mayWait(std::size_t index, const StepArguments& arguments) const {
@@ -43,6 +40,7 @@ bool JoinedUpdates::isFullFor(const StepArguments& arguments) const {
 
 void JoinedUpdates::add(std::size_t index, const StepArguments& arguments) {
     bytes_ += bytesOf(arguments);
+    waitingGroups_.insert(groups_[index]);
     Waiting waiting{index, {}};
     waiting.arguments.commandBuffer = arguments.commandBuffer;
     waiting.arguments.states = arguments.states;
@@ -52,6 +50,7 @@ void JoinedUpdates::add(std::size_t index, const StepArguments& arguments) {
 
 std::vector<JoinedUpdates::Waiting> JoinedUpdates::take() {
     bytes_ = 0;
+    waitingGroups_.clear();
     return std::exchange(waiting_, {});
 }
 

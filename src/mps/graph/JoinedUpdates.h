@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <unordered_set>
 #include <vector>
 
 #include "mps/graph/Program.h"
@@ -35,6 +36,7 @@ public:
 private:
     std::vector<const void*> groups_;  ///< by step: what it shares with the steps of its data source
     std::vector<Waiting> waiting_;
+    std::unordered_set<const void*> waitingGroups_;
     std::size_t bytes_ = 0;
 };
 

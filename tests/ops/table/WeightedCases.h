@@ -87,9 +87,9 @@ check::OpCase weightedCase(std::string name, Weighted<Forward> given) {
             std::make_shared<ListSource>(given.descriptor, floatsOf(operands[1]), floatsOf(operands[2]));
         const auto forward = std::make_shared<Forward>(setting.device, source);
         forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-        if (given.place) given.place(*forward);
         const auto options = setting.isExact ? MPS::KernelOptionsDirectConvolution : MPS::KernelOptionsNone;
         forward->setOptions(options);
+        if (given.place) given.place(*forward);
         const auto commandBuffer = setting.device->newCommandQueue()->commandBuffer();
         const auto in = [&](bool other, MPS::ImageFeatureChannelFormat format) {
             return Setting{setting.device, other ? format : setting.format};
